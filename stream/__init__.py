@@ -1,0 +1,18 @@
+"""Tailstream: a streaming tail sampler on Kafka.
+
+The package, read downwards; imports go downwards only (`tests/test_tidy.py` holds the list):
+
+cli/          one file per command of `tailstream`
+app.py        composition root: settings -> Faust app: the agent, tables, timers, pages
+settings/     one frozen model, checked whole at start; environment; the Collector's YAML
+demo/         the embedded broker, the load generator, the story that `tailstream demo` tells
+worker/       the protocol: partitions, transactions, restore; no client calls
+kafka/        the only user of confluent_kafka: Faust transport, producer, offsets, topics
+state/        span store and decision store: memory, RocksDB, and their Faust tables
+sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or metrics
+otlp/         bytes: scan, split, merge, stamp
+metrics.py    every Prometheus metric, declared once, with the accounting law
+clock.py      the only module that reads the time
+logs.py       structured logging, set up once
+testing/      the test kit: builders, a hand-moved clock, an in-memory log
+"""

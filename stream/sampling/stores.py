@@ -1,0 +1,78 @@
+"""What the core asks of the stores that hold spans and decisions.
+
+Both are owned by one partition and are wiped when it is assigned: the input topic is the changelog
+of the spans, the decisions topic that of the decisions. Every implementation passes the suites in
+`tests/contract/`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream.sampling.decision import Trigger, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDecision:
+    """What must be remembered of a decided trace for its late spans and for a replay.
+
+    `upto`: every record of the trace below this offset is done. `time_ms`: partition time of the
+    decision. `span_ids`: the ids of the spans delivered so far, 8 bytes each, joined; empty for a
+    trace that was not sampled. `span_ids_complete` is False where the list was cut at its limit.
+    """
+
+    verdict: Verdict
+    policy: str
+    trigger: Trigger
+    threshold: int
+    upto: int
+    time_ms: int
+    span_ids: bytes = b""
+    span_ids_complete: bool = True
+
+
+class SpanStore(Protocol):
+    """The bodies of the undecided and undelivered fragments of one partition."""
+
+    def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
+        """Keep bodies, each (trace id, offset, body). A pair (trace id, offset) comes once."""
+
+    def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
+        """Return the trace's bodies at these offsets, in their order. All must be there."""
+
+    def delete(self, trace_id: bytes, offsets: Sequence[int]) -> None:
+        """Forget bodies that nobody will ask for again. Their space may come back later."""
+
+    def discard_below(self, offset: int) -> None:
+        """Nothing below this offset will be asked for again: give the space back."""
+
+    def held_bytes(self) -> Mapping[str, int]:
+        """Bytes of bodies held now, by place: `memory`, `rocksdb`."""
+
+    def close(self) -> None:
+        """Drop everything and release files. The store is not used again."""
+
+
+class DecisionStore(Protocol):
+    """The committed decisions of one partition."""
+
+    def get(self, trace_id: bytes) -> KnownDecision | None:
+        """Return the newest decision put for this trace, None if unknown or expired."""
+
+    def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
+        """Remember decisions, each (trace id, decision). A later one replaces an earlier one."""
+
+    def expire(self, before_ms: int, resume_offset: int) -> None:
+        """Forget decisions older than `before_ms` whose `upto` is at most `resume_offset`.
+
+        May keep some for longer (whole buckets go at once); never forgets one above the offset.
+        """
+
+    def __len__(self) -> int:
+        """Return how many traces are remembered (an estimate is allowed)."""
+
+    def held_bytes(self) -> Mapping[str, int]:
+        """Bytes held now, by place: `memory`, `rocksdb`."""
+
+    def close(self) -> None:
+        """Drop everything and release files. The store is not used again."""
