@@ -1,0 +1,1 @@
+"""The policies, one file per type; `policy` is their contract, `evaluate` combines their votes."""

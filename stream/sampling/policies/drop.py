@@ -1,0 +1,27 @@
+"""`type: drop`: drops a trace that all its sub-policies would keep, whatever the others vote."""
+
+from collections.abc import Sequence
+
+from stream.sampling.decision import Vote
+from stream.sampling.policies.policy import Policy, TraceSummary
+
+
+class Drop:
+    """Votes dropped where every sub-policy votes sampled, not sampled otherwise.
+
+    Without sub-policies it drops every trace, as in the Collector.
+    """
+
+    __slots__ = ("_sub_policies", "name", "threshold")
+
+    def __init__(self, name: str, sub_policies: Sequence[Policy]) -> None:
+        self.name = name
+        self.threshold = 0
+        self._sub_policies = tuple(sub_policies)
+
+    def vote(self, trace: TraceSummary) -> Vote:
+        """Judge a trace by what the sub-policies say of it."""
+        for policy in self._sub_policies:
+            if policy.vote(trace) is not Vote.SAMPLED:
+                return Vote.NOT_SAMPLED
+        return Vote.DROPPED

@@ -1,0 +1,28 @@
+"""`type: status_code`: keeps a trace of which any span has one of the given status codes."""
+
+from collections.abc import Iterable
+
+from stream.otlp.scan import STATUS_ERROR, STATUS_OK, STATUS_UNSET
+from stream.sampling.decision import Vote
+from stream.sampling.matcher import Matcher, StatusIs
+from stream.sampling.policies.policy import TraceSummary
+
+STATUS_CODES = {"UNSET": STATUS_UNSET, "OK": STATUS_OK, "ERROR": STATUS_ERROR}
+"""The Collector's names, upper case only, and the codes of OTLP `Status.StatusCode`."""
+
+
+class StatusCode:
+    """Votes sampled where a span's status is among `status_codes` (keys of `STATUS_CODES`)."""
+
+    __slots__ = ("_mask", "name", "threshold")
+
+    def __init__(self, name: str, status_codes: Iterable[str], matcher: Matcher) -> None:
+        self.name = name
+        self.threshold = 0
+        self._mask = 0
+        for status_code in status_codes:
+            self._mask |= matcher.mask(StatusIs(STATUS_CODES[status_code]))
+
+    def vote(self, trace: TraceSummary) -> Vote:
+        """Judge a trace by the bits that the scanner set."""
+        return Vote.SAMPLED if trace.bits & self._mask else Vote.NOT_SAMPLED

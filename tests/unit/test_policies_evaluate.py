@@ -1,0 +1,94 @@
+"""How the votes of several policies become one verdict."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from stream.otlp.fragment import Fragment
+from stream.sampling.decision import Verdict, Vote
+from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.drop import Drop
+from stream.sampling.policies.evaluate import Judgement, Policies
+from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.policy import Policy, TraceSummary
+from stream.sampling.policies.probabilistic import Probabilistic
+
+TRACE = Fragment(bytes(range(16)), 3, 0, 1, 2, root=True, bits=0, body=b"")
+S, N, D = Vote.SAMPLED, Vote.NOT_SAMPLED, Vote.DROPPED
+
+
+@dataclass(frozen=True)
+class Keeps:
+    """A probabilistic policy that kept the trace, with the threshold it has."""
+
+    name: str
+    threshold: int
+
+    def vote(self, trace: TraceSummary) -> Vote:
+        assert trace is TRACE
+        return Vote.SAMPLED
+
+
+def keep(name: str) -> Policy:
+    return AlwaysSample(name)
+
+
+def pass_by(name: str) -> Policy:
+    return Latency(name, threshold_ms=10**9)
+
+
+def drop(name: str) -> Policy:
+    return Drop(name, [AlwaysSample("")])
+
+
+def drop_nothing(name: str) -> Policy:
+    return Drop(name, [pass_by("")])
+
+
+@pytest.mark.parametrize(
+    ("policies", "verdict", "policy", "votes"),
+    [
+        ([], "not_sampled", "", []),
+        ([pass_by("a")], "not_sampled", "", [("a", N)]),
+        ([keep("a")], "sampled", "a", [("a", S)]),
+        ([pass_by("a"), keep("b"), keep("c")], "sampled", "b", [("a", N), ("b", S), ("c", S)]),
+        ([keep("a"), pass_by("b")], "sampled", "a", [("a", S), ("b", N)]),
+        ([keep("a"), drop("b")], "not_sampled", "b", [("b", D)]),
+        ([drop("a"), keep("b")], "not_sampled", "a", [("a", D)]),
+        ([keep("a"), drop_nothing("b")], "sampled", "a", [("b", N), ("a", S)]),
+        ([drop_nothing("a"), pass_by("b")], "not_sampled", "", [("a", N), ("b", N)]),
+        (
+            [keep("a"), drop_nothing("b"), keep("c"), drop("d"), drop("e")],
+            "not_sampled",
+            "d",
+            [("b", N), ("d", D)],
+        ),
+    ],
+)
+def test_drop_policies_come_first_dropped_beats_sampled_and_the_first_voter_is_named(
+    policies: list[Policy], verdict: str, policy: str, votes: list[tuple[str, Vote]]
+) -> None:
+    judgement = Policies(policies).judge(TRACE)
+    assert judgement == Judgement(Verdict(verdict), policy, 0, votes)
+
+
+def test_every_policy_is_named_in_the_order_it_votes() -> None:
+    assert Policies([keep("a"), drop("b"), pass_by("c"), drop("d")]).names == ["b", "d", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("policies", "threshold"),
+    [
+        ([Keeps("a", 7)], 7),
+        ([Keeps("a", 7), Keeps("b", 5), Keeps("c", 9)], 5),
+        ([Keeps("a", 7), keep("b")], 0),
+        ([keep("a"), Keeps("b", 7)], 0),
+        ([pass_by("a"), Keeps("b", 7), drop_nothing("c")], 7),
+        ([Keeps("a", 7), Probabilistic("b", 0)], 7),
+        ([Keeps("a", 7), drop("b")], 0),
+    ],
+)
+def test_the_threshold_is_the_lowest_of_those_who_voted_sampled(
+    policies: list[Policy], threshold: int
+) -> None:
+    assert Policies(policies).judge(TRACE).threshold == threshold
