@@ -1,0 +1,68 @@
+# Every command that a developer runs. `make` alone explains them.
+
+PYTHON ?= python3
+KAFKA ?=
+SEED ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test unit contract sim integration lint type fmt kafka docs ci clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## make .venv with the tailstream command and the development tools
+
+demo: install ## run the main job on an embedded broker; KAFKA=host:port runs it on yours, exactly once
+	$(BIN)/tailstream demo $(if $(KAFKA),--kafka $(KAFKA))
+
+test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
+	$(PYTEST)
+
+unit: install ## run the unit tests alone
+	$(PYTEST) tests/unit
+
+contract: install ## run the contract suites: one suite, every implementation
+	$(PYTEST) tests/contract
+
+sim: install ## run the simulator; SEED=123 reproduces a run
+	$(PYTEST) tests/simulation
+
+integration: install ## run the tests on a real Kafka alone
+	$(PYTEST) tests/integration
+
+lint: install ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: install ## check types (mypy, strict)
+	$(BIN)/mypy
+
+fmt: install ## put the code in format, mend what can be mended
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+kafka: install ## run a real Kafka in the foreground and print its address
+	$(BIN)/python -m tests.harness.broker
+
+docs: install ## write the generated tables (settings, metrics) anew
+	$(BIN)/python -m stream.reference
+
+ci: ## do what CI does: install, lint, type, test
+	.ci/run
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Tailstream needs 3.11 or later: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

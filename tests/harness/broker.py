@@ -1,0 +1,187 @@
+"""A real Apache Kafka for the tests: one that is there, else Docker, else its jars on Java.
+
+`python -m tests.harness.broker` (`make kafka`) runs one in the foreground.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import SystemRandom
+from typing import Protocol
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.harness.children import Child
+from tests.harness.docker_broker import DockerBroker, docker_answers
+from tests.harness.kafka_jars import KafkaJars, MissingToolError
+
+BOOTSTRAP_VARIABLE = "TAILSTREAM_TEST_BOOTSTRAP"
+START_TIMEOUT_S = 90.0
+
+
+class Broker(Protocol):
+    """One Kafka node. `bootstrap` (host:port) is the same after a restart, so is what it holds."""
+
+    bootstrap: str
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+
+    def stop(self) -> None:
+        """Stop it in order (SIGTERM)."""
+
+    def kill(self) -> None:
+        """Take it down as a power failure would (SIGKILL)."""
+
+    def close(self) -> None:
+        """Kill it if it runs, and remove what it wrote."""
+
+
+class NoBrokerError(RuntimeError):
+    """There is no way to get a Kafka on this machine."""
+
+
+class JarBroker:
+    """Kafka's own jars on the machine's Java, on free ports, its log in a folder of its own."""
+
+    def __init__(self, jars: KafkaJars, *, port: int | None = None) -> None:
+        self._jars = jars
+        free_port, self._controller_port = free_ports(2)
+        self._port = port or free_port
+        self.bootstrap = f"127.0.0.1:{self._port}"
+        self._home: Path | None = None
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        assert self._child is None, "it runs"
+        if self._home is None:
+            self._home = Path(tempfile.mkdtemp(prefix="tailstream-kafka-"))
+            ports = {"port": self._port, "controller_port": self._controller_port}
+            self._jars.prepare(self._home, **ports)
+        self._child = Child(self._jars.server_command(self._home), log=self._home / "broker.log")
+        wait_until_it_answers(self.bootstrap, self._child)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+        if self._home is not None:
+            shutil.rmtree(self._home)
+
+    def _end(self, sig: signal.Signals) -> None:
+        if self._child is not None:
+            self._child.end(sig, timeout_s=60)
+            self._child = None
+
+
+class GivenBroker:
+    """A Kafka that somebody else runs: not ours to stop."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def start(self) -> None:
+        wait_until_it_answers(self.bootstrap)
+
+    def stop(self) -> None:
+        raise RuntimeError(f"{BOOTSTRAP_VARIABLE}={self.bootstrap} is not ours to stop")
+
+    def kill(self) -> None:
+        self.stop()
+
+    def close(self) -> None:
+        """Nothing of it is ours."""
+
+
+@contextlib.contextmanager
+def running_broker(*, own: bool = False, port: int | None = None) -> Iterator[Broker]:
+    """Give a started broker, gone at the end. `own`: one that the caller may stop and kill.
+
+    Raises NoBrokerError, which says what to install.
+    """
+    broker = _find(own=own, port=port)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.close()
+
+
+def wait_until_it_answers(bootstrap: str, child: Child | None = None) -> None:
+    """Return when the broker has answered a metadata request; RuntimeError when it does not."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    until_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < until_s:
+        if child is not None and child.returncode() is not None:
+            raise RuntimeError(f"Kafka ended at its start:\n{child.log_tail()}")
+        with contextlib.suppress(KafkaException):
+            if admin.list_topics(timeout=1).brokers:
+                return
+        admin.poll(0)
+    log = f"\n{child.log_tail()}" if child else ""
+    raise RuntimeError(f"no Kafka answered at {bootstrap} within {START_TIMEOUT_S:.0f} s{log}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, below the range of outgoing connections.
+
+    So a stopped broker finds its port free when it comes back. Not `random`: seeded alike in every
+    process of a test run, it would give all of them the same ports.
+    """
+    found: list[int] = []
+    for port in SystemRandom().sample(range(20_000, 32_000), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free port between 20000 and 32000")
+
+
+def _find(*, own: bool, port: int | None) -> Broker:
+    bootstrap = os.environ.get(BOOTSTRAP_VARIABLE)
+    if bootstrap and not own:
+        return GivenBroker(bootstrap)
+    if docker_answers():
+        return DockerBroker(port=port or free_ports(1)[0], ready=wait_until_it_answers)
+    try:
+        return JarBroker(KafkaJars.on_this_machine(), port=port)
+    except MissingToolError as missing:
+        raise NoBrokerError(
+            "These tests need a real Apache Kafka, and there is no way to get one here.\n"
+            f"  1. {BOOTSTRAP_VARIABLE} is not set (host:port of a Kafka whose topics may be made),"
+            "\n  2. no Docker engine answers,\n"
+            f"  3. {missing}\n"
+            "Any one of the three is enough. On Debian or Ubuntu:\n"
+            "  apt-get install openjdk-17-jre-headless maven"
+        ) from missing
+
+
+def _foreground(port: int | None) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), running_broker(own=True, port=port) as broker:
+        print(f"Apache Kafka listens on {broker.bootstrap}; Ctrl-C ends it and removes its data.")
+        print(f"  make demo KAFKA={broker.bootstrap}", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    try:
+        _foreground(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    except NoBrokerError as none:
+        sys.exit(str(none))

@@ -1,0 +1,109 @@
+"""Topics of one test: made, watched, removed."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+PARTITIONS = 8
+REQUEST_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics and the group of one test, under a name that nobody else has."""
+
+    bootstrap: str
+    prefix: str
+
+    @property
+    def input(self) -> str:
+        return f"{self.prefix}_spans"
+
+    @property
+    def output(self) -> str:
+        return f"{self.prefix}_sampled"
+
+    @property
+    def decisions(self) -> str:
+        return f"{self.prefix}_decisions"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}_dead_letters"
+
+    @property
+    def group(self) -> str:
+        return f"{self.prefix}_group"
+
+    def all(self) -> list[str]:
+        return [self.input, self.output, self.decisions, self.dead_letters]
+
+
+@contextlib.contextmanager
+def topics_of_a_test(bootstrap: str) -> Iterator[Topics]:
+    """Give four fresh topics of 8 partitions with LogAppendTime; remove them at the end."""
+    topics = Topics(bootstrap, f"test_{uuid.uuid4().hex[:12]}")
+    create_topics(bootstrap, topics.all())
+    try:
+        yield topics
+    finally:
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        for deleted in admin.delete_topics(topics.all()).values():
+            deleted.result(REQUEST_TIMEOUT_S)
+
+
+def create_topics(bootstrap: str, names: list[str], *, partitions: int = PARTITIONS) -> None:
+    """Create topics whose records get the broker's time."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    config = {"message.timestamp.type": "LogAppendTime"}
+    new = [NewTopic(name, partitions, 1, config=config) for name in names]
+    for created in admin.create_topics(new).values():
+        created.result(REQUEST_TIMEOUT_S)
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Return the high watermark of each partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tailstream-test-watermarks"})
+    try:
+        partitions = consumer.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic].partitions
+        return {
+            partition: consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), REQUEST_TIMEOUT_S
+            )[1]
+            for partition in partitions
+        }
+    finally:
+        consumer.close()
+
+
+class GroupOffsets:
+    """The committed offsets of one group on one topic, asked for again and again."""
+
+    def __init__(self, bootstrap: str, group: str, topic: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._request = ConsumerGroupTopicPartitions(group)
+        self._group = group
+        self._topic = topic
+
+    def committed(self) -> dict[int, int]:
+        """Return the committed offset of each partition that has one."""
+        answer = self._admin.list_consumer_group_offsets([self._request])[self._group]
+        return {
+            found.partition: found.offset
+            for found in answer.result(REQUEST_TIMEOUT_S).topic_partitions
+            if found.topic == self._topic and found.offset >= 0
+        }
+
+
+def wait_for(what: str, reached: Callable[[], bool], *, timeout_s: float) -> None:
+    """Poll until it is reached. Raises TimeoutError that says what was waited for."""
+    until_s = time.monotonic() + timeout_s
+    while not reached():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")
+        time.sleep(0.1)

@@ -1,0 +1,31 @@
+"""Fixtures of the tests that need a real Apache Kafka."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.harness.broker import Broker, NoBrokerError, running_broker
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Give the bootstrap address of a real Kafka that all tests share; without one, fail."""
+    with _broker(own=False) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """Give a Kafka that the test may stop, kill and start again."""
+    with _broker(own=True) as broker:
+        yield broker
+
+
+@contextmanager
+def _broker(*, own: bool) -> Iterator[Broker]:
+    try:
+        with running_broker(own=own) as broker:
+            yield broker
+    except NoBrokerError as none:
+        pytest.fail(str(none), pytrace=False)
