@@ -7,6 +7,7 @@ from typing import Any
 import msgpack
 
 RECORD_VERSION = 1
+OFFSETS_BYTES_MAX = 2048
 
 
 class Verdict(StrEnum):
@@ -40,3 +41,143 @@ class Clock(StrEnum):
 
     LOG = "log"
     WALL = "wall"
+
+
+@dataclass(slots=True)
+class Decision:
+    """One record of `tailstream_decisions`: what was decided, and which spans it covers.
+
+    A trace's first record is its verdict; later ones cover its late spans and repeat the verdict.
+    `spans` counts what this record covers, so the sum over a partition accounts for every span:
+    of these, `duplicates` were removed as seen before and `dead_lettered` could not be produced.
+    `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 otherwise.
+    `complete` says whether a root span had been received. `time_ms` is partition time. `upto` is
+    the cut offset: every record of the trace below it is done. `offsets` are the records it covers.
+    """
+
+    trace_id: bytes
+    verdict: Verdict
+    policy: str
+    trigger: Trigger
+    threshold: int
+    spans: int
+    errors: int
+    duration_us: int
+    complete: bool
+    time_ms: int
+    clock: Clock
+    upto: int
+    offsets: list[int]
+    duplicates: int = 0
+    dead_lettered: int = 0
+    span_ids: bytes = b""
+    span_ids_complete: bool = True
+
+
+def encode(decision: Decision, *, config: str, topic_id: str) -> bytes:
+    """Return the msgpack map of a decision. `config`: hash of the policies that took it.
+
+    `offsets` holds delta varints, or, above 2 KB of them, [first, last] under `offset_range`.
+    """
+    deltas = encode_offsets(decision.offsets)
+    record: dict[str, Any] = {
+        "v": RECORD_VERSION,
+        "trace_id": decision.trace_id,
+        "verdict": decision.verdict.value,
+        "policy": decision.policy,
+        "trigger": decision.trigger.value,
+        "th": decision.threshold,
+        "spans": decision.spans,
+        "errors": decision.errors,
+        "duration_us": decision.duration_us,
+        "complete": decision.complete,
+        "time_ms": decision.time_ms,
+        "clock": decision.clock.value,
+        "upto": decision.upto,
+        "duplicates": decision.duplicates,
+        "dead_lettered": decision.dead_lettered,
+        "config": config,
+        "topic_id": topic_id,
+    }
+    if len(deltas) <= OFFSETS_BYTES_MAX:
+        record["offsets"] = deltas
+    else:
+        record["offset_range"] = [decision.offsets[0], decision.offsets[-1]]
+    if decision.span_ids:
+        record["span_ids"] = decision.span_ids
+    if not decision.span_ids_complete:
+        record["span_ids_complete"] = False
+    packed: bytes = msgpack.packb(record)
+    return packed
+
+
+def decode(value: bytes) -> tuple[Decision, str]:
+    """Return a decision and the topic id of the input it speaks of.
+
+    Raises:
+        ValueError: not a decision record of a version that this release reads.
+    """
+    try:
+        record = msgpack.unpackb(value)
+        if record["v"] != RECORD_VERSION:
+            raise ValueError(f"decision record of version {record['v']}, expected {RECORD_VERSION}")
+        return _decision(record), record["topic_id"]
+    except ValueError:
+        raise
+    except Exception as problem:  # msgpack and a foreign writer can raise nearly anything
+        raise ValueError(f"not a decision record: {problem!r}") from problem
+
+
+def encode_offsets(offsets: list[int]) -> bytes:
+    """Ascending offsets as deltas, each a LEB128 varint; the first is the delta from 0."""
+    out = bytearray()
+    last = 0
+    for offset in offsets:
+        delta = offset - last
+        last = offset
+        while delta > 0x7F:
+            out.append(delta & 0x7F | 0x80)
+            delta >>= 7
+        out.append(delta)
+    return bytes(out)
+
+
+def decode_offsets(deltas: bytes) -> list[int]:
+    """The inverse of `encode_offsets`."""
+    offsets: list[int] = []
+    last = delta = shift = 0
+    for byte in deltas:
+        delta |= (byte & 0x7F) << shift
+        if byte > 0x7F:
+            shift += 7
+            continue
+        last += delta
+        offsets.append(last)
+        delta = shift = 0
+    return offsets
+
+
+def _decision(record: dict[str, Any]) -> Decision:
+    if "offset_range" in record:
+        offsets = list(record["offset_range"])
+    else:
+        offsets = decode_offsets(record["offsets"])
+    return Decision(
+        trace_id=record["trace_id"],
+        verdict=Verdict(record["verdict"]),
+        policy=record["policy"],
+        trigger=Trigger(record["trigger"]),
+        threshold=record["th"],
+        spans=record["spans"],
+        errors=record["errors"],
+        duration_us=record["duration_us"],
+        complete=record["complete"],
+        time_ms=record["time_ms"],
+        clock=Clock(record["clock"]),
+        upto=record["upto"],
+        offsets=offsets,
+        duplicates=record["duplicates"],
+        dead_lettered=record["dead_lettered"],
+        span_ids=record.get("span_ids", b""),
+        span_ids_complete=record.get("span_ids_complete", True),
+    )

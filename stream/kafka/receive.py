@@ -1,0 +1,106 @@
+"""One poll's messages, scanned and grouped by partition. Runs on the poll thread."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
+
+from stream.otlp.fragment import BadSpans, DeadLetterReason
+from stream.otlp.scan import ScanPlan, scan
+from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind
+
+CONTROL_HEADER = "tailstream.control"
+SIGNAL_HEADER = "otelcol.signal"
+
+Partitioner = Callable[[bytes, int], int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records of one partition from one poll. The messages are gone by then.
+
+    `size` is their bytes, `epoch` tells one assignment of the partition from the next.
+    `log_append_time`: the broker stamped them, so their times need no clamp. `keys` counts records
+    whose key is not their trace id (`key_mismatch`) or belongs elsewhere (`misrouted`).
+    """
+
+    partition: int
+    epoch: int
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+    log_append_time: bool = True
+    keys: Counter[str] = field(default_factory=Counter)
+
+
+class Receiver:
+    """Turns messages into batches. `partitions()` is the input's partition count."""
+
+    def __init__(
+        self, plan: ScanPlan, partitioner: Partitioner, partitions: Callable[[], int]
+    ) -> None:
+        self._plan = plan
+        self._partitioner = partitioner
+        self._partitions = partitions
+
+    def receive(
+        self, messages: Sequence[Any], epochs: dict[int, int], errors: list[Any]
+    ) -> list[Batch]:
+        """Return a batch for each partition in `epochs`; messages of others are stale.
+
+        The client's errors, which come as messages too, are added to `errors`.
+        """
+        batches: dict[int, Batch] = {}
+        for message in messages:
+            if message.error() is not None:
+                errors.append(message.error())
+                continue
+            number = message.partition()
+            batch = batches.get(number)
+            if batch is None:
+                epoch = epochs.get(number)
+                if epoch is None:
+                    continue
+                batch = batches[number] = Batch(number, epoch)
+            self._add(batch, message)
+        return list(batches.values())
+
+    def _add(self, batch: Batch, message: Any) -> None:
+        value: bytes | None = message.value()
+        key: bytes | None = message.key()
+        kind, timestamp_ms = message.timestamp()
+        if kind != TIMESTAMP_LOG_APPEND_TIME:
+            batch.log_append_time = False
+        if kind == TIMESTAMP_NOT_AVAILABLE:
+            timestamp_ms = NO_TIMESTAMP
+        record = Record(message.offset(), timestamp_ms, key=key)
+        record.kind = _kind(message.headers(), value)
+        if record.kind is RecordKind.SPANS:
+            self._scan(batch, record, value or b"")
+        batch.records.append(record)
+        batch.size += len(value or b"") + len(key or b"")
+
+    def _scan(self, batch: Batch, record: Record, value: bytes) -> None:
+        if not value:
+            record.bad = [BadSpans(DeadLetterReason.EMPTY, 1, b"")]
+            return
+        scanned = scan(value, self._plan)
+        record.fragments, record.bad = scanned.fragments, scanned.bad
+        self._check_key(batch, record)
+
+    def _check_key(self, batch: Batch, record: Record) -> None:
+        key = record.key
+        if any(key != fragment.trace_id.hex().encode() for fragment in record.fragments):
+            batch.keys["key_mismatch"] += 1
+        if key and self._partitioner(key, self._partitions()) != batch.partition:
+            batch.keys["misrouted"] += 1
+
+
+def _kind(headers: list[tuple[str, bytes]] | None, value: bytes | None) -> RecordKind:
+    for name, content in headers or ():
+        if name == SIGNAL_HEADER and content != b"traces":
+            return RecordKind.SKIPPED
+        if name == CONTROL_HEADER and value in (b"", b"{}"):
+            return RecordKind.CONTROL
+    return RecordKind.SPANS

@@ -1,0 +1,42 @@
+"""The accounting law of one partition, in spans."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Where each span received by a partition went.
+
+    The law: received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate
+    + dead_lettered + open + released. Outcomes are counted when their transaction has committed,
+    so `open` (kept by the sampler) holds the undecided and the undelivered. `replayed` spans were
+    read again and are covered by a committed decision: they are outside the sum.
+    `votes` counts (policy, vote); `limits` the limits reached; `records` records by kind.
+    """
+
+    received: int = 0
+    sampled: int = 0
+    not_sampled: int = 0
+    late_sampled: int = 0
+    late_not_sampled: int = 0
+    duplicate: int = 0
+    dead_lettered: int = 0
+    released: int = 0
+    replayed: int = 0
+    votes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    limits: Counter[str] = field(default_factory=Counter)
+    records: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def accounted(self) -> int:
+        """Every span that has left, by whatever name."""
+        return (
+            self.sampled
+            + self.not_sampled
+            + self.late_sampled
+            + self.late_not_sampled
+            + self.duplicate
+            + self.dead_lettered
+            + self.released
+        )

@@ -1,0 +1,31 @@
+"""A record of the input topic as the core sees it: scanned, with its place and time in the log."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stream.otlp.fragment import BadSpans, Fragment
+
+NO_TIMESTAMP = -1
+
+
+class RecordKind(StrEnum):
+    """What a record of the input topic is."""
+
+    SPANS = "spans"
+    CONTROL = "control"
+    SKIPPED = "skipped"
+
+
+@dataclass(slots=True)
+class Record:
+    """One record. `timestamp_ms` is the broker's or the producer's, `NO_TIMESTAMP` without one.
+
+    `key`, and `bad` (what cannot be sampled, and why), are kept for the dead letters.
+    """
+
+    offset: int
+    timestamp_ms: int
+    kind: RecordKind = RecordKind.SPANS
+    fragments: list[Fragment] = field(default_factory=list)
+    bad: list[BadSpans] = field(default_factory=list)
+    key: bytes | None = None

@@ -1,0 +1,366 @@
+"""The tail sampler of one partition: records come in with their time, deliveries come out.
+
+Law 5 lives here: a record first advances the partition time and cuts every trace whose deadline
+has passed, in the order (deadline, first offset), and is folded only then. So a verdict depends on
+the records below its cut, never on how many of them a poll brought.
+
+Read `fold` first, then `_cut`, then `take`, `settle` and `put_back`, which move what was cut
+through a transaction.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from stream.otlp.fragment import Fragment
+from stream.sampling.accounting import Accounts
+from stream.sampling.deadlines import Deadlines
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.policies.evaluate import Policies
+from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind
+from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
+from stream.sampling.trace import OpenTrace
+
+
+class TailSampler:
+    """Decides the traces of one partition. Time comes in as an argument; nothing else happens.
+
+    `position` is the next offset to fold, `time_ms` the partition time: both start where the
+    resume offset says. `dead_letters_upto`: dead letters below this offset have been delivered.
+    """
+
+    def __init__(
+        self,
+        policies: Policies,
+        *,
+        windows: Windows,
+        limits: Limits,
+        budget: OpenTracesBudget,
+        spans: SpanStore,
+        decisions: DecisionStore,
+        position: int = 0,
+        time_ms: int = 0,
+        dead_letters_upto: int = 0,
+    ) -> None:
+        self.position = position
+        self.time_ms = time_ms
+        self.accounts = Accounts()
+        self._policies = policies
+        self._windows = windows
+        self._limits = limits
+        self._budget = budget
+        self._spans = spans
+        self._decisions = decisions
+        self._dead_letters_upto = dead_letters_upto
+        self._open: dict[bytes, OpenTrace] = {}
+        self._deadlines = Deadlines()
+        self._undelivered: deque[Undelivered] = deque()
+        self._in_flight: list[Undelivered] = []
+        self._uncommitted: dict[bytes, KnownDecision] = {}
+        self._late: dict[bytes, Delivery] = {}
+        self._bodies: list[tuple[bytes, int, bytes]] = []
+
+    # Folding
+
+    def fold(self, records: Iterable[Record], *, wall_ms: int | None = None) -> None:
+        """Take records in offset order; those below `position` were folded before and are skipped.
+
+        `wall_ms` clamps timestamps that a producer's clock may have set ahead (`CreateTime`); pass
+        None where the broker stamps the records.
+        """
+        for record in records:
+            if record.offset < self.position:
+                continue
+            self._advance(record, wall_ms)
+            self.position = record.offset + 1
+            if record.kind is not RecordKind.SPANS:
+                self.accounts.records[record.kind.value] += 1
+                continue
+            for fragment in record.fragments:
+                self._fold_fragment(fragment, record.offset)
+            for bad in record.bad:
+                self._reject(DeadLetter(record.offset, self.time_ms, bad, record.key))
+        self._store_bodies()
+
+    def idle(self, *, wall_ms: int, position: int) -> None:
+        """Nothing lies between `position` and the end of the partition: let the wall clock cut.
+
+        It makes traces due at their deadline + `idle_grace`, and never raises the partition time.
+        """
+        self.position = max(self.position, position)
+        self._cut_due(wall_ms - self._windows.idle_grace_ms, Clock.WALL)
+
+    def due_by(self, wall_ms: int) -> bool:
+        """Return whether the wall clock would cut something now, were the partition idle."""
+        next_ms = self._deadlines.next_ms()
+        return next_ms is not None and next_ms <= wall_ms - self._windows.idle_grace_ms
+
+    def _advance(self, record: Record, wall_ms: int | None) -> None:
+        timestamp_ms = record.timestamp_ms
+        if timestamp_ms == NO_TIMESTAMP or timestamp_ms <= self.time_ms:
+            return
+        if wall_ms is not None and timestamp_ms > wall_ms:
+            self.accounts.records["clamped"] += 1
+            timestamp_ms = max(wall_ms, self.time_ms)
+        self.time_ms = timestamp_ms
+        # `position` is still the offset after the last folded record; a gap of markers or aborted
+        # records before this one holds no span, so this record's offset is the cut.
+        self.position = record.offset
+        self._cut_due(timestamp_ms, Clock.LOG)
+
+    def _fold_fragment(self, fragment: Fragment, offset: int) -> None:
+        known = self._uncommitted.get(fragment.trace_id) or self._decisions.get(fragment.trace_id)
+        if known is not None:
+            self._follow(known, fragment, offset)
+            return
+        self.accounts.received += fragment.spans
+        trace = self._open.get(fragment.trace_id) or self._opened(fragment.trace_id, offset)
+        had_root = trace.root
+        trace.fold(fragment, offset)
+        self._bodies.append((fragment.trace_id, offset, fragment.body))
+        if trace.spans >= self._limits.trace_spans_max:
+            self._limit(trace, Trigger.SPAN_LIMIT, "trace_spans_max")
+        elif trace.body_bytes >= self._limits.trace_bytes_max:
+            self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "trace_bytes_max")
+        elif trace.root and not had_root and self._windows.decision_wait_after_root_ms:
+            self._hasten(trace)
+
+    def _opened(self, trace_id: bytes, offset: int) -> OpenTrace:
+        deadline_ms = self.time_ms + self._windows.decision_wait_ms
+        trace = OpenTrace(trace_id, offset, self.time_ms, deadline_ms)
+        self._open[trace_id] = trace
+        self._deadlines.schedule(trace)
+        self._budget.used += 1
+        if self._budget.used > self._budget.limit:
+            # The named exception to law 5: which trace is the oldest depends on the assignment.
+            oldest = next(iter(self._open.values()))
+            if oldest is not trace:
+                # A record of several traces may hold a fragment of it, folded or still to come.
+                folded = oldest.offsets[-1] == offset
+                self._limit(oldest, Trigger.OVERLOAD, "open_traces_max", upto=offset + folded)
+        return trace
+
+    def _hasten(self, trace: OpenTrace) -> None:
+        deadline_ms = self.time_ms + self._windows.decision_wait_after_root_ms
+        if deadline_ms < trace.deadline_ms:
+            trace.deadline_ms = deadline_ms
+            self._deadlines.schedule(trace)
+
+    def _follow(self, known: KnownDecision, fragment: Fragment, offset: int) -> None:
+        """A decision stands: below its `upto` this is a replay, above it a late fragment."""
+        if offset < known.upto:
+            self.accounts.replayed += fragment.spans
+            return
+        self.accounts.received += fragment.spans
+        late = self._late.get(fragment.trace_id)
+        if late is None:
+            late = Delivery(self._late_decision(known, fragment.trace_id), offset, self.time_ms, 0)
+            late.late = True
+            self._late[fragment.trace_id] = late
+            self._undelivered.append(late)
+        decision = late.decision
+        decision.spans += fragment.spans
+        decision.errors += fragment.errors
+        decision.offsets.append(offset)
+        decision.upto = offset + 1
+        decision.time_ms = self.time_ms
+        if known.verdict is Verdict.SAMPLED:
+            late.body_bytes += len(fragment.body)
+            self._bodies.append((fragment.trace_id, offset, fragment.body))
+
+    def _late_decision(self, known: KnownDecision, trace_id: bytes) -> Decision:
+        return Decision(
+            trace_id,
+            known.verdict,
+            known.policy,
+            Trigger.LATE,
+            known.threshold,
+            spans=0,
+            errors=0,
+            duration_us=0,
+            complete=False,
+            time_ms=self.time_ms,
+            clock=Clock.LOG,
+            upto=0,
+            offsets=[],
+        )
+
+    def _reject(self, dead_letter: DeadLetter) -> None:
+        if dead_letter.first_offset < self._dead_letters_upto:
+            self.accounts.replayed += dead_letter.bad.spans
+            return
+        self.accounts.received += dead_letter.bad.spans
+        self._undelivered.append(dead_letter)
+
+    def _store_bodies(self) -> None:
+        """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""
+        if self._bodies:
+            self._spans.put([body for body in self._bodies if self._wanted(body[0])])
+            self._bodies = []
+
+    def _wanted(self, trace_id: bytes) -> bool:
+        if trace_id in self._open:
+            return True
+        known = self._uncommitted.get(trace_id) or self._decisions.get(trace_id)
+        return known is not None and known.verdict is Verdict.SAMPLED
+
+    # Cutting
+
+    def _cut_due(self, time_ms: int, clock: Clock) -> None:
+        while (trace := self._deadlines.pop_due(self._open, time_ms)) is not None:
+            hastened = trace.deadline_ms < trace.opened_ms + self._windows.decision_wait_ms
+            trigger = Trigger.ROOT_RECEIVED if hastened else Trigger.DECISION_WAIT
+            self._cut(trace, trigger, clock, upto=self.position)
+
+    def _limit(
+        self, trace: OpenTrace, trigger: Trigger, limit: str, *, upto: int | None = None
+    ) -> None:
+        self.accounts.limits[limit] += 1
+        self._cut(trace, trigger, Clock.LOG, upto=self.position if upto is None else upto)
+
+    def _cut(self, trace: OpenTrace, trigger: Trigger, clock: Clock, *, upto: int) -> None:
+        """Fix the verdict on what lies below `upto`. It stands, whatever becomes of delivering."""
+        del self._open[trace.trace_id]
+        self._budget.used -= 1
+        judgement = self._policies.judge(trace)
+        for policy, vote in judgement.votes:
+            self.accounts.votes[policy, vote.value] += 1
+        decision = Decision(
+            trace.trace_id,
+            judgement.verdict,
+            judgement.policy,
+            trigger,
+            judgement.threshold,
+            spans=trace.spans,
+            errors=trace.errors,
+            duration_us=trace.duration_us,
+            complete=trace.root,
+            time_ms=self.time_ms,
+            clock=clock,
+            upto=upto,
+            offsets=trace.offsets,
+        )
+        if judgement.verdict is Verdict.NOT_SAMPLED:
+            self._spans.delete(trace.trace_id, trace.offsets)
+        self._uncommitted[trace.trace_id] = _known(decision)
+        self._undelivered.append(
+            Delivery(decision, trace.first_offset, trace.opened_ms, trace.body_bytes)
+        )
+
+    # Delivering
+
+    def take(self, *, count_max: int, bytes_max: int) -> list[Undelivered]:
+        """Detach what is next to be delivered, oldest first: one at least, if there is any."""
+        assert not self._in_flight, "one transaction at a time"
+        size = 0
+        while self._undelivered and len(self._in_flight) < count_max and size < bytes_max:
+            delivery = self._undelivered.popleft()
+            size += delivery.body_bytes
+            self._in_flight.append(delivery)
+            if isinstance(delivery, Delivery) and delivery.late:
+                # What arrives from now on is a delivery of its own.
+                self._late.pop(delivery.decision.trace_id, None)
+        return list(self._in_flight)
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """The transaction committed: remember the decisions, forget the bodies, count."""
+        assert [one.delivered for one in settled] == self._in_flight, "settled is what was taken"
+        self._in_flight = []
+        decisions = []
+        for one in settled:
+            delivered = one.delivered
+            if isinstance(delivered, DeadLetter):
+                self.accounts.dead_lettered += delivered.bad.spans
+                continue
+            self._count(delivered, one)
+            trace_id = delivered.decision.trace_id
+            if delivered.decision.verdict is Verdict.SAMPLED:
+                self._spans.delete(trace_id, delivered.decision.offsets)
+            if not delivered.late:
+                del self._uncommitted[trace_id]
+            decisions.append((trace_id, _known(delivered.decision, one)))
+        self._decisions.put(decisions)
+        resume_offset, _ = self.resume()
+        self._spans.discard_below(resume_offset)
+        self._decisions.expire(self.time_ms - self._windows.decision_retention_ms, resume_offset)
+
+    def put_back(self) -> None:
+        """The transaction was aborted: the deliveries come again; verdicts and cuts stand."""
+        self._undelivered.extendleft(reversed(self._in_flight))
+        self._in_flight = []
+
+    def resume(self) -> tuple[int, int]:
+        """Return the resume offset and the partition time there.
+
+        The first record still undecided or undelivered; what is in flight counts as delivered, for
+        the offset is committed with it.
+        """
+        resume = (self.position, self.time_ms)
+        oldest = next(iter(self._open.values()), None)
+        if oldest is not None:
+            resume = min(resume, (oldest.first_offset, oldest.opened_ms))
+        for delivery in self._undelivered:
+            resume = min(resume, (delivery.first_offset, delivery.opened_ms))
+        return resume
+
+    @property
+    def dead_letters_upto(self) -> int:
+        """Every dead letter below this offset has been delivered, or is in flight."""
+        pending = [d.first_offset for d in self._undelivered if isinstance(d, DeadLetter)]
+        return min(pending, default=self.position)
+
+    @property
+    def open_traces(self) -> int:
+        """How many traces are undecided."""
+        return len(self._open)
+
+    @property
+    def open_spans(self) -> int:
+        """Spans received that no committed outcome accounts for yet."""
+        return self.accounts.received - self.accounts.accounted
+
+    @property
+    def undelivered(self) -> int:
+        """How many deliveries wait for a transaction."""
+        return len(self._undelivered)
+
+    @property
+    def oldest_opened_ms(self) -> int | None:
+        """Partition time at which the oldest open trace was opened, None without one."""
+        oldest = next(iter(self._open.values()), None)
+        return None if oldest is None else oldest.opened_ms
+
+    def release(self) -> None:
+        """Another worker takes over: what is open here is counted as released."""
+        self.accounts.released += self.open_spans
+        self._budget.used -= len(self._open)
+        self._open.clear()
+        self._undelivered.clear()
+        self._in_flight = []
+
+    def _count(self, delivered: Delivery, settled: Settled) -> None:
+        accounts, decision = self.accounts, delivered.decision
+        accounts.duplicate += settled.duplicates
+        accounts.dead_lettered += settled.dead_lettered
+        spans = decision.spans - settled.duplicates - settled.dead_lettered
+        sampled = decision.verdict is Verdict.SAMPLED
+        if delivered.late:
+            accounts.late_sampled += spans if sampled else 0
+            accounts.late_not_sampled += 0 if sampled else spans
+        else:
+            accounts.sampled += spans if sampled else 0
+            accounts.not_sampled += 0 if sampled else spans
+
+
+def _known(decision: Decision, settled: Settled | None = None) -> KnownDecision:
+    return KnownDecision(
+        decision.verdict,
+        decision.policy,
+        decision.trigger,
+        decision.threshold,
+        decision.upto,
+        decision.time_ms,
+        settled.span_ids if settled else b"",
+        settled.span_ids_complete if settled else True,
+    )

@@ -1,0 +1,46 @@
+"""An open trace: the running summary of its spans, and where they lie in the log."""
+
+from dataclasses import dataclass, field
+
+from stream.otlp.fragment import Fragment
+
+
+@dataclass(slots=True)
+class OpenTrace:
+    """What is known of a trace that has not been decided.
+
+    `opened_ms` is the partition time at its first record, `deadline_ms` the partition time that
+    cuts it. The rest is the sum of its fragments' summaries (see `Fragment` for the units).
+    """
+
+    trace_id: bytes
+    first_offset: int
+    opened_ms: int
+    deadline_ms: int
+    spans: int = 0
+    errors: int = 0
+    start_ns: int = 0
+    end_ns: int = 0
+    root: bool = False
+    bits: int = 0
+    body_bytes: int = 0
+    offsets: list[int] = field(default_factory=list)
+
+    def fold(self, fragment: Fragment, offset: int) -> None:
+        """Add a fragment's summary; its body is the span store's."""
+        self.spans += fragment.spans
+        self.errors += fragment.errors
+        self.bits |= fragment.bits
+        self.body_bytes += len(fragment.body)
+        if fragment.start_ns and (not self.start_ns or fragment.start_ns < self.start_ns):
+            self.start_ns = fragment.start_ns
+        self.end_ns = max(self.end_ns, fragment.end_ns)
+        self.root = self.root or fragment.root
+        self.offsets.append(offset)
+
+    @property
+    def duration_us(self) -> int:
+        """Latest end minus earliest start in microseconds, 0 where either is unknown."""
+        if not self.start_ns or self.end_ns <= self.start_ns:
+            return 0
+        return (self.end_ns - self.start_ns) // 1000

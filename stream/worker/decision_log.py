@@ -1,0 +1,59 @@
+"""What this worker knows of its partition's decisions topic: which part a successor must read."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from stream.sampling.decision import Decision
+
+CHUNK_RECORDS = 1_000
+
+
+@dataclass(slots=True)
+class _Chunk:
+    first: int
+    upto: int
+    time_ms: int
+    records: int
+
+
+class DecisionLog:
+    """Runs of decision records with the highest `upto` and partition time in each.
+
+    Offsets are lower bounds, which is all that a successor needs: it reads a little more.
+    """
+
+    def __init__(self, next_offset: int = 0) -> None:
+        self.next_offset = next_offset
+        self._chunks: deque[_Chunk] = deque()
+
+    def append(self, decision: Decision, offset: int | None = None) -> None:
+        """Add a record. `offset` is known when it was read; a produced one lies at `next_offset`
+        or above."""
+        last = self._chunks[-1] if self._chunks else None
+        if last is None or last.records >= CHUNK_RECORDS:
+            first = self.next_offset if offset is None else offset
+            self._chunks.append(_Chunk(first, decision.upto, decision.time_ms, 1))
+        else:
+            last.upto = max(last.upto, decision.upto)
+            last.time_ms = max(last.time_ms, decision.time_ms)
+            last.records += 1
+
+    def advance(self, next_offset: int) -> None:
+        """The log holds everything below `next_offset` now."""
+        self.next_offset = max(self.next_offset, next_offset)
+
+    def needed_from(self, *, resume_offset: int, retained_from_ms: int) -> int:
+        """Return the first offset a successor must read: a replay needs what reaches above the
+        resume offset, late spans what is younger than the retention.
+
+        Forgets nothing: a transaction planned for this resume offset may still be aborted.
+        """
+        for chunk in self._chunks:
+            if chunk.upto > resume_offset or chunk.time_ms >= retained_from_ms:
+                return chunk.first
+        return self.next_offset
+
+    def forget_below(self, offset: int) -> None:
+        """No successor will need what lies wholly below `offset`: the commit said so."""
+        while len(self._chunks) > 1 and self._chunks[1].first <= offset:
+            self._chunks.popleft()

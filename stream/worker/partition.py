@@ -1,0 +1,248 @@
+"""One partition of the input that this worker owns: its sampler, and how its cuts are delivered."""
+
+from dataclasses import dataclass, field
+
+from stream.otlp.fragment import BadSpans, DeadLetterReason
+from stream.otlp.merge import Merged, merge
+from stream.otlp.stamp import Stamp, StampMode
+from stream.sampling.decision import Decision, Verdict, encode
+from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.stores import DecisionStore, SpanStore
+from stream.sampling.tail_sampler import TailSampler
+from stream.worker import hints
+from stream.worker.decision_log import DecisionLog
+from stream.worker.hints import Hints, Identity
+
+Headers = list[tuple[str, bytes]]
+
+DEAD_LETTER_KEY_BYTES_MAX = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Delivering:
+    """Where deliveries go and what they look like: what the plan needs of the configuration.
+
+    Sizes are in bytes of a record's value. `config` is the hash of the policies.
+    """
+
+    input_topic: str
+    output_topic: str
+    decisions_topic: str
+    dead_letters_topic: str
+    output_bytes_max: int
+    dead_letter_bytes_max: int
+    stamp: StampMode
+    config: str
+
+
+@dataclass(slots=True)
+class Produce:
+    """A record to produce. Without a partition the producer's partitioner chooses by the key."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes
+    headers: Headers = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PartitionPlan:
+    """One partition's share of a transaction. Always carries its resume offset: an offset in the
+    transaction is what fences it."""
+
+    owner: "Partition"
+    partition: int
+    resume_offset: int
+    metadata: str
+    position: int
+    decisions_from: int
+    settled: list[Settled] = field(default_factory=list)
+    records: list[Produce] = field(default_factory=list)
+
+
+class Partition:
+    """Plans what the sampler has cut as records to produce and an offset to commit."""
+
+    def __init__(
+        self,
+        number: int,
+        sampler: TailSampler,
+        *,
+        spans: SpanStore,
+        decisions: DecisionStore,
+        delivering: Delivering,
+        identity: Identity,
+        log: DecisionLog,
+        retention_ms: int,
+        span_ids_bytes_max: int,
+    ) -> None:
+        self.number = number
+        self.sampler = sampler
+        self._spans = spans
+        self._decisions = decisions
+        self._delivering = delivering
+        self._identity = identity
+        self._log = log
+        self._retention_ms = retention_ms
+        self._span_ids_bytes_max = span_ids_bytes_max
+        self._committed: tuple[int, int] | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Return whether a transaction would say anything new of this partition."""
+        sampler = self.sampler
+        return sampler.undelivered > 0 or self._committed != (
+            sampler.resume()[0],
+            sampler.position,
+        )
+
+    def plan(self, *, count_max: int, bytes_max: int) -> PartitionPlan:
+        """Detach the next deliveries and say what to produce and commit for them."""
+        taken = self.sampler.take(count_max=count_max, bytes_max=bytes_max) if count_max else []
+        offset, time_ms = self.sampler.resume()
+        decisions_from = self._log.needed_from(
+            resume_offset=offset, retained_from_ms=self.sampler.time_ms - self._retention_ms
+        )
+        metadata = hints.encode(
+            Hints(
+                offset=offset,
+                time_ms=time_ms,
+                decisions_next=self._log.next_offset,
+                decisions_from=decisions_from,
+                dead_letters_upto=self.sampler.dead_letters_upto,
+            ),
+            self._identity,
+        )
+        plan = PartitionPlan(
+            self, self.number, offset, metadata, self.sampler.position, decisions_from
+        )
+        seen: dict[bytes, tuple[bytes, bool]] = {}
+        for delivery in taken:
+            plan.settled.append(self._render(delivery, plan.records, seen))
+        return plan
+
+    def committed(self, plan: PartitionPlan, *, decisions_end: int | None) -> None:
+        """The transaction holding this plan committed; `decisions_end`: the offset after its last
+        decision record, None if it wrote none."""
+        self._committed = (plan.resume_offset, plan.position)
+        for settled in plan.settled:
+            if isinstance(settled.delivered, Delivery):
+                self._log.append(settled.delivered.decision)
+        if decisions_end is not None:
+            self._log.advance(decisions_end)
+        self._log.forget_below(plan.decisions_from)
+        self.sampler.settle(plan.settled)
+
+    def aborted(self) -> None:
+        """Nothing of the plan happened."""
+        self.sampler.put_back()
+
+    def close(self) -> None:
+        """Another worker takes over."""
+        self.sampler.release()
+        self._spans.close()
+        self._decisions.close()
+
+    def held_bytes(self) -> dict[str, int]:
+        """Bytes held by place."""
+        held = dict(self._spans.held_bytes())
+        for place, size in self._decisions.held_bytes().items():
+            held[place] = held.get(place, 0) + size
+        return held
+
+    def _render(
+        self,
+        undelivered: Undelivered,
+        records: list[Produce],
+        seen: dict[bytes, tuple[bytes, bool]],
+    ) -> Settled:
+        if isinstance(undelivered, DeadLetter):
+            records.append(self._dead_letter(undelivered))
+            return Settled(undelivered)
+        decision = undelivered.decision
+        settled = Settled(undelivered)
+        if decision.verdict is Verdict.SAMPLED:
+            self._render_spans(undelivered, settled, records, seen)
+        records.append(self._decision_record(decision))
+        return settled
+
+    def _render_spans(
+        self,
+        delivery: Delivery,
+        settled: Settled,
+        records: list[Produce],
+        seen: dict[bytes, tuple[bytes, bool]],
+    ) -> None:
+        decision = delivery.decision
+        before, complete = seen.get(decision.trace_id) or self._delivered_before(delivery)
+        bodies = self._spans.get(decision.trace_id, decision.offsets)
+        merged = self._merge(delivery, bodies, before)
+        settled.duplicates = merged.duplicates
+        settled.dead_lettered = sum(bad.spans for bad in merged.oversized)
+        span_ids = before + merged.span_ids
+        settled.span_ids = span_ids[: self._span_ids_bytes_max]
+        settled.span_ids_complete = complete and len(span_ids) <= self._span_ids_bytes_max
+        seen[decision.trace_id] = (settled.span_ids, settled.span_ids_complete)
+        decision.duplicates = settled.duplicates
+        decision.dead_lettered = settled.dead_lettered
+        decision.span_ids = settled.span_ids
+        decision.span_ids_complete = settled.span_ids_complete
+        for part, value in enumerate(merged.parts, start=1):
+            records.append(self._output_record(decision, value, part, len(merged.parts)))
+        for bad in merged.oversized:
+            key = decision.trace_id.hex().encode()
+            dead = DeadLetter(delivery.first_offset, delivery.opened_ms, bad, key)
+            records.append(self._dead_letter(dead))
+
+    def _merge(self, delivery: Delivery, bodies: list[bytes], seen: bytes) -> Merged:
+        decision = delivery.decision
+        if delivery.undeliverable:
+            # The broker refused it, alone in its transaction: a pointer and what fits must do.
+            bad = BadSpans(DeadLetterReason.UNDELIVERABLE, decision.spans, b"".join(bodies))
+            return Merged([], 0, 0, b"", [bad])
+        stamp = Stamp(
+            self._delivering.stamp, decision.policy, decision.trigger.value, decision.threshold
+        )
+        return merge(bodies, stamp, self._delivering.output_bytes_max, seen)
+
+    def _delivered_before(self, delivery: Delivery) -> tuple[bytes, bool]:
+        known = self._decisions.get(delivery.decision.trace_id) if delivery.late else None
+        return (known.span_ids, known.span_ids_complete) if known else (b"", True)
+
+    def _output_record(self, decision: Decision, value: bytes, part: int, parts: int) -> Produce:
+        trace_id = decision.trace_id.hex()
+        headers = [
+            ("tailstream.policy", decision.policy.encode()),
+            ("tailstream.trigger", decision.trigger.value.encode()),
+            ("tailstream.delivery", f"{trace_id}:{decision.upto}:{part}/{parts}".encode()),
+        ]
+        return Produce(
+            self._delivering.output_topic, self.number, trace_id.encode(), value, headers
+        )
+
+    def _decision_record(self, decision: Decision) -> Produce:
+        value = encode(
+            decision, config=self._delivering.config, topic_id=self._identity.topic_id
+        )
+        key = decision.trace_id.hex().encode()
+        return Produce(self._delivering.decisions_topic, self.number, key, value)
+
+    def _dead_letter(self, dead: DeadLetter) -> Produce:
+        # One that the broker refused as well, alone, is reduced to a pointer.
+        bytes_max = 0 if dead.undeliverable else self._delivering.dead_letter_bytes_max
+        truncated = len(dead.bad.body) > bytes_max
+        headers = [
+            ("tailstream.reason", dead.bad.reason.encode()),
+            ("tailstream.topic", self._delivering.input_topic.encode()),
+            ("tailstream.partition", str(self.number).encode()),
+            ("tailstream.offset", str(dead.first_offset).encode()),
+            ("tailstream.truncated", b"true" if truncated else b"false"),
+        ]
+        return Produce(
+            self._delivering.dead_letters_topic,
+            None,
+            dead.key if len(dead.key or b"") <= DEAD_LETTER_KEY_BYTES_MAX else None,
+            dead.bad.body[:bytes_max],
+            headers,
+        )

@@ -1,0 +1,96 @@
+"""A worker: the partitions it owns, and the one transaction that is under way for them."""
+
+from collections.abc import Collection, Iterable
+
+from stream.sampling.record import Record
+from stream.worker.partition import Partition, PartitionPlan
+from stream.worker.transaction import Bounds, Receipt, Transaction
+
+
+class Worker:
+    """Folds records into its ready partitions, and plans and settles their transactions.
+
+    It makes no client calls: who drives it performs what `plan` returns and reports how it ended.
+    A partition enters by `ready` once its decisions are restored, so nothing is folded, decided or
+    committed for it before.
+    """
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self.partitions: dict[int, Partition] = {}
+        self._bounds = bounds or Bounds()
+        self._planned: Transaction | None = None
+        self._turn = 0
+
+    def ready(self, partition: Partition) -> None:
+        """Take over a restored partition."""
+        assert partition.number not in self.partitions, "assigned twice"
+        self.partitions[partition.number] = partition
+
+    def fold(self, number: int, records: Iterable[Record], *, wall_ms: int | None) -> bool:
+        """Fold one poll's records; False if the partition is not (or no longer) ours."""
+        partition = self.partitions.get(number)
+        if partition is None:
+            return False
+        partition.sampler.fold(records, wall_ms=wall_ms)
+        return True
+
+    def plan(self, only: Collection[int] | None = None) -> Transaction | None:
+        """Plan a transaction over the partitions that have something to say, within the bounds."""
+        assert self._planned is None, "one transaction at a time"
+        plans: list[PartitionPlan] = []
+        count, size = self._bounds.deliveries, self._bounds.bytes
+        for partition in self._rotated():
+            if (only is not None and partition.number not in only) or not partition.changed:
+                continue
+            plan = partition.plan(count_max=max(0, count), bytes_max=max(0, size))
+            count -= len(plan.settled)
+            size -= sum(one.delivered.body_bytes for one in plan.settled)
+            plans.append(plan)
+        self._planned = Transaction(plans) if plans else None
+        return self._planned
+
+    def committed(self, receipt: Receipt) -> None:
+        """The planned transaction committed."""
+        transaction = self._end()
+        self._bounds.committed(receipt.seconds)
+        for plan in self._still_ours(transaction):
+            plan.owner.committed(plan, decisions_end=receipt.decisions_end.get(plan.partition))
+
+    def aborted(self, *, message_fault: bool) -> None:
+        """The planned transaction was aborted; `message_fault`: for a fault of one of its records.
+
+        Halving finds the culprit; alone in its transaction, it goes to the dead letters.
+        """
+        transaction = self._end()
+        delivered = [one.delivered for plan in transaction.plans for one in plan.settled]
+        if message_fault and len(delivered) == 1:
+            delivered[0].undeliverable = True
+        self._bounds.failed(len(delivered))
+        for plan in self._still_ours(transaction):
+            plan.owner.aborted()
+
+    def drop(self, numbers: Collection[int]) -> int:
+        """Give partitions up, without a word to the broker; returns the spans released."""
+        released = 0
+        for number in numbers:
+            partition = self.partitions.pop(number, None)
+            if partition is not None:
+                released += partition.sampler.open_spans
+                partition.close()
+        return released
+
+    def _rotated(self) -> list[Partition]:
+        """Each plan starts at another partition, so none waits behind a busy one for ever."""
+        numbers = sorted(self.partitions)
+        self._turn += 1
+        start = self._turn % len(numbers) if numbers else 0
+        return [self.partitions[n] for n in numbers[start:] + numbers[:start]]
+
+    def _end(self) -> Transaction:
+        assert self._planned is not None, "no transaction is under way"
+        transaction, self._planned = self._planned, None
+        return transaction
+
+    def _still_ours(self, transaction: Transaction) -> list[PartitionPlan]:
+        """Without the partitions that were lost while the transaction ran."""
+        return [p for p in transaction.plans if self.partitions.get(p.partition) is p.owner]
