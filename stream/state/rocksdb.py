@@ -1,0 +1,378 @@
+"""One RocksDB for all partitions of the process, and the stores of one partition in it.
+
+RocksDB is capacity here, never recovery: the log is. So it is wiped when it is opened, nothing is
+written ahead, and what is still in its memory when it is closed is dropped. One database, because
+the memory that RocksDB takes is the memtables of each database: they would be multiplied by the
+number of partitions. Keys begin with the partition, numbers are big-endian so that they sort.
+"""
+
+import fcntl
+import os
+import shutil
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgpack
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
+
+from stream.sampling.decision import Trigger, Verdict
+from stream.sampling.stores import KnownDecision
+from stream.state.generation_filter import GenerationFilter
+from stream.state.generations import Generation, Generations
+
+BUCKET_OFFSETS: Final = 8192
+"""Bodies are discarded in buckets of so many offsets: one range delete each."""
+
+_MIB: Final = 1 << 20
+_SPANS: Final = "spans"
+_DECISIONS: Final = "decisions"
+
+_partition_key = struct.Struct(">I").pack
+_bucket_key = struct.Struct(">II").pack
+_span_key = struct.Struct(">II16sQ").pack
+_decision_key = struct.Struct(">II16s").pack
+
+
+class StorageError(Exception):
+    """The operator has to look at the storage directory; the text names it, and the remedy."""
+
+
+class RocksDB:
+    """The database of this process, below `directory`, locked for it and empty when it is opened.
+
+    `memory_bytes` bounds the memtables and the block cache (with index and filter blocks) of all
+    partitions together: memtables are charged to the cache, and may take half of it.
+
+    Raises:
+        StorageError: the directory cannot be written to, or another live process has it.
+    """
+
+    def __init__(self, directory: Path, *, memory_bytes: int = 64 * _MIB) -> None:
+        self.directory = directory
+        self._lock = _lock(directory)
+        try:
+            path = directory / "rocksdb"
+            _wipe(path)
+            self._cache = Cache(memory_bytes)
+            self._memtables = WriteBufferManager.new_write_buffer_manager_with_cache(
+                memory_bytes // 2, False, self._cache
+            )
+            families = {
+                _SPANS: self._options(memory_bytes // 4, block_bytes=16 << 10),
+                _DECISIONS: self._options(memory_bytes // 8, bloom=True),
+            }
+            self._db: Any = Rdict(str(path), self._options(_MIB), column_families=families)
+        except Exception as exc:
+            os.close(self._lock)
+            raise _storage_error(directory, "cannot be used", exc) from exc
+        self._open = True
+        self.spans = Family(self, self._db, _SPANS)
+        self.decisions = Family(self, self._db, _DECISIONS)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` has not been called."""
+        return self._open
+
+    def memory_bytes(self) -> int:
+        """Bytes of memtables and block cache now."""
+        return int(self._cache.get_usage()) if self._open else 0
+
+    def disk_bytes(self) -> int:
+        """Bytes of live table files now; what was discarded counts until it is compacted."""
+        return self.spans.disk_bytes() + self.decisions.disk_bytes() if self._open else 0
+
+    def close(self) -> None:
+        """Drop everything, release the directory. Once is enough, twice is harmless."""
+        if not self._open:
+            return
+        self._open = False
+        # Dropped before the handles die: rocksdict flushes the memtables of a family that lives.
+        for family in (self.spans, self.decisions):
+            self._db.drop_column_family(family.name)
+            family.forget_handles()
+        self._db.close()
+        shutil.rmtree(self.directory / "rocksdb", ignore_errors=True)
+        os.close(self._lock)
+
+    def _options(
+        self, memtable_bytes: int, *, block_bytes: int = 4 << 10, bloom: bool = False
+    ) -> Any:
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self._cache)
+        blocks.set_cache_index_and_filter_blocks(True)
+        blocks.set_block_size(block_bytes)
+        if bloom:
+            blocks.set_bloom_filter(10, False)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.create_missing_column_families(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self._memtables)
+        options.set_write_buffer_size(max(memtable_bytes, 64 << 10))
+        options.set_compression_type(DBCompressionType.none())
+        options.set_max_background_jobs(2)
+        options.set_max_open_files(512)
+        options.set_keep_log_file_num(2)
+        options.set_max_log_file_size(_MIB)
+        return options
+
+
+class Family:
+    """One kind of rows of the database, divided by partition: a column family.
+
+    Raises:
+        StorageError: from every method, where RocksDB fails (a full or broken disk).
+    """
+
+    def __init__(self, owner: RocksDB, db: Any, name: str) -> None:
+        self.name = name
+        self._owner = owner
+        self._db: Any = db
+        self._rows: Any = db.get_column_family(name)
+        self._handle: Any = db.get_column_family_handle(name)
+        self._partitions: set[int] = set()
+        self._write_options = WriteOptions()
+        self._write_options.disable_wal = True  # an attribute, whatever rocksdict.pyi says
+        self._read_options = ReadOptions()
+        # A body is read once at most: caching its block would push the index blocks out.
+        self._read_options.fill_cache(name != _SPANS)
+
+    def claim(self, partition: int) -> None:
+        """Make a store the only user of this partition's rows, of which there are none."""
+        assert self._owner.is_open, "the database is closed"
+        assert partition not in self._partitions, f"{self.name} {partition} is open already"
+        self._partitions.add(partition)
+
+    def release(self, partition: int) -> None:
+        """Drop the partition's rows. Harmless after the database was closed."""
+        if self._owner.is_open and partition in self._partitions:
+            self.delete_range(_partition_key(partition), _partition_key(partition + 1))
+        self._partitions.discard(partition)
+
+    def put(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write rows, each (key, value), in one batch."""
+        batch = WriteBatch(raw_mode=True)
+        batch.set_default_column_family(self._handle)
+        put = batch.put
+        for key, value in rows:
+            put(key, value)
+        try:
+            self._db.write(batch, self._write_options)
+        except Exception as exc:
+            raise _storage_error(self._owner.directory, "cannot be written", exc) from exc
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, None if there is none."""
+        try:
+            value: bytes | None = self._rows.get(key, None, self._read_options)
+        except Exception as exc:
+            raise _storage_error(self._owner.directory, "cannot be read", exc) from exc
+        return value
+
+    def delete_range(self, begin: bytes, end: bytes) -> None:
+        """Forget the rows from `begin` to below `end`; compaction gives the disk back."""
+        try:
+            self._rows.delete_range(begin, end, self._write_options)
+        except Exception as exc:
+            raise _storage_error(self._owner.directory, "cannot be written", exc) from exc
+
+    def disk_bytes(self) -> int:
+        """Bytes of this family's live table files."""
+        return int(self._rows.property_int_value("rocksdb.live-sst-files-size") or 0)
+
+    def forget_handles(self) -> None:
+        """Let go of the database, which is being closed."""
+        self._db = self._rows = self._handle = None
+        self._partitions.clear()
+
+
+class RocksDBSpanStore:
+    """A `SpanStore` in RocksDB.
+
+    Keys: partition (4 bytes) | offset // 8192 (4) | trace id (16) | offset (8).
+    A trace's bodies of one bucket lie side by side. `delete` does nothing: a tombstone costs as
+    much as a body, and the bucket goes whole soon.
+    """
+
+    def __init__(self, db: RocksDB, partition: int) -> None:
+        self._rows = db.spans
+        self._rows.claim(partition)
+        self._partition = partition
+        self._bucket_bytes: dict[int, int] = {}
+
+    def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
+        """See `SpanStore.put`; one batch."""
+        partition, held = self._partition, self._bucket_bytes
+        rows = []
+        for trace_id, offset, body in bodies:
+            bucket = offset // BUCKET_OFFSETS
+            rows.append((_span_key(partition, bucket, trace_id, offset), body))
+            held[bucket] = held.get(bucket, 0) + len(body)
+        if rows:
+            self._rows.put(rows)
+
+    def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
+        """See `SpanStore.get`."""
+        found = []
+        for offset in offsets:
+            bucket = offset // BUCKET_OFFSETS
+            body = self._rows.get(_span_key(self._partition, bucket, trace_id, offset))
+            assert body is not None, f"no body of trace {trace_id.hex()} at offset {offset}"
+            found.append(body)
+        return found
+
+    def delete(self, trace_id: bytes, offsets: Sequence[int]) -> None:
+        """See `SpanStore.delete`; the space comes back with the bucket."""
+
+    def discard_below(self, offset: int) -> None:
+        """See `SpanStore.discard_below`; whole buckets go, in one range delete."""
+        bound = offset // BUCKET_OFFSETS
+        gone = [bucket for bucket in self._bucket_bytes if bucket < bound]
+        if not gone:
+            return
+        begin, end = _bucket_key(self._partition, min(gone)), _bucket_key(self._partition, bound)
+        self._rows.delete_range(begin, end)
+        for bucket in gone:
+            del self._bucket_bytes[bucket]
+
+    def held_bytes(self) -> Mapping[str, int]:
+        """See `SpanStore.held_bytes`; bodies count until their bucket is discarded."""
+        return {"memory": 0, "rocksdb": sum(self._bucket_bytes.values())}
+
+    def close(self) -> None:
+        """See `SpanStore.close`."""
+        self._rows.release(self._partition)
+        self._bucket_bytes.clear()
+
+
+class RocksDBDecisionStore:
+    """A `DecisionStore` in RocksDB.
+
+    Keys: partition (4 bytes) | generation (4) | trace id (16); values: msgpack.
+    A generation is forgotten by one range delete. An unknown trace costs a look into a filter in
+    memory, not a look into RocksDB for each generation. `retention_ms` as in `Generations`.
+    """
+
+    def __init__(self, db: RocksDB, partition: int, *, retention_ms: int = 600_000) -> None:
+        self._rows = db.decisions
+        self._rows.claim(partition)
+        self._partition = partition
+        self._generations = Generations(retention_ms)
+        self._filter = GenerationFilter()
+
+    def get(self, trace_id: bytes) -> KnownDecision | None:
+        """See `DecisionStore.get`."""
+        lanes = self._filter.lanes(trace_id)
+        if not lanes:
+            return None
+        for generation in reversed(self._generations):
+            if lanes >> generation.lane & 1:
+                value = self._rows.get(self._key(generation, trace_id))
+                if value is not None:
+                    return _unpack(value)
+        return None
+
+    def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
+        """See `DecisionStore.put`; one batch."""
+        rows = []
+        for trace_id, decision in decisions:
+            generation = self._generations.current(decision.time_ms)
+            generation.add(decision.time_ms, decision.upto)
+            self._filter.add(trace_id, generation.lane)
+            key, value = self._key(generation, trace_id), _pack(decision)
+            generation.held_bytes += len(key) + len(value)
+            rows.append((key, value))
+        if rows:
+            self._rows.put(rows)
+
+    def expire(self, before_ms: int, resume_offset: int) -> None:
+        """See `DecisionStore.expire`."""
+        for generation in self._generations.expire(before_ms, resume_offset):
+            begin = _bucket_key(self._partition, generation.number)
+            self._rows.delete_range(begin, _bucket_key(self._partition, generation.number + 1))
+            self._filter.clear(generation.lane)
+
+    def __len__(self) -> int:
+        """See `DecisionStore.__len__`; a replaced decision counts until it is forgotten."""
+        return sum(generation.decisions for generation in self._generations)
+
+    def held_bytes(self) -> Mapping[str, int]:
+        """See `DecisionStore.held_bytes`; the memory is the filter's."""
+        rows_bytes = sum(generation.held_bytes for generation in self._generations)
+        return {"memory": len(self._filter), "rocksdb": rows_bytes}
+
+    def close(self) -> None:
+        """See `DecisionStore.close`."""
+        self._rows.release(self._partition)
+        self._generations.clear()
+        self._filter = GenerationFilter()
+
+    def _key(self, generation: Generation, trace_id: bytes) -> bytes:
+        return _decision_key(self._partition, generation.number, trace_id)
+
+
+def _pack(decision: KnownDecision) -> bytes:
+    fields = (
+        decision.verdict,
+        decision.policy,
+        decision.trigger,
+        decision.threshold,
+        decision.upto,
+        decision.time_ms,
+        decision.span_ids,
+        decision.span_ids_complete,
+    )
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def _unpack(value: bytes) -> KnownDecision:
+    verdict, policy, trigger, *rest = msgpack.unpackb(value)
+    return KnownDecision(Verdict(verdict), policy, Trigger(trigger), *rest)
+
+
+def _lock(directory: Path) -> int:
+    """Take the directory for this process; the kernel lets go of it when the process dies.
+
+    RocksDB's own lock comes too late: what it protects has to be wiped before it is opened.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise _storage_error(directory, "cannot be used", exc) from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(lock)
+        text = f"storage.directory: {directory} is in use by another live process; "
+        raise StorageError(text + "give each worker on a machine a directory of its own") from exc
+    except OSError as exc:
+        os.close(lock)
+        raise _storage_error(directory, "cannot be locked", exc) from exc
+    return lock
+
+
+def _wipe(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def _storage_error(directory: Path, what: str, cause: Exception) -> StorageError:
+    remedy = "it needs a local disk with free space that this user may write to"
+    return StorageError(f"storage.directory: {directory} {what}: {cause}; {remedy}")
