@@ -173,7 +173,8 @@ def _find(*, own: bool, port: int | None) -> Broker:
 
 
 def _foreground(port: int | None) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ended_by in (signal.SIGINT, signal.SIGTERM):  # a background job starts with SIGINT ignored
+        signal.signal(ended_by, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), running_broker(own=True, port=port) as broker:
         print(f"Apache Kafka listens on {broker.bootstrap}; Ctrl-C ends it and removes its data.")
         print(f"  make demo KAFKA={broker.bootstrap}", flush=True)
