@@ -1,0 +1,24 @@
+"""Records at the time at which they are due."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from stream.clock import monotonic_s
+from stream.demo.record import Record
+
+WAIT_MAX_S = 0.1
+
+
+def pace(
+    records: Iterable[Record],
+    wait: Callable[[float], object],
+    now_s: Callable[[], float] = monotonic_s,
+) -> Iterator[Record]:
+    """Yield each record when `at_s` has passed since the first was asked for; late if it must.
+
+    `wait(seconds)` does something useful for at most that long, such as a producer's `poll`.
+    """
+    started_s = now_s()
+    for record in records:
+        while (ahead_s := record.at_s - (now_s() - started_s)) > 0:
+            wait(min(ahead_s, WAIT_MAX_S))
+        yield record
