@@ -6,7 +6,8 @@ some span of a fragment matches; a policy then decides on its mask, without seei
 
 from dataclasses import dataclass
 
-from stream.otlp.scan import STATUS_ERROR, STATUS_UNSET, ScanPlan
+from stream.otlp.scan import ScanPlan
+from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
 
 
 @dataclass(frozen=True, slots=True)

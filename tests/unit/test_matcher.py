@@ -2,7 +2,8 @@
 
 import pytest
 
-from stream.otlp.scan import STATUS_ERROR, STATUS_OK, STATUS_UNSET, ScanPlan
+from stream.otlp.scan import ScanPlan
+from stream.otlp.span import STATUS_ERROR, STATUS_OK, STATUS_UNSET
 from stream.sampling.matcher import Matcher, StatusIs
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from stream.otlp.scan import STATUS_ERROR, STATUS_OK, STATUS_UNSET
+from stream.otlp.span import STATUS_ERROR, STATUS_OK, STATUS_UNSET
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import Matcher
 from stream.sampling.policies.always_sample import AlwaysSample

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from stream.otlp.scan import STATUS_ERROR, STATUS_OK, STATUS_UNSET
+from stream.otlp.span import STATUS_ERROR, STATUS_OK, STATUS_UNSET
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import Matcher, StatusIs
 from stream.sampling.policies.policy import TraceSummary
