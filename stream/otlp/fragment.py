@@ -1,9 +1,22 @@
 """What one record holds of one trace."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
+
+
+class DeadLetterReason(StrEnum):
+    """Why spans or a record became a dead letter: the closed list behind `tailstream.reason`."""
+
+    MALFORMED = "malformed"
+    EMPTY = "empty"
+    INVALID_TRACE_ID = "invalid_trace_id"
+    INVALID_SPAN_ID = "invalid_span_id"
+    SPAN_TOO_LARGE = "span_too_large"
+    RECORD_TOO_LARGE = "record_too_large"
+    UNDELIVERABLE = "undeliverable"
 
 
 @dataclass(slots=True)
@@ -27,9 +40,12 @@ class Fragment:
 
 @dataclass(slots=True)
 class BadSpans:
-    """Spans of a record that cannot be sampled: their bytes, how many, and why (a closed list)."""
+    """Spans of a record that cannot be sampled: why, how many, and their bytes.
 
-    reason: str
+    `body` is an OTLP `TracesData` message, or the record as it came where it cannot be decoded.
+    """
+
+    reason: DeadLetterReason
     spans: int
     body: bytes
 

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
+from stream.otlp.fragment import SPAN_ID_BYTES, BadSpans, DeadLetterReason, Fragment, Scanned
+from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
+from stream.otlp.otlp_json import is_empty_object, to_protobuf
+from stream.otlp.span import STATUS_ERROR, read_span
+from stream.otlp.split import NO_SPAN_ID, invalid_id, split
+from stream.otlp.wire import Malformed, children
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +19,70 @@ class ScanPlan:
     """
 
     status_bits: tuple[int, int, int] = (0, 0, 0)
+
+
+def scan(value: bytes, plan: ScanPlan) -> Scanned:
+    """Return the traces of one record, and what of it cannot be sampled. Never raises.
+
+    `value` is OTLP `TracesData` protobuf, or OTLP/JSON if it begins with `{`. Where all spans are
+    of one trace, the fragment's body is `value` itself. A record that holds no span is legal and
+    gives nothing, unless it is altogether empty; one that cannot be decoded counts as one span.
+    """
+    record = value
+    try:
+        if value[:1] == b"{":
+            record = to_protobuf(value)
+        if not record and (not value or is_empty_object(value)):
+            return _bad(DeadLetterReason.EMPTY, value)
+        return _scan_protobuf(record, plan)
+    except Malformed:
+        return _bad(DeadLetterReason.MALFORMED, value)
+
+
+def _bad(reason: DeadLetterReason, value: bytes) -> Scanned:
+    return Scanned([], [BadSpans(reason, 1, value)])
+
+
+def _scan_protobuf(record: bytes, plan: ScanPlan) -> Scanned:
+    fragment = _fragment(record, plan)
+    if fragment is not None:
+        return Scanned([fragment] if fragment.spans else [], [])
+    bodies, bad = split(record)
+    fragments = [_fragment(body, plan) for _, body in bodies]
+    return Scanned([each for each in fragments if each is not None], bad)
+
+
+def _fragment(record: bytes, plan: ScanPlan) -> Fragment | None:
+    """Return the record as one fragment; None if it must be split, for its traces or its ids."""
+    status_bits = plan.status_bits
+    first_id = b""
+    spans = errors = bits = start_ns = end_ns = 0
+    root = False
+    for _, start, end in _spans(record):
+        trace_id, span_id, is_root, starts_ns, ends_ns, status = read_span(record, start, end)
+        if not spans:
+            first_id = trace_id
+            if invalid_id(trace_id, span_id):
+                return None
+        elif trace_id != first_id or len(span_id) != SPAN_ID_BYTES or span_id == NO_SPAN_ID:
+            return None
+        spans += 1
+        bits |= status_bits[status]
+        if status == STATUS_ERROR:
+            errors += 1
+        if is_root:
+            root = True
+        if starts_ns and (starts_ns < start_ns or not start_ns):
+            start_ns = starts_ns
+        if ends_ns > end_ns:  # noqa: PLR1730  # a call of max() costs more than the branch
+            end_ns = ends_ns
+    return Fragment(first_id, spans, errors, start_ns, end_ns, root, bits, record)
+
+
+def _spans(record: bytes) -> list[tuple[int, int, int]]:
+    """Return the span fields of a record, as `children` does."""
+    found = []
+    for _, resource_start, resource_end in children(record, 0, len(record), RESOURCE_SPANS):
+        for _, start, end in children(record, resource_start, resource_end, SCOPE_SPANS):
+            found += children(record, start, end, SPAN)
+    return found

@@ -1,0 +1,69 @@
+"""OTLP/JSON to OTLP protobuf.
+
+The rules: https://github.com/open-telemetry/opentelemetry-proto/blob/main/docs/specification.md,
+"JSON Protobuf Encoding". They are protobuf's JSON mapping, but ids are hexadecimal, not base64,
+enums are integers, keys are lowerCamelCase only, and unknown fields are ignored.
+"""
+
+import json
+from base64 import b64encode
+from binascii import unhexlify
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn
+
+from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from stream.otlp.wire import Malformed
+
+DEPTH_MAX: Final = 100
+
+_SPAN_IDS: Final = ("traceId", "spanId", "parentSpanId")
+_LINK_IDS: Final = ("traceId", "spanId")
+
+
+def to_protobuf(value: bytes) -> bytes:
+    """Return OTLP/JSON `TracesData` as protobuf. Raises Malformed, whatever is wrong with it."""
+    try:
+        document = json.loads(
+            value.decode(), object_pairs_hook=_known_keys, parse_constant=_no_constant
+        )
+        for span in _each(_each(_each([document], "resourceSpans"), "scopeSpans"), "spans"):
+            _ids_to_base64(span, _SPAN_IDS)
+            for link in _each([span], "links"):
+                _ids_to_base64(link, _LINK_IDS)
+        message = TracesData()
+        json_format.ParseDict(
+            document, message, ignore_unknown_fields=True, max_recursion_depth=DEPTH_MAX
+        )
+        return bytes(message.SerializeToString())
+    except (json_format.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise Malformed(f"not OTLP/JSON: {error}") from error
+
+
+def is_empty_object(value: bytes) -> bool:
+    """Return whether the record is `{}`: what JSON topics have for an empty record."""
+    return b"".join(value[:64].split()) == b"{}"
+
+
+def _known_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Drop keys in snake_case: json_format would read them, OTLP has them as unknown fields."""
+    return {key: value for key, value in pairs if "_" not in key}
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise Malformed(f"{name} is not JSON")
+
+
+def _each(parents: Any, key: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects listed under `key` of each parent; null is an absent list."""
+    for parent in parents:
+        yield from parent.get(key) or ()
+
+
+def _ids_to_base64(holder: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        text = holder.get(key)
+        if text is not None:
+            # unhexlify takes either case and, unlike bytes.fromhex, no blanks.
+            holder[key] = b64encode(unhexlify(text)).decode()

@@ -1,0 +1,89 @@
+"""Read the few fields of one OTLP span that a summary needs. The rest is skipped by length."""
+
+from typing import Final, TypeAlias
+
+from stream.otlp.wire import LENGTH, Malformed, read_uint32, read_varint, skip
+
+# (trace id, span id, is a root span, start_ns, end_ns, status code). A tuple, because one is made
+# for every span that comes in and dies at once.
+SpanFields: TypeAlias = tuple[bytes, bytes, bool, int, int, int]
+
+STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
+
+# One-byte tags of opentelemetry.proto.trace.v1.Span: field number << 3 | wire type.
+_TRACE_ID: Final = 1 << 3 | LENGTH
+_SPAN_ID: Final = 2 << 3 | LENGTH
+_PARENT_SPAN_ID: Final = 4 << 3 | LENGTH
+_KIND: Final = 6 << 3
+_START: Final = 7 << 3 | 1
+_END: Final = 8 << 3 | 1
+_ATTRIBUTE: Final = 9 << 3 | LENGTH
+_STATUS: Final = 15 << 3 | LENGTH
+_STATUS_CODE: Final = 3 << 3
+_CONTINUES: Final = 0x80
+_INT32_MASK: Final = (1 << 32) - 1
+
+
+def read_span(buffer: bytes, position: int, end: int) -> SpanFields:  # noqa: C901, PLR0912  # hot
+    """Return the fields of the span whose content is `buffer[position:end]`.
+
+    As protobuf has it: the last value of a repeated scalar wins, an absent one is 0 or empty, and a
+    known field number with another wire type is an unknown field. A status code that OTLP does not
+    define is unset. Attributes, events and links stay opaque. Raises Malformed.
+    """
+    trace_id = span_id = parent_span_id = b""
+    start_ns = end_ns = status = 0
+    try:
+        while position < end:
+            tag = buffer[position]
+            # Every field has at least one byte after its tag: a length, if it has one.
+            length = buffer[position + 1]
+            position += 2
+            if tag == _ATTRIBUTE and length < _CONTINUES:
+                position += length
+                continue
+            if tag >= _CONTINUES:
+                tag, position = read_uint32(buffer, position - 2)
+                length = buffer[position]
+                position += 1
+            if tag & 7 == LENGTH and tag > LENGTH:
+                if length >= _CONTINUES:
+                    length, position = read_uint32(buffer, position - 1)
+                if tag == _TRACE_ID:
+                    trace_id = buffer[position : position + length]
+                elif tag == _SPAN_ID:
+                    span_id = buffer[position : position + length]
+                elif tag == _PARENT_SPAN_ID:
+                    parent_span_id = buffer[position : position + length]
+                elif tag == _STATUS:
+                    status = _status_code(buffer, position, position + length, status)
+                position += length
+            elif tag == _START:
+                start_ns = int.from_bytes(buffer[position - 1 : position + 7], "little")
+                position += 7
+            elif tag == _END:
+                end_ns = int.from_bytes(buffer[position - 1 : position + 7], "little")
+                position += 7
+            elif tag != _KIND or length >= _CONTINUES:
+                position = skip(buffer, position - 1, tag)
+    except IndexError:
+        raise Malformed("a span reaches beyond the end of the record") from None
+    if position != end:
+        raise Malformed("a field reaches beyond the end of its span")
+    return trace_id, span_id, not parent_span_id, start_ns, end_ns, status
+
+
+def _status_code(buffer: bytes, position: int, end: int, code: int) -> int:
+    """Return the code of this status message, or the one before it if it holds none."""
+    while position < end:
+        tag, position = read_uint32(buffer, position)
+        if tag == _STATUS_CODE:
+            value, position = read_varint(buffer, position)
+            code = value & _INT32_MASK
+            if code > STATUS_ERROR:
+                code = STATUS_UNSET
+        else:
+            position = skip(buffer, position, tag)
+    if position != end:
+        raise Malformed("a field reaches beyond the end of its status")
+    return code
