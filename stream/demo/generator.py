@@ -9,15 +9,14 @@ from random import Random
 from stream.demo.record import Record, RecordKind
 from stream.demo.shop import REQUESTS, Scope
 from stream.demo.template import (
-    SPAN_ID_BYTES,
     TraceTemplate,
     pick_times,
     record_bytes,
     span_bytes,
     trace_templates,
 )
+from stream.otlp.fragment import SPAN_ID_BYTES, TRACE_ID_BYTES
 
-TRACE_ID_BYTES = 16
 NS_PER_S = 1_000_000_000
 EXPORT_DELAY_S = 0.2
 """A service's spans are sent at most this long after their trace ended."""

@@ -18,8 +18,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 from stream.demo.shop import INSTANCES, LANGUAGES, SLOW_MS, Operation, Request, Scope, Value
+from stream.otlp.wire import framed
 
-SPAN_ID_BYTES = 8
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 NS_PER_MS = 1_000_000
@@ -32,7 +32,6 @@ _TIMES = struct.Struct("<BQBQ")
 _START_TAG, _END_TAG = 0x39, 0x41  # start_time_unix_nano = 7, end_time_unix_nano = 8, both fixed64
 _EVENT_TIME = struct.Struct("<BQ")
 _EVENT_TIME_TAG = 0x09
-_VARINT_BITS = 0x7F
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def span_bytes(
     )
     if span.exception:
         body = _EVENT_TIME.pack(_EVENT_TIME_TAG, end_ns) + span.exception
-        parts.append(_delimited(0x5A, body))
+        parts.append(framed(0x5A, body))
     parts.append(span.tail)
     return b"".join(parts)
 
@@ -128,9 +127,9 @@ def record_bytes(scope: Scope, instance: int, spans: list[bytes]) -> bytes:
     `instance` chooses the replica of the service (`INSTANCES` of them).
     """
     resource, scope_head, scope_tail = _envelope(scope, instance % INSTANCES)
-    scope_spans = b"".join([scope_head, *(_delimited(0x12, span) for span in spans), scope_tail])
-    resource_spans = resource + _delimited(0x12, scope_spans) + scope_tail
-    return _delimited(0x0A, resource_spans)
+    scope_spans = b"".join([scope_head, *(framed(0x12, span) for span in spans), scope_tail])
+    resource_spans = resource + framed(0x12, scope_spans) + scope_tail
+    return framed(0x0A, resource_spans)
 
 
 def _walk(operation: Operation) -> list[Operation]:
@@ -220,8 +219,8 @@ def _envelope(scope: Scope, instance: int) -> tuple[bytes, bytes, bytes]:
     named = InstrumentationScope(name=scope.name, version=scope.version)
     schema = ScopeSpans(schema_url=SCHEMA_URL).SerializeToString()  # field 3, as in ResourceSpans
     return (
-        _delimited(0x0A, resource.SerializeToString()),
-        _delimited(0x0A, named.SerializeToString()),
+        framed(0x0A, resource.SerializeToString()),
+        framed(0x0A, named.SerializeToString()),
         schema,
     )
 
@@ -242,14 +241,3 @@ def _any_value(value: Value) -> AnyValue:
 
 def _jitter(rng: Random) -> float:
     return JITTER_MIN + (JITTER_MAX - JITTER_MIN) * rng.random() ** 2
-
-
-def _delimited(tag: int, body: bytes) -> bytes:
-    """Return a length-delimited protobuf field: tag, length as a varint, body."""
-    size = len(body)
-    head = bytearray((tag,))
-    while size > _VARINT_BITS:
-        head.append(size & _VARINT_BITS | 0x80)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + body

@@ -1,5 +1,6 @@
 """What the generator has sent, to be compared with what came out."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from stream.demo.record import Record, RecordKind
@@ -11,8 +12,8 @@ class Truth:
 
     `spans` counts every span sent, so late and resent ones too; spans of malformed records are not
     among them. `error_traces` have a span with status ERROR, `slow_traces` took more than a second.
-    With `keep_span_ids`, `span_ids` has the distinct ids of each trace, by trace id (16 bytes);
-    a load without end is better counted without.
+    With `keep_span_ids`, by trace id (16 bytes): `span_ids` are its distinct ids, `resent` its spans
+    sent once more. A load without end is better counted without.
     """
 
     keep_span_ids: bool = True
@@ -26,6 +27,7 @@ class Truth:
     error_traces: int = 0
     slow_traces: int = 0
     span_ids: dict[bytes, set[bytes]] = field(default_factory=dict)
+    resent: Counter[bytes] = field(default_factory=Counter)
 
     def add(self, record: Record) -> None:
         """Count a record as sent."""
@@ -47,3 +49,5 @@ class Truth:
         if self.keep_span_ids:
             trace_id = bytes.fromhex(record.key.decode())
             self.span_ids.setdefault(trace_id, set()).update(record.span_ids)
+            if record.kind is RecordKind.RESENT:
+                self.resent[trace_id] += spans

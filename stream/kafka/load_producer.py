@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from stream.kafka.topics import ClusterError
+
 PARTITIONERS = {"fnv1a": "fnv1a_random", "murmur2": "murmur2_random"}
 """What `topics.partitioner` may name -> librdkafka's `partitioner` that agrees for every key."""
 
@@ -28,10 +30,6 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 
-class LoadProducerError(Exception):
-    """The load cannot be sent as asked. The text names what is wrong, and the remedy."""
-
-
 class LoadProducer:
     """Sends records to one topic. Used from one thread.
 
@@ -39,7 +37,7 @@ class LoadProducer:
     `PARTITIONERS`. `failures` counts the records that were refused, by the error's name.
 
     Raises:
-        LoadProducerError: a property or partitioner that does not exist.
+        ClusterError: a property or partitioner that does not exist.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class LoadProducer:
     ) -> None:
         if partitioner not in PARTITIONERS:
             known = ", ".join(PARTITIONERS)
-            raise LoadProducerError(f"topics.partitioner: {partitioner!r}: use one of {known}")
+            raise ClusterError(f"topics.partitioner: {partitioner!r}: use one of {known}")
         self.topic = topic
         self.failures: Counter[str] = Counter()
         self.problem: str | None = None
@@ -57,7 +55,7 @@ class LoadProducer:
         try:
             self._producer = Producer({**DEFAULTS, **settings, **chosen})
         except KafkaException as problem:
-            raise LoadProducerError(
+            raise ClusterError(
                 f"kafka: {problem.args[0].str()}: use the producer's properties of librdkafka"
             ) from problem
 
@@ -70,32 +68,32 @@ class LoadProducer:
         """Return how many partitions the topic has; does not create it.
 
         Raises:
-            LoadProducerError: no broker answers, or the topic does not exist.
+            ClusterError: no broker answers, or the topic does not exist.
         """
         try:
             topics = self._producer.list_topics(timeout=timeout_s).topics
         except KafkaException as problem:
             self._producer.poll(0)
             reason = self.problem or problem.args[0].str()
-            raise LoadProducerError(
+            raise ClusterError(
                 f"kafka.bootstrap.servers: {self._address}: no broker answers ({reason}): "
                 "is the address right, and the broker running?"
             ) from problem
         found = topics.get(self.topic)
         if found is None:
-            raise LoadProducerError(
+            raise ClusterError(
                 f"topics.input: {self.topic}: the cluster has no such topic: "
                 "`tailstream topics --create` makes it"
             )
         if found.error is not None:
-            raise LoadProducerError(f"topics.input: {self.topic}: {found.error.str()}")
+            raise ClusterError(f"topics.input: {self.topic}: {found.error.str()}")
         return len(found.partitions)
 
     def send(self, key: bytes, value: bytes) -> None:
         """Queue a record; waits while the queue is full.
 
         Raises:
-            LoadProducerError: the producer cannot go on, whatever the record.
+            ClusterError: the producer cannot go on, whatever the record.
         """
         while True:
             try:
@@ -106,7 +104,7 @@ class LoadProducer:
             except KafkaException as problem:
                 error = problem.args[0]
                 if error.fatal():
-                    raise LoadProducerError(f"topic {self.topic}: {error.str()}") from problem
+                    raise ClusterError(f"topic {self.topic}: {error.str()}") from problem
                 self.failures[error.name()] += 1
                 break
         self._sent += 1

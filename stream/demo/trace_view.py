@@ -1,0 +1,98 @@
+"""A trace drawn for people: its spans as a tree, each with a bar where it lies in the trace."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
+from rich.text import Text
+
+BAR_CELLS = 20
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+NS_PER_MS = 1_000_000
+NAME_CELLS_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    branch: str
+    span: Span
+    service: str
+
+
+def render_trace(value: bytes, title: Text) -> list[Text]:
+    """Return the lines of a trace, from its OTLP `TracesData` bytes.
+
+    The first line is `title` with the root's name and the trace's duration. A span whose parent is
+    missing stands at the top, as the root does.
+
+    Raises:
+        google.protobuf.message.DecodeError: not a `TracesData`.
+    """
+    rows = list(_tree(_spans(value)))
+    start_ns = min(row.span.start_time_unix_nano for row in rows)
+    end_ns = max(row.span.end_time_unix_nano for row in rows)
+    name_cells = max(len(_name(row)) for row in rows) + 1
+    service_cells = max(len(row.service) for row in rows) + 1
+    whole = title.copy().append(f"   {rows[0].span.name} {_ms(end_ns - start_ns)}", style="bold")
+    lines = [whole]
+    for row in rows:
+        span = row.span
+        failed = span.status.code == Status.STATUS_CODE_ERROR
+        line = Text().append(_name(row).ljust(name_cells), style="red" if failed else "")
+        line.append(row.service.ljust(service_cells), style="cyan")
+        line.append(_bar(span, start_ns, end_ns), style="red" if failed else "green")
+        line.append(_ms(span.end_time_unix_nano - span.start_time_unix_nano).rjust(10))
+        if failed:
+            line.append(" ERROR", style="bold red")
+        lines.append(line)
+    return lines
+
+
+def _spans(value: bytes) -> list[tuple[Span, str]]:
+    """Return each span with its service's name; of several with one id, the first."""
+    found: dict[bytes, tuple[Span, str]] = {}
+    for resource_spans in TracesData.FromString(value).resource_spans:
+        names = {each.key: each.value.string_value for each in resource_spans.resource.attributes}
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                found.setdefault(span.span_id, (span, names.get("service.name", "")))
+    return sorted(found.values(), key=lambda each: each[0].start_time_unix_nano)
+
+
+def _tree(spans: list[tuple[Span, str]]) -> Iterator[_Row]:
+    known = {span.span_id for span, _ in spans}
+    calls: dict[bytes, list[tuple[Span, str]]] = {}
+    for span, service in spans:
+        parent = span.parent_span_id if span.parent_span_id in known else b""
+        calls.setdefault(parent, []).append((span, service))
+
+    def below(parent: bytes, indent: str) -> Iterator[_Row]:
+        called = calls.get(parent, [])
+        for number, (span, service) in enumerate(called, 1):
+            last = number == len(called)
+            yield _Row(indent + ("└─ " if last else "├─ "), span, service)
+            yield from below(span.span_id, indent + ("   " if last else "│  "))
+
+    for span, service in calls.get(b"", []):
+        yield _Row("", span, service)
+        yield from below(span.span_id, "")
+
+
+def _name(row: _Row) -> str:
+    name = row.span.name
+    room = NAME_CELLS_MAX - len(row.branch)
+    return row.branch + (name if len(name) <= room else name[: room - 1] + "…")
+
+
+def _bar(span: Span, start_ns: int, end_ns: int) -> str:
+    """Return `BAR_CELLS` cells; the bar starts at a whole cell and ends at an eighth of one."""
+    per_cell = max(1, end_ns - start_ns) / BAR_CELLS
+    first = min(BAR_CELLS - 1, int((span.start_time_unix_nano - start_ns) / per_cell))
+    last_eighth = round((span.end_time_unix_nano - start_ns) / per_cell * 8)
+    eighths = min(max(1, last_eighth - first * 8), (BAR_CELLS - first) * 8)
+    bar = EIGHTHS[8] * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+    return (" " * first + bar).ljust(BAR_CELLS)
+
+
+def _ms(duration_ns: int) -> str:
+    return f"{round(duration_ns / NS_PER_MS):,} ms"
