@@ -1,0 +1,87 @@
+"""The command `tailstream`. A command's module is imported when the command runs, not before."""
+
+import difflib
+import importlib
+from types import MappingProxyType
+from typing import Any, Final
+
+import click
+
+from stream.settings.errors import SettingsError
+
+COMMANDS: Final = MappingProxyType(
+    {
+        "worker": "Run a worker: read spans, decide on traces, republish those that matter.",
+        "topics": "Check the topics, or create them, and look at how the input is keyed.",
+        "validate": "Check the settings without running anything.",
+        "generate": "Send made-up traces to Kafka.",
+        "init": "Write a commented settings file.",
+        "demo": "See the whole story on this machine, without a Kafka.",
+        "version": "Say what is installed.",
+    }
+)
+"""Each command, in the module of its name below this one, and its line in the list."""
+
+
+class SettingsRefused(click.ClickException):
+    """The operator's mistake: one line a problem on stderr, exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, error: SettingsError) -> None:
+        super().__init__(str(error))
+
+    def show(self, file: Any = None) -> None:
+        """Print the problems as they are."""
+        click.echo(self.message, file=file, err=file is None)
+
+
+class Commands(click.Group):
+    """A group whose commands are imported one by one, when they run.
+
+    So `tailstream version` works, at once, where a library of the worker's is broken.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a typing error name the nearest."""
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
+        if near and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; settings that turn out wrong while it runs are the operator's, too."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise SettingsRefused(error) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Tailstream: a streaming tail sampler on Kafka.
+
+    Keeps the traces that matter, whole, exactly once.
+    """

@@ -1,0 +1,48 @@
+"""Options that commands share."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream.cli import SettingsRefused
+from stream.settings.errors import SettingsError
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config` and `--set`; it is called with `settings=`, the loaded Settings.
+
+    Goes below `@click.command()`. Wrong settings are printed to stderr; the exit code is 2.
+    """
+
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="TAILSTREAM_CONFIG",
+        show_envvar=True,
+        help="Settings in YAML, or a whole Collector file. Without one the defaults apply.",
+    )
+    @click.option(
+        "--set",
+        "overrides",
+        metavar="A.B=C",
+        multiple=True,
+        help="Set one setting, above the file; e.g. --set worker.group=blue. Repeatable.",
+    )
+    @functools.wraps(command)
+    def with_settings(
+        *args: Any, config: Path | None, overrides: tuple[str, ...], **options: Any
+    ) -> Any:
+        # Imported here: the model takes pydantic, which `--help` does not need.
+        from stream.settings.load import load  # noqa: PLC0415 - see above
+
+        try:
+            settings = load(config, overrides, os.environ)
+        except SettingsError as error:
+            raise SettingsRefused(error) from None
+        return command(*args, settings=settings, **options)
+
+    return with_settings

@@ -1,0 +1,26 @@
+"""`tailstream validate`: check the settings without running anything."""
+
+import click
+
+from stream.cli.options import settings_options
+from stream.settings.model import Settings
+
+
+@click.command()
+@settings_options
+def command(settings: Settings) -> None:
+    """Check the settings without running anything.
+
+    Prints what the start would say, and the policies in the order they are evaluated. Exit code 2
+    and one line a problem where the settings are wrong.
+    """
+    click.echo(f"ok  (policies {settings.policies_hash()})")
+    for note in settings.notes():
+        click.echo(f"note: {note}")
+    policies = settings.tail_sampling.policies_in_order()
+    name_width = max(len(policy.name) for policy in policies)
+    type_width = max(len(policy.type) for policy in policies)
+    click.echo("policies, in the order they are evaluated:")
+    for number, policy in enumerate(policies, start=1):
+        columns = f"{policy.name:{name_width}}  {policy.type:{type_width}}"
+        click.echo(f"  {number}. {columns}  {policy.meaning()}")

@@ -1,0 +1,28 @@
+"""`tailstream version`: say what is installed."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+
+@click.command()
+def command() -> None:
+    """Say what is installed.
+
+    Imports none of it, so it also answers where one of them is broken.
+    """
+    click.echo(f"tailstream  {_installed('tailstream')}")
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    click.echo(f"python      {python} ({platform.system()} {platform.machine()})")
+    click.echo(f"librdkafka  the one in confluent-kafka {_installed('confluent-kafka')}")
+    click.echo(f"faust       {_installed('faust-streaming')}")
+    click.echo(f"rocksdict   {_installed('rocksdict')}")
+    click.echo("core        pure Python")
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed (a bare checkout)" if package == "tailstream" else "not installed"

@@ -1,0 +1,1 @@
+"""Settings: one frozen model, read from YAML and the environment, checked whole at start."""

@@ -1,0 +1,162 @@
+"""What one setting demands of another. Each check yields problems with the setting's full path."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from stream.settings.errors import Problem
+from stream.settings.policies import DropPolicy, LatencyPolicy, PolicyBlock
+from stream.settings.tail_sampling import NOT_SUPPORTED_YET, TailSampling
+from stream.settings.units import format_duration
+
+if TYPE_CHECKING:
+    from stream.settings.model import Settings
+
+_STATIC_SESSION_S_MIN: Final = 6
+
+
+def cross_checks(settings: Settings) -> Iterator[Problem]:
+    """Yield everything that is wrong between settings that are each right alone."""
+    if settings.compatibility == "collector":
+        remedy = "set compatibility: fixed"
+        yield Problem("compatibility", "collector", "not supported yet", remedy)
+    yield from _sampling(settings.tail_sampling)
+    yield from _policies(settings.tail_sampling)
+    yield from _topics(settings)
+    yield from _times(settings)
+    yield from _sizes(settings)
+    yield from _kafka_times(settings)
+    yield from _security(settings)
+
+
+def _sampling(sampling: TailSampling) -> Iterator[Problem]:
+    for option, remedy in NOT_SUPPORTED_YET.items():
+        value = getattr(sampling, option)
+        if value != type(sampling).model_fields[option].default:
+            yield Problem(f"tail_sampling.{option}", value, "not supported yet", remedy)
+    after_root_s = sampling.decision_wait_after_root_received_s
+    if after_root_s >= sampling.decision_wait_s:
+        wait = format_duration(sampling.decision_wait_s)
+        yield Problem(
+            "tail_sampling.decision_wait_after_root_received",
+            format_duration(after_root_s),
+            f"not below decision_wait ({wait}), so it would never matter",
+            f"set it below {wait}, or to 0s",
+        )
+
+
+def _policies(sampling: TailSampling) -> Iterator[Problem]:
+    names = Counter(policy.name for policy in sampling.policies)
+    for index, policy in enumerate(sampling.policies):
+        path = f"tail_sampling.policies[{index}]"
+        if not policy.name.strip():
+            remedy = "give the policy a name of its own"
+            yield Problem(f"{path}.name", policy.name, "a policy needs a name", remedy)
+        elif names[policy.name] > 1:
+            wrong = f"{names[policy.name]} policies have this name"
+            yield Problem(f"{path}.name", policy.name, wrong, "give each a name of its own")
+        yield from _latency(path, policy)
+        if isinstance(policy, DropPolicy):
+            for sub_index, sub in enumerate(policy.drop.drop_sub_policy):
+                yield from _latency(f"{path}.drop.drop_sub_policy[{sub_index}]", sub)
+
+
+def _latency(path: str, policy: PolicyBlock) -> Iterator[Problem]:
+    if not isinstance(policy, LatencyPolicy):
+        return
+    lower_ms, upper_ms = policy.latency.threshold_ms, policy.latency.upper_threshold_ms
+    if not policy.latency.model_fields_set:
+        remedy = "write latency: {threshold_ms: 1000}"
+        yield Problem(f"{path}.latency", {}, "has no threshold", remedy)
+    if upper_ms and upper_ms <= lower_ms:
+        yield Problem(
+            f"{path}.latency.upper_threshold_ms",
+            upper_ms,
+            f"not above threshold_ms ({lower_ms}), so no trace would match",
+            "set it above threshold_ms, or to 0 for no upper bound",
+        )
+
+
+def _topics(settings: Settings) -> Iterator[Problem]:
+    topics = settings.topics
+    taken: dict[str, str] = {}
+    for role in ("input", "output", "decisions", "dead_letters", "metrics"):
+        name = getattr(topics, role)
+        if name in (".", ".."):
+            yield Problem(f"topics.{role}", name, "not a topic's name", "choose another name")
+        if name in taken:
+            wrong = f"topics.{taken[name]} has the same name"
+            yield Problem(f"topics.{role}", name, wrong, "give each its own topic")
+        taken.setdefault(name, role)
+
+
+def _times(settings: Settings) -> Iterator[Problem]:
+    worker, wait_s = settings.worker, settings.tail_sampling.decision_wait_s
+    if settings.decisions.retention_s < wait_s:
+        yield Problem(
+            "decisions.retention",
+            format_duration(settings.decisions.retention_s),
+            f"shorter than tail_sampling.decision_wait ({format_duration(wait_s)})",
+            "set it to decision_wait at least, better 10m",
+        )
+    if worker.commit_interval_s >= worker.transaction_timeout_s:
+        yield Problem(
+            "worker.commit_interval",
+            format_duration(worker.commit_interval_s),
+            f"not below transaction_timeout ({format_duration(worker.transaction_timeout_s)})",
+            "set it to 500ms, or worker.transaction_timeout higher",
+        )
+    if worker.static_membership and worker.session_timeout_s < _STATIC_SESSION_S_MIN:
+        yield Problem(
+            "worker.session_timeout",
+            format_duration(worker.session_timeout_s),
+            "too short for worker.static_membership: a restart must fit into the session",
+            f"set it to {_STATIC_SESSION_S_MIN}s at least, or static_membership: false",
+        )
+
+
+def _sizes(settings: Settings) -> Iterator[Problem]:
+    client_max = _whole(settings.kafka.get("message.max.bytes"))
+    if client_max is not None and settings.output.message_bytes_max > client_max:
+        yield Problem(
+            "output.message_bytes_max",
+            settings.output.message_bytes_max,
+            f"more than kafka.message.max.bytes ({client_max})",
+            "lower it, or raise the other (and the broker's)",
+        )
+
+
+def _kafka_times(settings: Settings) -> Iterator[Problem]:
+    session_ms = round(settings.worker.session_timeout_s * 1000)
+    poll_ms = _whole(settings.kafka.get("max.poll.interval.ms"))
+    if poll_ms is not None and poll_ms < session_ms:
+        wrong = f"shorter than worker.session_timeout ({session_ms} ms)"
+        yield Problem("kafka.max.poll.interval.ms", poll_ms, wrong, "raise it, or remove it")
+    heartbeat_ms = _whole(settings.kafka.get("heartbeat.interval.ms"))
+    if heartbeat_ms is not None and heartbeat_ms * 3 > session_ms:
+        wrong = f"more than a third of worker.session_timeout ({session_ms} ms)"
+        yield Problem("kafka.heartbeat.interval.ms", heartbeat_ms, wrong, "lower it, or remove it")
+
+
+def _security(settings: Settings) -> Iterator[Problem]:
+    """Credentials that the protocol would not use mean that the protocol was forgotten."""
+    protocol = str(settings.kafka["security.protocol"])
+    for prefix, word, choices in (
+        ("sasl.", "SASL", "SASL_SSL or SASL_PLAINTEXT"),
+        ("ssl.", "SSL", "SSL or SASL_SSL"),
+    ):
+        given = sorted(name for name in settings.kafka if name.startswith(prefix))
+        if given and word not in protocol.upper().split("_"):
+            wrong = f"does not use kafka.{given[0]}"
+            remedy = f"set it to {choices}, or remove the kafka.{prefix}* settings"
+            yield Problem("kafka.security.protocol", protocol, wrong, remedy)
+
+
+def _whole(value: Any) -> int | None:
+    """Return a librdkafka number, None if it is not given or none (librdkafka then says so)."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,72 @@
+"""What is wrong with the settings, said so that the operator can mend it."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+ABSENT: Final = object()
+"""The value of a problem that is about a setting which is not there."""
+
+MASK: Final = "****"
+_SECRET: Final = re.compile(
+    r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.|key\.pem|private\.key|ssl_key",
+    re.IGNORECASE,
+)
+_VALUE_CHARS_MAX: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong: the setting's path, its value as given, what is wrong, what to do."""
+
+    setting: str
+    value: object
+    wrong: str
+    remedy: str
+
+    def __str__(self) -> str:
+        if self.value is ABSENT:
+            return f"{self.setting}: {self.wrong}; {self.remedy}"
+        return f"{self.setting} = {shown(self.setting, self.value)}: {self.wrong}; {self.remedy}"
+
+
+class SettingsError(Exception):
+    """The operator's mistakes in the settings, one line each."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        assert self.problems, "an error without a problem says nothing"
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def is_secret(setting: str) -> bool:
+    """Tell whether the value of this setting must not be shown."""
+    return _SECRET.search(setting) is not None
+
+
+def masked(setting: str, value: object) -> object:
+    """Return the value with every secret in it replaced by `****`, to any depth."""
+    if isinstance(value, Mapping):
+        return {str(key): masked(f"{setting}.{key}", inner) for key, inner in value.items()}
+    if is_secret(setting):
+        return MASK
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [masked(setting, inner) for inner in value]
+    return value
+
+
+def shown(setting: str, value: object) -> str:
+    """Return the value on one line, as JSON, cut where it is long, secrets masked."""
+    # A `kafka:` that is not a map may well be a connection string with a password in it.
+    opaque = setting == "kafka" and not isinstance(value, Mapping)
+    text = json.dumps(MASK if opaque else masked(setting, value), ensure_ascii=False, default=str)
+    return text if len(text) <= _VALUE_CHARS_MAX else text[: _VALUE_CHARS_MAX - 3] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word most like this one, None if none is."""
+    matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

@@ -1,0 +1,154 @@
+"""Pydantic's validation errors as problems that an operator can act on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from stream.settings.errors import ABSENT, Problem, nearest
+from stream.settings.fields import Unit, fields_by_key, unit_of
+from stream.settings.policies import NOT_SUPPORTED_YET, POLICY_BLOCKS
+from stream.settings.units import format_duration, format_size
+from stream.settings.walk import LISTS_OF_POLICIES, all_paths, block_at, choices_of, field_at
+
+_KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "int_type": ("must be a whole number", "write it without quotes, e.g. 1000"),
+        "int_from_float": ("must be a whole number", "write it without a fraction"),
+        "float_type": ("must be a number", "write it without quotes, e.g. 5 or 0.1"),
+        "finite_number": ("must be a finite number", "write e.g. 5 or 0.1"),
+        "bool_type": ("must be true or false", "write true or false, without quotes"),
+        "string_type": ("must be text", "write it in quotes"),
+        "tuple_type": ("must be a list", "write [a, b], or one `- ` a line"),
+        "path_type": ("must be a path", "write it in quotes"),
+        "model_type": ("must be a map of settings", "write `name: value` lines below it"),
+        "model_attributes_type": ("must be a map of settings", "write `name: value` lines"),
+        "string_too_short": ("empty", "write a name"),
+        "string_too_long": ("too long", "write at most 249 characters"),
+        "too_short": ("empty", "write at least one"),
+        "invalid_key": ("a setting's name is text", "write the name in quotes"),
+        "string_pattern_mismatch": (
+            "has characters that are not allowed here",
+            "use letters, digits, `.`, `_` and `-`, no space at the ends",
+        ),
+    }
+)
+_REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "policies": "write at least one policy: without one nothing would be kept",
+        "drop_sub_policy": "write at least one: the Collector drops every trace when it is empty",
+        "status_codes": "write at least one of OK, ERROR, UNSET",
+    }
+)
+_BOUNDS: Final = (
+    ("ge", "less than {}", "set it to {} or more"),
+    ("gt", "not more than {}", "set it above {}"),
+    ("le", "more than {}", "set it to {} or less"),
+    ("lt", "not less than {}", "set it below {}"),
+)
+
+
+def explain(error: ValidationError) -> tuple[Problem, ...]:
+    """Return one problem for each of pydantic's errors, in the settings' order."""
+    return tuple(
+        problem
+        for detail in error.errors(include_url=False)
+        for problem in _problems(
+            detail["type"], detail["loc"], detail["input"], detail.get("ctx", {})
+        )
+    )
+
+
+def _problems(
+    kind: str, location: Sequence[str | int], value: Any, context: Mapping[str, Any]
+) -> Iterator[Problem]:
+    path = _path(location)
+    if kind == "problems":
+        for inner in context["problems"]:
+            setting = ".".join(part for part in (path, inner.setting) if part)
+            yield Problem(setting, inner.value, inner.wrong, inner.remedy)
+    elif kind == "extra_forbidden":
+        yield Problem(path, value, "no such setting", _unknown_remedy(location))
+    elif kind == "missing":
+        yield Problem(path, ABSENT, "missing", f"write {location[-1]}: and its value")
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
+        yield _policy_type(path, value)
+    elif value is None:
+        yield Problem(path, None, "has no value", "write its value, or remove it for the default")
+    else:
+        wrong, remedy = _wrong(kind, location, context)
+        yield Problem(path, value, wrong, remedy)
+
+
+def _wrong(kind: str, location: Sequence[str | int], context: Mapping[str, Any]) -> tuple[str, str]:
+    field = field_at(location)
+    if kind == "literal_error":
+        expected = ", ".join(choices_of(field)) if field else context["expected"]
+        return "no such choice", f"write one of {expected}"
+    for key, wrong, remedy in _BOUNDS:
+        if key in context:
+            bound = _bound(context[key], unit_of(field) if field else None)
+            return wrong.format(bound), remedy.format(bound)
+    wrong, remedy = _KINDS[kind]
+    if kind in ("too_short", "tuple_type"):
+        remedy = _REMEDIES.get(str(location[-1]), remedy)
+    return wrong, remedy
+
+
+def _bound(bound: float, unit: Unit | None) -> str:
+    if unit is Unit.DURATION:
+        return format_duration(bound)
+    if unit is Unit.SIZE:
+        return format_size(int(bound))
+    return f"{bound:,}".replace(",", "_") if isinstance(bound, int) else f"{bound:g}"
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """Return the setting's path as the operator sees it: no types of policies, lists by index."""
+    path = ""
+    for index, part in enumerate(location):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not _is_policy_type(location, index):
+            path += f".{part}" if path else str(part)
+    return path
+
+
+def _is_policy_type(location: Sequence[str | int], index: int) -> bool:
+    return (
+        index >= 2  # noqa: PLR2004 - the list, the index, then the type
+        and isinstance(location[index - 1], int)
+        and location[index - 2] in LISTS_OF_POLICIES
+    )
+
+
+def _unknown_remedy(location: Sequence[str | int]) -> str:
+    block = block_at(location[:-1])
+    assert block is not None, "only a block has names"
+    name, known = str(location[-1]), fields_by_key(block)
+    prefix = _path(location[:-1])
+    near = nearest(name, known)
+    elsewhere = [path for path in all_paths() if path.rpartition(".")[2] == name]
+    if elsewhere:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    if near:
+        return f"did you mean {prefix + '.' if prefix else ''}{near}?"
+    return f"remove it, or write one of {', '.join(known)}"
+
+
+def _policy_type(path: str, value: Any) -> Problem:
+    given = value.get("type", ABSENT) if isinstance(value, Mapping) else ABSENT
+    known = sorted(POLICY_BLOCKS)
+    setting = f"{path}.type"
+    if given is ABSENT or not isinstance(given, str):
+        return Problem(setting, given, "a policy needs a type", f"write one of {', '.join(known)}")
+    if given == "drop":
+        remedy = f"write one of {', '.join(kind for kind in known if kind != 'drop')}"
+        return Problem(setting, given, "a drop policy cannot hold another", remedy)
+    honoured = f"supported are {', '.join(known)}"
+    if given in NOT_SUPPORTED_YET:
+        return Problem(setting, given, "not supported yet", f"remove this policy; {honoured}")
+    near = nearest(given, (*known, *NOT_SUPPORTED_YET))
+    remedy = f"did you mean {near}?" if near else honoured
+    return Problem(setting, given, "no such type of policy", remedy)

@@ -1,0 +1,95 @@
+"""The map below `kafka.`: librdkafka's names, but for those that belong to Tailstream."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import PlainSerializer, PlainValidator
+
+from stream.settings.errors import Problem, nearest
+from stream.settings.fields import problems_error
+from stream.settings.librdkafka import LIBRDKAFKA_NAMES
+
+KAFKA_DEFAULTS: Final = {
+    "bootstrap.servers": "localhost:9092",
+    "security.protocol": "PLAINTEXT",
+}
+
+_GROUP: Final = "the worker joins as a classic cooperative-sticky member"
+_COMMITS: Final = "remove it: offsets are committed with the output, every worker.commit_interval"
+_ALL_REPLICAS: Final = "remove it: every record is acknowledged by all replicas in sync"
+
+OWNED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "acks": _ALL_REPLICAS,
+        "auto.commit.enable": _COMMITS,
+        "auto.commit.interval.ms": _COMMITS,
+        "auto.offset.reset": "set worker.initial_offset, which holds at the first start only",
+        "compression.codec": "set output.compression",
+        "compression.type": "set output.compression",
+        "delivery.report.only.error": "remove it: the worker needs every delivery's report",
+        "enable.auto.commit": _COMMITS,
+        "enable.auto.offset.store": _COMMITS,
+        "enable.idempotence": "remove it: the producer is idempotent, see worker.delivery",
+        "enable.partition.eof": "remove it: the end of a partition is known by its watermark",
+        "group.id": "set worker.group",
+        "group.instance.id": "set worker.instance_id and worker.static_membership",
+        "group.protocol": f"not supported yet, remove it: {_GROUP}",
+        "group.protocol.type": f"remove it: {_GROUP}",
+        "group.remote.assignor": f"not supported yet, remove it: {_GROUP}",
+        "isolation.level": "remove it: the worker always reads read_committed",
+        "max.poll.records": "remove it: it is the Java client's; queued.min.messages is near",
+        "metadata.broker.list": "set kafka.bootstrap.servers",
+        "offset.store.method": _COMMITS,
+        "offset.store.path": _COMMITS,
+        "offset.store.sync.interval.ms": _COMMITS,
+        "partition.assignment.strategy": f"remove it: {_GROUP}",
+        "partitioner": "set topics.partitioner",
+        "request.required.acks": _ALL_REPLICAS,
+        "sasl.jaas.config": "it is the Java client's: set kafka.sasl.username and .password",
+        "session.timeout.ms": "set worker.session_timeout",
+        "ssl.truststore.location": "it is the Java client's: set kafka.ssl.ca.location",
+        "transaction.timeout.ms": "set worker.transaction_timeout",
+        "transactional.id": "remove it: it is made of worker.group and worker.instance_id",
+    }
+)
+"""librdkafka names that the operator does not set, and what does the job instead."""
+
+
+def _kafka_map(given: Any) -> Mapping[str, Any]:
+    """Return the defaults with the given map on top, read-only, each value checked."""
+    problems = list(_problems(given))
+    if problems:
+        raise problems_error(problems)
+    texts = {name: str(value) if isinstance(value, str) else value for name, value in given.items()}
+    return MappingProxyType({**KAFKA_DEFAULTS, **texts})
+
+
+def _problems(given: Any) -> Iterator[Problem]:
+    if not isinstance(given, Mapping):
+        wrong = "must be a map of librdkafka names"
+        yield Problem("", given, wrong, "write e.g. kafka: {bootstrap.servers: localhost:9092}")
+        return
+    for name, value in given.items():
+        if name in OWNED:
+            yield Problem(str(name), value, "not yours to set here", OWNED[name])
+        elif name not in LIBRDKAFKA_NAMES:
+            yield _unknown(str(name), value)
+        elif not isinstance(value, (str, int, float)) or value == "":
+            wrong = "empty" if value in (None, "") else "must be text, a number, true or false"
+            remedy = "write its value, or remove it"
+            yield Problem(name, value, wrong, remedy)
+
+
+def _unknown(name: str, value: Any) -> Problem:
+    near = nearest(name, LIBRDKAFKA_NAMES)
+    remedy = (
+        f"did you mean kafka.{near}?" if near else "see librdkafka's CONFIGURATION.md for its names"
+    )
+    return Problem(name, value, "librdkafka has no such setting", remedy)
+
+
+KafkaMap = Annotated[
+    Mapping[str, str | int | float | bool], PlainValidator(_kafka_map), PlainSerializer(dict)
+]
+"""librdkafka's names and their values; `bootstrap.servers` is always there."""

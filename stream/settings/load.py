@@ -1,0 +1,81 @@
+"""From a file, `--set` and the environment to checked settings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from stream.settings.collector import take_tail_sampling
+from stream.settings.environment import substitute
+from stream.settings.errors import ABSENT, Problem, SettingsError
+from stream.settings.explain import explain
+from stream.settings.fields import WRITTEN
+from stream.settings.model import Settings
+from stream.settings.overrides import merge, parse_overrides
+from stream.settings.yaml_text import parse_yaml
+
+DEFAULT_REFERENCES: Final[dict[str, Any]] = {
+    "kafka": {"bootstrap.servers": "${env:KAFKA_BOOTSTRAP:-localhost:9092}"},
+    "worker": {"instance_id": "${env:HOSTNAME:-worker-0}"},
+}
+"""The defaults that come from the environment."""
+
+
+def load(path: Path | None, overrides: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Return the settings: defaults, below the file, below the overrides; checked whole.
+
+    Args:
+        path: YAML of DESIGN section 9, or a whole Collector file; None: no file.
+        overrides: `a.b=c`, the last one wins.
+        environment: what `${env:NAME}` refers to.
+
+    Raises:
+        SettingsError: anything the operator has to mend, every problem that can be told at once.
+    """
+    written: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    if path is not None:
+        written, notes = take_tail_sampling(read_file(path))
+    tree = merge(merge(DEFAULT_REFERENCES, written), parse_overrides(overrides))
+    return checked(substitute(tree, environment), notes)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return a settings file as it is written, references and all.
+
+    Raises:
+        SettingsError: it cannot be read, is not YAML, is empty, or is not a map.
+    """
+    name = str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        remedy = "check --config and TAILSTREAM_CONFIG, or write one with `tailstream init`"
+        wrong = f"cannot be read: {error.strerror or error}"
+        raise SettingsError([Problem(name, ABSENT, wrong, remedy)]) from None
+    except UnicodeDecodeError as error:
+        wrong = f"is not UTF-8 text (byte {error.start})"
+        raise SettingsError([Problem(name, ABSENT, wrong, "save it as UTF-8")]) from None
+    tree = parse_yaml(text, name)
+    if tree is None:
+        remedy = "write one with `tailstream init`, or leave --config away for the defaults"
+        raise SettingsError([Problem(name, ABSENT, "is empty", remedy)])
+    if not isinstance(tree, dict):
+        wrong, remedy = "is not a map of settings", "write e.g. worker: {group: tailstream}"
+        raise SettingsError([Problem(name, ABSENT, wrong, remedy)])
+    return tree
+
+
+def checked(tree: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Settings:
+    """Return a tree of written settings, references replaced, as settings.
+
+    Raises:
+        SettingsError: something in it is wrong.
+    """
+    try:
+        settings = Settings.model_validate(tree, by_alias=True, by_name=False, context=WRITTEN)
+    except ValidationError as error:
+        raise SettingsError(explain(error)) from None
+    settings._source_notes = notes  # noqa: SLF001 - not a setting, so not a field
+    return settings

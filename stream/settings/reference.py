@@ -1,0 +1,96 @@
+"""The table of all settings, generated from the model, for the README."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stream.settings.fields import Unit, unit_of
+from stream.settings.load import DEFAULT_REFERENCES
+from stream.settings.policies import POLICY_BLOCKS
+from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET
+from stream.settings.units import format_duration, format_size
+from stream.settings.walk import Leaf, leaves
+
+BEGIN = "<!-- settings:begin -->"
+END = "<!-- settings:end -->"
+
+
+def settings_table() -> str:
+    """Return a Markdown table of every setting: name, default, what it takes, meaning."""
+    rows = ["| setting | default | takes | meaning |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| `{path}` | {_code(default)} | {kind} | {meaning} |"
+        for path, default, kind, meaning in _rows()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def default_text(leaf: Leaf) -> str:
+    """Return a setting's default as YAML writes it on one line; empty where it must be given."""
+    section, _, name = leaf.path.partition(".")
+    reference = DEFAULT_REFERENCES.get(section, {}).get(name)
+    if reference is not None:
+        return str(reference)
+    if leaf.field.is_required() or leaf.field.default_factory is not None:
+        return ""
+    return _text(leaf.field.default, unit_of(leaf.field))
+
+
+def _rows() -> Iterator[tuple[str, str, str, str]]:
+    for leaf in leaves():
+        if leaf.path == "kafka":
+            yield from _kafka_rows(leaf)
+            continue
+        kind = "list of policies" if leaf.path == "tail_sampling.policies" else leaf.kind
+        default = "errors, slow, rest" if kind == "list of policies" else default_text(leaf)
+        yield leaf.path, default, kind, _meaning(leaf)
+        if kind == "list of policies":
+            yield from _policy_rows(f"{leaf.path}[]")
+
+
+def _kafka_rows(leaf: Leaf) -> Iterator[tuple[str, str, str, str]]:
+    servers = DEFAULT_REFERENCES["kafka"]["bootstrap.servers"]
+    yield "kafka.bootstrap.servers", servers, "text", "The brokers, `host:port,host:port`."
+    protocols = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    yield "kafka.security.protocol", "PLAINTEXT", "text", protocols
+    yield "kafka.*", "", "text, number, true or false", leaf.field.description or ""
+
+
+def _policy_rows(prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    yield f"{prefix}.name", "", "text", "The policy's name, unique; part of every decision."
+    yield f"{prefix}.type", "", f"one of {', '.join(POLICY_BLOCKS)}", "What the policy looks at."
+    for kind, block in POLICY_BLOCKS.items():
+        for leaf in leaves(block, f"{prefix}."):
+            if leaf.path.startswith(f"{prefix}.{kind}."):
+                yield leaf.path, default_text(leaf), leaf.kind, leaf.field.description or ""
+
+
+def _meaning(leaf: Leaf) -> str:
+    """Return a setting's description, or what does the job of a Collector option instead."""
+    section, _, rest = leaf.path.partition(".")
+    option = rest.partition(".")[0]
+    if section == "tail_sampling" and option in NOT_NEEDED:
+        return f"Not needed here: {NOT_NEEDED[option]}."
+    if section == "tail_sampling" and option in NOT_SUPPORTED_YET:
+        return f"Not supported yet but for its default; {NOT_SUPPORTED_YET[option]}."
+    return leaf.field.description or ""
+
+
+def _text(value: Any, unit: Unit | None) -> str:
+    if value is None or value == "":
+        return ""
+    if unit is Unit.DURATION:
+        return format_duration(value)
+    if unit is Unit.SIZE:
+        return format_size(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, Path) and not value.is_absolute():
+        return f"./{value}"
+    return str(value)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""

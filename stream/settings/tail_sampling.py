@@ -1,0 +1,107 @@
+"""The Collector's `tail_sampling` block, as pasted.
+
+Each option is honoured, not needed here (accepted; the start says what does its job), or not
+supported yet (stops the start, unless it has the Collector's default). Names and defaults: contrib,
+processor/tailsamplingprocessor/config.go and factory.go.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from stream.settings.fields import Block, Duration, FromList
+from stream.settings.policies import Policy, default_policies
+
+DAY_S: Final = 86_400
+
+NOT_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "num_traces": "limits.open_traces_max bounds the open traces, storage.memory their memory",
+        "block_on_overflow": "reading from Kafka pauses when memory is short, nothing is evicted",
+        "expected_new_traces_per_sec": "memory is taken as traces come",
+        "num_shards": "the input topic's partitions are the shards, spread over the workers",
+        "decision_cache": "decisions live in topics.decisions, for decisions.retention",
+        "tail_storage": "storage.directory, storage.memory and storage.disk hold the spans",
+        "drop_pending_traces_on_shutdown": "a shutdown neither drops nor decides open traces",
+    }
+)
+"""Options that are accepted, and what does their job."""
+
+NOT_SUPPORTED_YET: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sampling_strategy": "remove it: a trace is judged whole (trace-complete)",
+        "maximum_trace_size_bytes": (
+            "remove it: limits.trace_bytes_max judges a trace when it reaches that size"
+        ),
+        "sample_on_first_match": "remove it: all policies are asked, which keeps the same traces",
+    }
+)
+"""Options that stop the start when they differ from the Collector's default, and the remedy."""
+
+
+class DecisionCache(Block):
+    """The Collector's memory of decisions."""
+
+    sampled_cache_size: int = Field(default=0, ge=0, description="Traces that were kept.")
+    non_sampled_cache_size: int = Field(default=0, ge=0, description="Traces that were dropped.")
+
+
+class TailSampling(Block):
+    """What is kept, and how long a trace is waited for."""
+
+    decision_wait_s: Duration = Field(
+        default=30.0,
+        alias="decision_wait",
+        ge=0.001,
+        le=DAY_S,
+        description="How long after a trace's first record its decision is taken.",
+    )
+    decision_wait_after_root_received_s: Duration = Field(
+        default=0.0,
+        alias="decision_wait_after_root_received",
+        ge=0,
+        le=DAY_S,
+        description="How long after the root span at the latest; must be below decision_wait; "
+        "0s: the root span changes nothing.",
+    )
+    policies: Annotated[tuple[Policy, ...], FromList] = Field(
+        default_factory=default_policies,
+        min_length=1,
+        description="A trace is kept if any of these votes to keep it and no `drop` policy drops "
+        "it. Types: always_sample, status_code, latency, probabilistic, drop.",
+    )
+    num_traces: int = Field(default=50_000, ge=0, description="Traces in memory.")
+    block_on_overflow: bool = Field(default=False, description="Stop reading when that is reached.")
+    expected_new_traces_per_sec: int = Field(default=0, ge=0, description="A hint for allocation.")
+    num_shards: int = Field(default=1, ge=1, le=256, description="Event loops.")
+    decision_cache: DecisionCache = Field(
+        default_factory=DecisionCache, description="Sizes of the caches of decisions."
+    )
+    tail_storage: str | None = Field(default=None, description="An extension that holds spans.")
+    drop_pending_traces_on_shutdown: bool = Field(
+        default=False, description="Forget undecided traces at shutdown."
+    )
+    sampling_strategy: Literal["trace-complete", "span-ingest"] = Field(
+        default="trace-complete", description="When policies are asked."
+    )
+    maximum_trace_size_bytes: int = Field(
+        default=0, ge=0, description="Drop a trace that grows larger; 0: off."
+    )
+    sample_on_first_match: bool = Field(
+        default=False, description="Ask no further policy once one has voted to keep."
+    )
+
+    def policies_in_order(self) -> tuple[Policy, ...]:
+        """Return the policies in the order of their evaluation: `drop` first, else as written."""
+        return tuple(sorted(self.policies, key=lambda policy: policy.type != "drop"))
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line for every option that was given and is not needed here."""
+        for option, instead in NOT_NEEDED.items():
+            if option in self.model_fields_set:
+                yield f"tail_sampling.{option}: not needed here: {instead}"
+        if "policies" not in self.model_fields_set:
+            names = ", ".join(policy.name for policy in self.policies)
+            yield f"tail_sampling.policies: not set, the default policies apply: {names}"

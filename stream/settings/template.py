@@ -1,0 +1,162 @@
+"""The YAML that `tailstream init` writes: every setting with its meaning and default."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+
+from stream.settings.fields import Block, block_of, fields_by_key, written
+from stream.settings.load import DEFAULT_REFERENCES
+from stream.settings.model import Settings
+from stream.settings.policies import NOT_SUPPORTED_YET as POLICIES_NOT_SUPPORTED_YET
+from stream.settings.policies import POLICY_BLOCKS
+from stream.settings.reference import default_text
+from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET, TailSampling
+from stream.settings.walk import Leaf
+
+_WIDTH: Final = 100
+_HEAD: Final = """\
+# Settings of Tailstream. Every setting is here with its default; what you leave away keeps it.
+# Durations: 500ms, 30s, 1m30s. Sizes: 1000000, 64KiB, 512MiB. ${env:NAME:-default} is replaced
+# from the environment; $$ is a dollar sign. Check it with: tailstream validate --config FILE
+"""
+_KAFKA: Final = (
+    "librdkafka's settings by their own names; `tailstream validate` names those that are set "
+    "elsewhere. For a password write ${env:NAME}."
+)
+
+
+def template(pasted: Mapping[str, Any] | None = None) -> str:
+    """Return the commented YAML of all defaults.
+
+    Args:
+        pasted: a Collector's `tail_sampling` block to take over as it is written, each option
+            marked honoured, not needed here or not supported yet; None: the default block.
+    """
+    lines = [_HEAD]
+    for key, field in fields_by_key(Settings).items():
+        block = block_of(field)
+        if key == "kafka":
+            lines += [*_comment(_KAFKA, ""), "kafka:", *_kafka_lines()]
+        elif block is TailSampling:
+            lines += ["# What is kept: the Collector's block.", "tail_sampling:"]
+            lines += _default_sampling_lines() if pasted is None else _pasted_lines(pasted)
+        elif block is not None:
+            lines += [*_comment(block.__doc__ or "", ""), f"{key}:", *_block_lines(key, block)]
+        else:
+            lines += _setting_lines(Leaf(key, field), "")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def unsupported(pasted: Mapping[str, Any]) -> list[str]:
+    """Return the options and policies of a Collector's block that stop the start."""
+    options = [option for option in pasted if _standing(option, pasted).startswith("not supported")]
+    policies = pasted.get("policies")
+    return options + [
+        f"policies[{index}]"
+        for index, policy in enumerate(policies if isinstance(policies, list) else [])
+        if _policy_standing(policy) != "honoured"
+    ]
+
+
+def _kafka_lines() -> Iterator[str]:
+    yield f"  bootstrap.servers: {DEFAULT_REFERENCES['kafka']['bootstrap.servers']}"
+    yield "  security.protocol: PLAINTEXT"
+
+
+def _block_lines(key: str, block: type[Block]) -> Iterator[str]:
+    for name, field in fields_by_key(block).items():
+        yield from _setting_lines(Leaf(f"{key}.{name}", field), "  ")
+
+
+def _setting_lines(leaf: Leaf, indent: str) -> Iterator[str]:
+    description = leaf.field.description or ""
+    choices = f" ({leaf.kind})" if leaf.kind.startswith("one of") else ""
+    yield from _comment(description.rstrip(".") + choices + ".", indent)
+    yield f"{indent}{leaf.path.rpartition('.')[2]}: {default_text(leaf)}"
+
+
+def _default_sampling_lines() -> Iterator[str]:
+    idle = {**NOT_NEEDED, **NOT_SUPPORTED_YET}
+    defaults = written(TailSampling())
+    for name, field in fields_by_key(TailSampling).items():
+        if name == "policies":
+            yield from _comment(field.description or "", "  ")
+            yield "  policies:"
+            yield from (f"    - {_inline(_brief(policy))}" for policy in defaults["policies"])
+        elif name not in idle:
+            yield from _setting_lines(Leaf(f"tail_sampling.{name}", field), "  ")
+    yield from _comment("Options of the Collector that are not needed here, so left out:", "  ")
+    for name in NOT_NEEDED:
+        yield f"  #   {name}: {NOT_NEEDED[name]}"
+
+
+def _pasted_lines(pasted: Mapping[str, Any]) -> Iterator[str]:
+    for option, value in pasted.items():
+        yield from _comment(_standing(option, pasted), "  ")
+        if option == "policies" and isinstance(value, list) and value:
+            yield "  policies:"
+            for policy in value:
+                yield from _comment(_policy_standing(policy), "    ")
+                yield f"    - {_inline(policy)}"
+        else:
+            yield f"  {option}: {_inline(value)}"
+    if not pasted:
+        yield "  {}"
+
+
+def _standing(option: str, pasted: Mapping[str, Any]) -> str:
+    """Return what becomes of a Collector option: honoured, not needed here, not supported yet."""
+    field = fields_by_key(TailSampling).get(option)
+    if field is None:
+        return "not supported yet: no option of the Collector's that is known here"
+    if option in NOT_NEEDED:
+        return f"not needed here: {NOT_NEEDED[option]}"
+    if option in NOT_SUPPORTED_YET and pasted[option] != field.default:
+        return f"not supported yet: {NOT_SUPPORTED_YET[option]}"
+    return "honoured"
+
+
+def _policy_standing(policy: Any) -> str:
+    kind = policy.get("type") if isinstance(policy, Mapping) else None
+    if kind in POLICIES_NOT_SUPPORTED_YET:
+        return f"not supported yet: policies of type {kind}"
+    if kind not in POLICY_BLOCKS:
+        return "not supported yet: no known type of policy"
+    options = policy.get(kind)
+    subs = options.get("drop_sub_policy") if isinstance(options, Mapping) else None
+    for sub in subs if isinstance(subs, list) else ():
+        if _policy_standing(sub) != "honoured":
+            return f"{_policy_standing(sub)}, inside"
+    return "honoured"
+
+
+def _brief(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a default policy without the options that only repeat their own default."""
+    kind = policy["type"]
+    options = {name: value for name, value in policy[kind].items() if value not in (0, "")}
+    return {"name": policy["name"], "type": kind, kind: options}
+
+
+def _inline(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
+    )
+    return text.removesuffix("\n...\n").strip()
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    # A long name or reference is never broken: a line may be wider than the page.
+    prefix = f"{indent}# "
+    flat = " ".join(text.split())
+    return textwrap.wrap(
+        flat,
+        width=_WIDTH,
+        initial_indent=prefix,
+        subsequent_indent=prefix,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
