@@ -17,8 +17,8 @@ DEAD_LETTERS_RETENTION_MS = 7 * 24 * 3600 * 1000
 BROKER_MESSAGE_BYTES = 1_048_588
 """Kafka's default of `max.message.bytes`."""
 
-FRAMING_BYTES = 64 * 1024
-"""Room for key, headers and the batch around a value, in the limit of a topic that we make."""
+FRAMING_BYTES = 16 * 1024
+"""Room for key, headers and the batch: a topic's limit counts them, ours is of the value alone."""
 
 
 class Level(StrEnum):
@@ -208,14 +208,15 @@ def _timestamps(found: Found, needs: Needs) -> list[Finding]:
 def _message_sizes(found: Found, needs: Needs) -> list[Finding]:
     return [
         _refuse(
-            f"topics.{role} {topic.name!r} has max.message.bytes={topic.max_message_bytes}, less "
-            f"than output.message_bytes_max={needs.message_bytes_max}: the broker would refuse "
-            "what we write. Change it: "
+            f"topics.{role} {topic.name!r} has max.message.bytes={topic.max_message_bytes}, too "
+            f"little for output.message_bytes_max={needs.message_bytes_max} and {FRAMING_BYTES} "
+            "of key, headers and batch: the broker would refuse the largest records. Change it: "
             + _alter(topic.name, needs, f"max.message.bytes={_message_bytes(needs)}")
-            + f", or set output.message_bytes_max to {topic.max_message_bytes} at most."
+            + f", or set output.message_bytes_max to {topic.max_message_bytes - FRAMING_BYTES}."
         )
         for role, topic in found.items()
-        if role in {"output", "dead_letters"} and topic.max_message_bytes < needs.message_bytes_max
+        if role in {"output", "dead_letters"}
+        and topic.max_message_bytes < needs.message_bytes_max + FRAMING_BYTES
     ]
 
 

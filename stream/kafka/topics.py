@@ -5,6 +5,7 @@ stand below `kafka.` in the configuration.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 REQUEST_TIMEOUT_S = 4.0
 """For one answer. Two of them still tell of an unreachable broker in under 10 s."""
+
+DESCRIBE_TRIES_MAX = 50
+DESCRIBE_PAUSE_S = 0.1
 
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - a code of librdkafka itself
 UNREACHABLE = frozenset(
@@ -113,7 +117,10 @@ class Cluster:
         return {name: _topic_facts(found[name], config) for name, config in configs.items()}
 
     def create(self, plans: Sequence[TopicPlan]) -> None:
-        """Make topics. One that somebody else made meanwhile is left as it is."""
+        """Make topics, and wait until they can be described.
+
+        One that somebody else made meanwhile is left as it is.
+        """
         for plan in plans:
             topic = NewTopic(
                 plan.name,
@@ -124,6 +131,11 @@ class Cluster:
             futures = self._admin.create_topics([topic], request_timeout=REQUEST_TIMEOUT_S)
             ignored = KafkaError.TOPIC_ALREADY_EXISTS
             self._result(futures[plan.name], f"create topic {plan.name!r}", ignored=ignored)
+        # The controller has them; the broker that we ask may learn of them a moment later.
+        for _ in range(DESCRIBE_TRIES_MAX if plans else 0):
+            if len(self.describe(plan.name for plan in plans)) == len(plans):
+                return
+            time.sleep(DESCRIBE_PAUSE_S)
 
     def _existing(self, futures: Mapping[Any, Future[Any]], doing: str) -> dict[str, Any]:
         """Wait for answers about topics, keyed by topic name; leave out topics that are unknown."""
