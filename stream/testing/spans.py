@@ -160,6 +160,24 @@ def spans_of(value: bytes) -> list[Span]:
     ]
 
 
+def spans_in_context(value: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Return (resource, scope, span) of every span of a record's value, in its order.
+
+    Each is serialised anew, unknown fields included: the resource is its `ResourceSpans` without
+    the scopes, the scope its `ScopeSpans` without the spans. Raises DecodeError.
+    """
+    found = []
+    for resource in decoded(value).resource_spans:
+        of_resource = ResourceSpans.FromString(resource.SerializeToString())
+        of_resource.ClearField("scope_spans")
+        for scope in resource.scope_spans:
+            of_scope = ScopeSpans.FromString(scope.SerializeToString())
+            of_scope.ClearField("spans")
+            envelopes = (of_resource.SerializeToString(), of_scope.SerializeToString())
+            found += [(*envelopes, span.SerializeToString()) for span in scope.spans]
+    return found
+
+
 def key_values(attributes: Mapping[str, Attribute]) -> list[KeyValue]:
     """Return OTLP attributes in the mapping's order."""
     return [KeyValue(key=key, value=_any_value(value)) for key, value in attributes.items()]
