@@ -32,7 +32,7 @@ from stream.sampling.stores import KnownDecision
 from stream.state.generation_filter import GenerationFilter
 from stream.state.generations import Generation, Generations
 
-BUCKET_OFFSETS: Final = 8192
+BUCKET_OFFSETS: Final = 2048
 """Bodies are discarded in buckets of so many offsets: one range delete each."""
 
 _MIB: Final = 1 << 20
@@ -59,7 +59,7 @@ class RocksDB:
         StorageError: the directory cannot be written to, or another live process has it.
     """
 
-    def __init__(self, directory: Path, *, memory_bytes: int = 64 * _MIB) -> None:
+    def __init__(self, directory: Path, *, memory_bytes: int = 128 * _MIB) -> None:
         self.directory = directory
         self._lock = _lock(directory)
         try:
@@ -202,7 +202,7 @@ class Family:
 class RocksDBSpanStore:
     """A `SpanStore` in RocksDB.
 
-    Keys: partition (4 bytes) | offset // 8192 (4) | trace id (16) | offset (8).
+    Keys: partition (4 bytes) | offset // 2048 (4) | trace id (16) | offset (8).
     A trace's bodies of one bucket lie side by side. `delete` does nothing: a tombstone costs as
     much as a body, and the bucket goes whole soon.
     """
