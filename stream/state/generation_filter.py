@@ -3,12 +3,13 @@
 Nearly every look-up in a decision store is for a trace never seen before, and RocksDB would be
 asked once a generation. Here slot `i` is a byte whose bit `g` says that something in generation `g`
 hashed to `i`; the AND of a trace's slots is the set of generations that may know it. Three slots a
-trace and at least twelve slots a decision: about 1 in 100 is asked for in vain, a generation.
+trace and at least twelve slots a decision: about 1 in 100 is asked for in vain, a generation; more
+in the one during which the array grew, since doubling does not thin out what is there.
 """
 
 from stream.state.generations import GENERATIONS_MAX
 
-_FIRST_SLOTS = 1 << 14
+_FIRST_SLOTS = 1 << 16
 _SLOTS_PER_DECISION = 12
 _LANE_BITS = bytes(range(1 << GENERATIONS_MAX))
 
