@@ -1,0 +1,61 @@
+"""Sends a load to Kafka at its own pace, in a thread, so that a test can act on the way."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from tests.harness.load import Planned
+
+
+class Sender:
+    """Sends records at their times, keyed and partitioned as the Collector does."""
+
+    def __init__(self, bootstrap: str, topic: str, records: Sequence[Planned]) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "fnv1a_random",  # Sarama's, by librdkafka's own account
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
+        self._topic = topic
+        self._records = records
+        self._sent = 0
+        self._failures: list[str] = []
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+
+    @property
+    def share_sent(self) -> float:
+        """How much of the load has been handed to the client, from 0 to 1."""
+        return self._sent / len(self._records)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until the broker has acknowledged every record."""
+        self._thread.join()
+        left = self._producer.flush(60)
+        assert not left, f"{left} records were not delivered"
+        assert not self._failures, self._failures[:3]
+
+    def _run(self) -> None:
+        started_s = time.monotonic()
+        for record in self._records:
+            early_s = started_s + record.at_s - time.monotonic()
+            if early_s > 0.02:
+                self._producer.poll(early_s)
+            self._produce(record)
+            self._sent += 1
+
+    def _produce(self, record: Planned) -> None:
+        self._producer.produce(self._topic, record.value, record.key, on_delivery=self._delivered)
+        self._producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._failures.append(str(error))

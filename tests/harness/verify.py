@@ -1,0 +1,136 @@
+"""Holds what the workers wrote against what the oracle expects."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.harness.oracle import Expectation, Expected, Placed, Rules, decode, expect, placed_spans
+from tests.harness.reading import Stored, read_whole
+from tests.harness.topics import Topics
+
+STAMPS = ("tailstream.policy", "tailstream.trigger")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Everything a test's topics hold, read as a `read_committed` consumer reads."""
+
+    input: list[Stored]
+    output: list[Stored]
+    decisions: list[tuple[Stored, dict[str, Any]]]
+    dead_letters: list[Stored]
+
+    def expectation(self, rules: Rules) -> Expectation:
+        wall_cuts = {
+            decision["trace_id"]: decision["upto"]
+            for _, decision in self.decisions
+            if decision["clock"] == "wall" and decision["trigger"] != "late"
+        }
+        return expect(self.input, rules, wall_cuts)
+
+
+def read_back(topics: Topics) -> Written:
+    whole = {name: read_whole(topics.bootstrap, name) for name in topics.all()}
+    return Written(
+        whole[topics.input],
+        whole[topics.output],
+        [(record, msgpack.unpackb(record.value)) for record in whole[topics.decisions]],
+        whole[topics.dead_letters],
+    )
+
+
+def nothing_missing_and_nothing_twice(written: Written, expectation: Expectation) -> None:
+    """Every span of every kept trace came out once; no other span did."""
+    came = Counter(
+        (placed.span.trace_id, placed.span.span_id)
+        for record in written.output
+        for placed in placed_spans(decode(record.value))
+    )
+    wanted = {
+        (trace_id, span_id)
+        for trace_id, expected in expectation.kept.items()
+        for span_id in (*expected.in_time, *expected.late)
+    }
+    missing, alien = wanted - came.keys(), came.keys() - wanted
+    twice = [one for one, times in came.items() if times > 1]
+    assert (len(missing), len(alien), len(twice)) == (0, 0, 0), (
+        f"of {len(wanted)} spans {len(missing)} missing, {len(alien)} alien, {len(twice)} twice: "
+        f"{[trace.hex() for trace, _ in [*missing, *alien, *twice][:3]]}"
+    )
+
+
+def whole_and_unchanged(written: Written, expectation: Expectation, rules: Rules) -> None:
+    """One record a kept trace, under its id; each span's every field as it came but the stamps."""
+    records_of: Counter[bytes] = Counter()
+    for record in written.output:
+        trace_id = bytes.fromhex(record.key.decode())
+        expected = expectation.kept[trace_id]
+        policy, trigger = (record.headers[name].decode() for name in STAMPS)
+        assert record.headers["tailstream.delivery"]
+        assert policy == expected.policy
+        assert trigger in {"decision_wait", "late"}
+        records_of[trace_id] += trigger != "late"
+        inputs = expected.late if trigger == "late" else expected.in_time
+        for placed in placed_spans(decode(record.value)):
+            assert placed.span.trace_id == trace_id
+            _same_but_for_the_stamps(placed, inputs[placed.span.span_id], trigger, expected, rules)
+    assert records_of == Counter(dict.fromkeys(expectation.kept, 1))
+
+
+def decisions_complete(written: Written, expectation: Expectation) -> None:
+    """Each trace has one verdict, the right one; the records account for every span."""
+    verdicts: Counter[bytes] = Counter()
+    spans: Counter[int] = Counter()
+    for record, decision in written.decisions:
+        expected = expectation.traces[decision["trace_id"]]
+        spans[record.partition] += decision["spans"]
+        assert record.key == decision["trace_id"].hex().encode()
+        assert record.partition == expected.partition
+        assert decision["verdict"] == ("sampled" if expected.policy else "not_sampled")
+        assert decision["policy"] == (expected.policy or "")
+        if decision["trigger"] == "late":
+            continue
+        verdicts[decision["trace_id"]] += 1
+        assert decision["trigger"] == "decision_wait"
+        assert decision["upto"] == expected.upto, "cut elsewhere than the log says"
+        assert decision["complete"] == expected.complete
+    assert verdicts == Counter(dict.fromkeys(expectation.traces, 1))
+    accounts = expectation.accounts
+    assert sum(spans.values()) == accounts["received"] - accounts["dead_lettered"]
+
+
+def dead_letters_complete(written: Written, expectation: Expectation) -> None:
+    """Each record that has something bad in it is named by a dead letter, with the reason."""
+    named = {
+        (int(record.headers["tailstream.partition"]), int(record.headers["tailstream.offset"]))
+        for record in written.dead_letters
+    }
+    assert len(named) == len(written.dead_letters) == expectation.accounts["dead_lettered"]
+    assert all(record.headers["tailstream.reason"] for record in written.dead_letters)
+
+
+def _same_but_for_the_stamps(
+    came: Placed, went_in: Placed, trigger: str, expected: Expected, rules: Rules
+) -> None:
+    assert (came.resource, came.scope) == (went_in.resource, went_in.scope)
+    span = Span()
+    span.CopyFrom(came.span)
+    stamps = [one for one in span.attributes if one.key in STAMPS]
+    assert [(one.key, one.value.string_value) for one in stamps] == [
+        ("tailstream.policy", expected.policy),
+        ("tailstream.trigger", trigger),
+    ]
+    for stamp in stamps:
+        span.attributes.remove(stamp)
+    assert expected.policy is not None
+    threshold = rules.threshold(expected.policy)
+    if threshold:
+        ours, _, others = span.trace_state.partition(",")
+        assert ours == f"ot=th:{threshold:014x}".rstrip("0")
+        span.trace_state = others
+    assert span.SerializeToString(deterministic=True) == went_in.span.SerializeToString(
+        deterministic=True
+    )

@@ -1,0 +1,179 @@
+"""`tailstream worker` as a process of its own, as an operator runs it."""
+
+import contextlib
+import signal
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness.broker import free_ports
+from tests.harness.children import Child
+from tests.harness.oracle import Rules
+from tests.harness.topics import GroupOffsets, Topics, end_offsets, wait_for
+
+READY_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 20.0
+COMMAND = Path(sys.executable).with_name("tailstream")
+
+
+class WorkerProcess:
+    """One worker slot: it can be started again after its end, under the same instance id."""
+
+    def __init__(self, topics: Topics, rules: Rules, directory: Path, *, slot: str) -> None:
+        self.slot = slot
+        self._topics = topics
+        self._rules = rules
+        self._home = directory / slot
+        self._home.mkdir()
+        self._port = free_ports(1)[0]
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Start it; it need not be ready yet."""
+        assert self._child is None, f"{self.slot} runs"
+        assert COMMAND.exists(), f"{COMMAND} is not there: make install"
+        config = self._home / "tailstream.yaml"
+        config.write_text(yaml.safe_dump(self._settings()))
+        command = [str(COMMAND), "worker", "--config", str(config)]
+        self._child = Child(command, log=self._home / "worker.log")
+
+    def wait_until_ready(self) -> None:
+        """Return when it has partitions and they are restored."""
+        wait_for(f"{self.slot} ready", self._ready, timeout_s=READY_TIMEOUT_S)
+
+    def partitions(self) -> set[str]:
+        """Return the partitions it owns by its own metrics, none while it does not answer."""
+        return {label for label, _ in self._samples("tailstream_open_traces", "partition")}
+
+    def accounts(self) -> dict[str, int]:
+        """Return the accounting law's outcomes, in spans, by its own metrics."""
+        outcomes = {
+            label: int(value) for label, value in self._samples("tailstream_spans_total", "outcome")
+        }
+        (received,) = self._samples("tailstream_spans_received_total", "")
+        return {**outcomes, "received": int(received[1])}
+
+    def records(self) -> dict[str, int]:
+        """Return how many records of an odd kind it met."""
+        return {
+            label: int(value) for label, value in self._samples("tailstream_records_total", "kind")
+        }
+
+    def terminate(self) -> None:
+        """SIGTERM: it must end by itself, with exit code 0."""
+        code = self._end(signal.SIGTERM)
+        assert code == 0, f"{self.slot} ended with {code}:\n{self.log_tail()}"
+
+    def kill(self) -> None:
+        """SIGKILL; it must have been alive until now."""
+        code = self._end(signal.SIGKILL)
+        assert code == -signal.SIGKILL, f"{self.slot} had ended: {code}:\n{self.log_tail()}"
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._child is not None:
+            self._end(signal.SIGKILL)
+
+    def log_tail(self) -> str:
+        return "\n".join((self._home / "worker.log").read_text().splitlines()[-30:])
+
+    def assert_runs(self) -> None:
+        assert self._child is not None
+        code = self._child.returncode()
+        assert code is None, f"{self.slot} ended by itself with {code}:\n{self.log_tail()}"
+
+    def _end(self, sig: signal.Signals) -> int:
+        assert self._child is not None, f"{self.slot} does not run"
+        child, self._child = self._child, None
+        return child.end(sig, timeout_s=END_TIMEOUT_S)
+
+    def _ready(self) -> bool:
+        self.assert_runs()
+        return self._get("/readyz") is not None
+
+    def _samples(self, name: str, label: str) -> list[tuple[str, float]]:
+        text = self._get("/metrics") or ""
+        return [
+            (sample.labels.get(label, ""), sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        ]
+
+    def _get(self, page: str) -> str | None:
+        """Return a page's text, None while it is not there or not well."""
+        url = f"http://127.0.0.1:{self._port}{page}"
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            urllib.request.urlopen(url, timeout=5) as answer,
+        ):
+            text: str = answer.read().decode()
+            return text
+        return None
+
+    def _settings(self) -> dict[str, object]:
+        rules, topics = self._rules, self._topics
+        return {
+            "kafka": {"bootstrap.servers": topics.bootstrap},
+            "worker": {
+                "group": topics.group,
+                "instance_id": self.slot,
+                "commit_interval": "300ms",
+                "session_timeout": "6s",
+                "transaction_timeout": "10s",
+            },
+            "topics": {
+                "input": topics.input,
+                "output": topics.output,
+                "decisions": topics.decisions,
+                "dead_letters": topics.dead_letters,
+            },
+            "tail_sampling": {
+                "decision_wait": f"{rules.decision_wait_ms}ms",
+                "policies": _policies(rules),
+            },
+            "storage": {"directory": str(self._home / "data"), "memory": "64MiB"},
+            "web": {"host": "127.0.0.1", "port": self._port},
+            "log": {"format": "json"},
+        }
+
+
+def wait_until_all_is_decided(
+    topics: Topics, workers: list[WorkerProcess], *, timeout_s: float = 120.0
+) -> None:
+    """Return when the position and the resume offset have both reached the end of the input."""
+    ends = {
+        number: end for number, end in end_offsets(topics.bootstrap, topics.input).items() if end
+    }
+    groups = [
+        GroupOffsets(topics.bootstrap, name, topics.input)
+        for name in (f"{topics.group}-position", topics.group)
+    ]
+
+    def reached() -> bool:
+        for worker in workers:
+            worker.assert_runs()
+        return all(group.committed() == ends for group in groups)
+
+    try:
+        wait_for("everything read and decided", reached, timeout_s=timeout_s)
+    except TimeoutError as late:
+        offsets = [group.committed() for group in groups]
+        logs = "\n".join(f"{worker.slot}:\n{worker.log_tail()}" for worker in workers)
+        raise TimeoutError(f"{late}\nends {ends}\nposition, resume {offsets}\n{logs}") from late
+
+
+def _policies(rules: Rules) -> list[dict[str, object]]:
+    return [
+        {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+        {"name": "slow", "type": "latency", "latency": {"threshold_ms": rules.slow_ms}},
+        {
+            "name": "rest",
+            "type": "probabilistic",
+            "probabilistic": {"sampling_percentage": rules.percentage},
+        },
+    ]
