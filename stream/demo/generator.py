@@ -24,6 +24,7 @@ RESEND_DELAY_S = 0.3
 """A record sent once more comes at most this long after the first time."""
 SPREAD_S = EXPORT_DELAY_S + RESEND_DELAY_S
 """All of a trace but its late span is sent within this time: below any sensible decision_wait."""
+TROUBLE = 10
 
 _SHARES = ("error_share", "slow_share", "late_share", "resent_share", "split_share")
 
@@ -35,7 +36,8 @@ class Load:
     Each trace comes as the Collector keys it: a record for each (resource, scope) that it has.
     `error_share`, `slow_share`: of the traces, independent of each other. `late_share`: of the
     traces, one span of each comes `late_after_s` after its trace, or up to a second more.
-    `resent_share`: of the records, the same bytes once more. `split_share`: of the records with
+    `resent_share`: of the records, the same bytes once more. Errors and slowness trouble the
+    exports too: there, these two are `TROUBLE` times as likely. `split_share`: of the records with
     several spans, sent in two parts, as when an exporter's batch ends within a trace.
     `malformed`: records that no OTLP reader can use, spread over the load; at most one a trace.
     `traces_per_s` and `start_ns` (Unix time) place the traces in time: one that is sent t seconds
@@ -115,7 +117,8 @@ class _TraceMaker:
         trace_id = rng.randbytes(TRACE_ID_BYTES)
         span_ids, spans = self._spans(template, trace_id, end_s, slow=slow)
         sent: list[Record] = []
-        for kind, at_s, scope, indexes in self._parts(template, end_s):
+        trouble = TROUBLE if error or slow else 1
+        for kind, at_s, scope, indexes in self._parts(template, end_s, trouble):
             record = Record(
                 key=trace_id.hex().encode(),
                 value=record_bytes(scope, trace_id[0], [spans[index] for index in indexes]),
@@ -127,7 +130,8 @@ class _TraceMaker:
                 slow=slow,
             )
             sent.append(record)
-        return sent + [self._again(each) for each in sent if rng.random() < load.resent_share]
+        resent_share = load.resent_share * trouble
+        return sent + [self._again(each) for each in sent if rng.random() < resent_share]
 
     def _template(self, *, error: bool, slow: bool) -> TraceTemplate:
         weights = self.faulty_weights if error or slow else self.weights
@@ -155,11 +159,11 @@ class _TraceMaker:
         return ids, made
 
     def _parts(
-        self, template: TraceTemplate, end_s: float
+        self, template: TraceTemplate, end_s: float, trouble: int
     ) -> list[tuple[RecordKind, float, Scope, list[int]]]:
         """Return what each record holds: kind, time to send it, scope, indexes of its spans."""
         rng = self.rng
-        late = rng.random() < self.load.late_share and bool(template.leaves)
+        late = rng.random() < self.load.late_share * trouble and bool(template.leaves)
         late_index = rng.choice(template.leaves) if late else -1
         parts: list[tuple[RecordKind, float, Scope, list[int]]] = []
         for scope, indexes in _by_scope(template).items():

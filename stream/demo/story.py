@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rich.text import Text
 
@@ -39,9 +38,10 @@ class Example:
 class Story:
     """The numbers of a run. What was sent: `traces` to `malformed`; what became of it: the rest.
 
-    The spans `sampled`, `not_sampled`, late, `duplicates` and `dead_lettered` add up to `spans` where
-    nothing is missing. `resent_dropped` are resent spans of dropped traces: nobody looks for
-    duplicates there, so they are among `not_sampled`. `dead_letters` are records by reason; `delivered_twice` are spans that the output holds again.
+    The spans `sampled`, `not_sampled`, late, `duplicates` and `dead_lettered` add up to `spans`
+    where nothing is missing. `resent_dropped` are resent spans of dropped traces: nobody looks for
+    duplicates there, so they are among `not_sampled`. `dead_letters` are records by reason;
+    `delivered_twice` are spans that the output holds again.
     """
 
     traces: int
@@ -93,30 +93,6 @@ class Story:
                 f"{self.malformed - sum(self.dead_letters.values())} malformed records not found"
             )
         return faults
-
-
-def why_of(policies: list[Mapping[str, Any]]) -> dict[str, str]:
-    """Return in words what each policy keeps, by name, from a Collector's list of policies."""
-    first = True
-    why = {}
-    for policy in policies:
-        settings = policy.get(policy["type"], {})
-        match policy["type"]:
-            case "always_sample":
-                why[policy["name"]] = "every trace"
-            case "status_code":
-                codes = " or ".join(settings["status_codes"])
-                why[policy["name"]] = f"a span has status {codes}"
-            case "latency":
-                why[policy["name"]] = f"trace took more than {settings['threshold_ms']} ms"
-            case "probabilistic":
-                of = "all" if first else "what is left"
-                share = f"{settings['sampling_percentage']:g} %"
-                why[policy["name"]] = f"{share} of {of}, by trace id"
-            case kind:
-                why[policy["name"]] = kind
-        first = False
-    return why
 
 
 def render_story(story: Story) -> Text:

@@ -12,8 +12,8 @@ class Truth:
 
     `spans` counts every span sent, so late and resent ones too; spans of malformed records are not
     among them. `error_traces` have a span with status ERROR, `slow_traces` took more than a second.
-    With `keep_span_ids`, by trace id (16 bytes): `span_ids` are its distinct ids, `resent` its spans
-    sent once more. A load without end is better counted without.
+    With `keep_span_ids`, by trace id (16 bytes): `span_ids` are its distinct ids, `resent` its
+    spans sent once more. A load without end is better counted without.
     """
 
     keep_span_ids: bool = True
