@@ -45,10 +45,10 @@ def test_a_filter_never_misses_what_was_added(added: list[tuple[int, int]]) -> N
 def test_a_filter_never_misses_what_was_added_before_it_grew() -> None:
     bits = GenerationFilter()
     size = len(bits)
-    for number in range(30_000):
+    for number in range(100_000):
         bits.add(trace(number), number % 5)
     assert len(bits) > 2 * size
-    assert all(bits.lanes(trace(number)) >> (number % 5) & 1 for number in range(30_000))
+    assert all(bits.lanes(trace(number)) >> (number % 5) & 1 for number in range(100_000))
 
 
 def test_a_filter_that_has_grown_is_wrong_about_few_strangers() -> None:
