@@ -6,6 +6,7 @@ enums are integers, keys are lowerCamelCase only, and unknown fields are ignored
 """
 
 import json
+import re
 from base64 import b64encode
 from binascii import unhexlify
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ DEPTH_MAX: Final = 100
 
 _SPAN_IDS: Final = ("traceId", "spanId", "parentSpanId")
 _LINK_IDS: Final = ("traceId", "spanId")
+# Both alphabets, padded or not: https://protobuf.dev/programming-guides/json/
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 
 
 def to_protobuf(value: bytes) -> bytes:
@@ -47,8 +50,16 @@ def is_empty_object(value: bytes) -> bool:
 
 
 def _known_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Drop keys in snake_case: json_format would read them, OTLP has them as unknown fields."""
-    return {key: value for key, value in pairs if "_" not in key}
+    """Keep what can be a lowerCamelCase name: OTLP ignores what json_format would also read.
+
+    Such are names in snake_case and `[extension]` names. Raises Malformed for bytes that are not
+    base64, of which json_format would drop what it cannot read.
+    """
+    known = {key: value for key, value in pairs if key.isalnum()}
+    text = known.get("bytesValue")
+    if isinstance(text, str) and not _BASE64.fullmatch(text):
+        raise Malformed("a bytesValue is not base64")
+    return known
 
 
 def _no_constant(name: str) -> NoReturn:
