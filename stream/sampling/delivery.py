@@ -11,13 +11,14 @@ class Delivery:
     """A decision and the fragments it covers: the whole trace at its cut, or late spans after it.
 
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
-    partition time there. `undeliverable` is set when the broker refused it for its own fault.
+    partition time there. `due_ms` is when it was due, in partition time. `undeliverable` is set when the broker refused it for its own fault.
     """
 
     decision: Decision
     first_offset: int
     opened_ms: int
     body_bytes: int
+    due_ms: int = 0
     late: bool = False
     undeliverable: bool = False
 

@@ -245,7 +245,15 @@ class TailSampler:
             self._spans.delete(trace.trace_id, trace.offsets)
         self._uncommitted[trace.trace_id] = _known(decision)
         self._undelivered.append(
-            Delivery(decision, trace.first_offset, trace.opened_ms, trace.body_bytes)
+            Delivery(
+                decision,
+                trace.first_offset,
+                trace.opened_ms,
+                trace.body_bytes,
+                due_ms=min(trace.deadline_ms, max(self.time_ms, trace.opened_ms))
+                if clock is Clock.LOG
+                else trace.deadline_ms,
+            )
         )
 
     # Delivering

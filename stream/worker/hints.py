@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 HINTS_VERSION = 1
 
@@ -51,7 +52,7 @@ def decode(metadata: str | None, *, offset: int, identity: Identity) -> Hints | 
     expected = {"v": HINTS_VERSION, "offset": offset, **asdict(identity)}
     if any(fields.get(name) != value for name, value in expected.items()):
         return None
-    numbers = {name: fields.get(name) for name in Hints.__dataclass_fields__}
+    numbers: dict[str, Any] = {name: fields.get(name) for name in Hints.__dataclass_fields__}
     if not all(type(n) is int and n >= 0 for n in numbers.values()):
         return None
     return Hints(**numbers)

@@ -1,10 +1,11 @@
 """One partition of the input that this worker owns: its sampler, and how its cuts are delivered."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
-from stream.otlp.stamp import Stamp, StampMode
+from stream.otlp.stamp import Stamp
 from stream.sampling.decision import Decision, Verdict, encode
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.stores import DecisionStore, SpanStore
@@ -31,7 +32,7 @@ class Delivering:
     dead_letters_topic: str
     output_bytes_max: int
     dead_letter_bytes_max: int
-    stamp: StampMode
+    stamp: Literal["spans", "root", "none"]
     config: str
 
 
@@ -138,11 +139,9 @@ class Partition:
         """Nothing of the plan happened."""
         self.sampler.put_back()
 
-    def close(self) -> None:
-        """Another worker takes over."""
+    def release(self) -> None:
+        """Another worker takes over. Whoever opened the stores closes them."""
         self.sampler.release()
-        self._spans.close()
-        self._decisions.close()
 
     def held_bytes(self) -> dict[str, int]:
         """Bytes held by place."""
@@ -222,9 +221,7 @@ class Partition:
         )
 
     def _decision_record(self, decision: Decision) -> Produce:
-        value = encode(
-            decision, config=self._delivering.config, topic_id=self._identity.topic_id
-        )
+        value = encode(decision, config=self._delivering.config, topic_id=self._identity.topic_id)
         key = decision.trace_id.hex().encode()
         return Produce(self._delivering.decisions_topic, self.number, key, value)
 

@@ -20,6 +20,7 @@ class Worker:
         self._bounds = bounds or Bounds()
         self._planned: Transaction | None = None
         self._turn = 0
+        self.more = False
 
     def ready(self, partition: Partition) -> None:
         """Take over a restored partition."""
@@ -35,7 +36,10 @@ class Worker:
         return True
 
     def plan(self, only: Collection[int] | None = None) -> Transaction | None:
-        """Plan a transaction over the partitions that have something to say, within the bounds."""
+        """Plan a transaction over the partitions that have something to say, within the bounds.
+
+        `more` says afterwards whether the bounds left deliveries over.
+        """
         assert self._planned is None, "one transaction at a time"
         plans: list[PartitionPlan] = []
         count, size = self._bounds.deliveries, self._bounds.bytes
@@ -46,6 +50,7 @@ class Worker:
             count -= len(plan.settled)
             size -= sum(one.delivered.body_bytes for one in plan.settled)
             plans.append(plan)
+        self.more = any(plan.owner.sampler.undelivered for plan in plans)
         self._planned = Transaction(plans) if plans else None
         return self._planned
 
@@ -76,7 +81,7 @@ class Worker:
             partition = self.partitions.pop(number, None)
             if partition is not None:
                 released += partition.sampler.open_spans
-                partition.close()
+                partition.release()
         return released
 
     def _rotated(self) -> list[Partition]:

@@ -1,0 +1,335 @@
+"""Composition root: from settings to a Faust app with its agent, tables, timers and pages.
+
+`tailstream worker` runs it; so does `faust -A stream.app worker`, with the settings' file named by
+TAILSTREAM_CONFIG.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+import mode
+
+from stream import clock, logs
+from stream.host import Host, HostSettings, Opened
+from stream.kafka.client_settings import (
+    Membership,
+    connection,
+    consumer_settings,
+    producer_settings,
+)
+from stream.kafka.log_reader import LogReader, Topics
+from stream.kafka.partitioner import PARTITIONERS
+from stream.kafka.receive import Batch, Receiver
+from stream.kafka.transactions import AtLeastOnceCommitter, Committer, TransactionalCommitter
+from stream.kafka.transport import SCHEME, BatchSchema
+from stream.measurements import Measurements
+from stream.metrics import Metrics
+from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.matcher import Matcher
+from stream.sampling.policies.evaluate import Policies
+from stream.sampling.stores import DecisionStore, SpanStore
+from stream.sampling.tail_sampler import TailSampler
+from stream.settings.compiled import policies_of
+from stream.settings.load import load
+from stream.settings.model import Settings
+from stream.state.storage import Storage
+from stream.state.tables import (
+    DECISIONS_SCHEME,
+    SPANS_SCHEME,
+    SourceTopicTable,
+    TailTableManager,
+)
+from stream.version import build
+from stream.web import add_pages
+from stream.worker.hints import Identity
+from stream.worker.partition import Delivering, Partition
+from stream.worker.restore import Restore, ResumePoint
+
+IDLE_INTERVAL_S = 0.25
+MEASURE_INTERVAL_S = 1.0
+MEBIBYTE = 1024 * 1024
+
+
+class App(faust.App):  # type: ignore[misc]  # faust is untyped
+    """A Faust app with our host, which the transport drives."""
+
+    host: Host
+
+
+class Tables:
+    """The Faust tables that own the stores, over the storage that is configured."""
+
+    def __init__(self, app: faust.App, settings: Settings) -> None:
+        storage = settings.storage
+        self._storage = Storage(
+            storage.directory,
+            memory_bytes=storage.memory_bytes,
+            spans=storage.spans,
+            decisions=storage.decisions,
+        )
+        topic = app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
+        self._spans = _table(app, "spans", SPANS_SCHEME, topic, self._storage.open_spans)
+        self._decisions = _table(
+            app, "decisions", DECISIONS_SCHEME, topic, self._storage.open_decisions
+        )
+
+    def for_partition(self, number: int) -> tuple[SpanStore, DecisionStore]:
+        """Return the stores of a partition that is assigned."""
+        spans: SpanStore = self._spans.data.for_partition(number)
+        decisions: DecisionStore = self._decisions.data.for_partition(number)
+        return spans, decisions
+
+    def close(self) -> None:
+        """Close every store, then what they are made of."""
+        self._spans.data.close()
+        self._decisions.data.close()
+        self._storage.close()
+
+
+def create_app(settings: Settings) -> App:
+    """Return the worker's app. Nothing is connected before it is started."""
+    app = _faust_app(settings)
+    metrics = _metrics(settings)
+    tables = Tables(app, settings)
+    reader = LogReader(
+        connection(settings.kafka),
+        group=settings.worker.group,
+        topics=Topics(settings.topics.input, settings.topics.decisions),
+    )
+    matcher = Matcher()
+    policies = policies_of(settings.tail_sampling.policies, matcher)
+    windows = _windows(settings)
+    host = Host(
+        HostSettings(
+            consumer_settings(settings.kafka, _membership(settings)),
+            settings.worker.initial_offset,
+            # The broker aborts and fences at its timeout; ours comes first, and says so.
+            0.8 * settings.worker.transaction_timeout_s,
+        ),
+        receiver=_receiver(settings, matcher, reader),
+        committer=_committer(settings, lambda: app.host),
+        reader=reader,
+        measurements=Measurements(metrics),
+        open_partition=_opener(settings, tables, policies, windows),
+        close_stores=tables.close,
+    )
+    app.host = host
+    _add_agent(app, host, settings)
+    _add_timers(app, host, settings)
+    add_pages(app, metrics=metrics, silent_s=lambda: _silent_s(host), ready=lambda: host.ready)
+    return app
+
+
+def _faust_app(settings: Settings) -> App:
+    storage = settings.storage.directory
+    return App(
+        settings.worker.group,
+        broker=f"{SCHEME}://kafka",
+        autodiscover=False,
+        datadir=str(storage / "faust"),
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        cython_optimizations=True,
+        key_serializer="raw",
+        value_serializer="raw",
+        TableManager=TailTableManager,
+        web_enabled=True,
+        web_bind=settings.web.host,
+        web_host=settings.web.host,
+        web_port=settings.web.port,
+    )
+
+
+def _table(
+    app: faust.App, name: str, scheme: str, topic: Any, open_store: Callable[[int], Any]
+) -> Any:
+    table = SourceTopicTable(
+        app,
+        name=name,
+        store=f"{scheme}://",
+        changelog_topic=topic,
+        options={"open_store": open_store},
+    )
+    return app.tables.add(table)
+
+
+def _add_agent(app: App, host: Host, settings: Settings) -> None:
+    topic = app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
+
+    # Faust's default supervisor would swallow an exception and commit past the batch.
+    @app.agent(topic, name="sampler", supervisor_strategy=mode.CrashingSupervisor)  # type: ignore[untyped-decorator]  # faust is untyped
+    async def sampler(batches: Any) -> None:
+        batch: Batch
+        async for batch in batches:
+            try:
+                host.fold(batch)
+            except Exception as problem:  # noqa: BLE001 - our bug: replay, never go past it
+                host.failed(problem)
+            app.consumer.released(batch)
+
+
+def _add_timers(app: App, host: Host, settings: Settings) -> None:
+    host.pending = lambda number: bool(app.consumer.pending(number))
+    every: tuple[tuple[float, Callable[[], Any]], ...] = (
+        (settings.worker.commit_interval_s, host.commit),
+        (min(IDLE_INTERVAL_S, settings.worker.commit_interval_s), host.idle),
+        (MEASURE_INTERVAL_S, host.measure),
+    )
+    for interval_s, act in every:
+        app.timer(interval_s)(_guarded(act, host))
+
+
+def _guarded(act: Callable[[], Any], host: Host) -> Callable[[], Any]:
+    async def timer() -> None:
+        try:
+            await act()
+        except Exception as problem:  # noqa: BLE001 - our bug: replay
+            host.failed(problem)
+
+    timer.__name__ = act.__name__
+    return timer
+
+
+def _receiver(settings: Settings, matcher: Matcher, reader: LogReader) -> Receiver:
+    @functools.cache
+    def partitions() -> int:
+        return reader.partitions(settings.topics.input)
+
+    partitioner = PARTITIONERS[settings.topics.partitioner]
+    return Receiver(matcher.plan(), partitioner, partitions)
+
+
+def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
+    worker = settings.worker
+    exactly_once = worker.delivery == "exactly_once"
+    producer = producer_settings(
+        settings.kafka,
+        _membership(settings),
+        compression=settings.output.compression,
+        transaction_timeout_s=worker.transaction_timeout_s if exactly_once else None,
+    )
+    position_group = f"{worker.group}-position" if worker.position_group else None
+    if exactly_once:
+        return TransactionalCommitter(
+            producer, topic=settings.topics.input, position_group=position_group
+        )
+
+    def commit_offsets(offsets: list[Any]) -> None:
+        thread = host().thread
+        assert thread is not None
+        thread.request(lambda c: c.commit(offsets=offsets, asynchronous=False)).result()
+
+    return AtLeastOnceCommitter(
+        producer,
+        topic=settings.topics.input,
+        position_group=position_group,
+        commit_offsets=commit_offsets,
+    )
+
+
+def _opener(
+    settings: Settings, tables: Tables, policies: Policies, windows: Windows
+) -> Callable[[int, Identity], Opened]:
+    limits = Limits(
+        trace_spans_max=settings.limits.trace_spans_max,
+        trace_bytes_max=settings.limits.trace_bytes_max,
+    )
+    budget = OpenTracesBudget(settings.limits.open_traces_max)
+    delivering = _delivering(settings)
+
+    def open_partition(number: int, identity: Identity) -> Opened:
+        spans, decisions = tables.for_partition(number)
+
+        def build(point: ResumePoint, restore: Restore) -> Partition:
+            sampler = TailSampler(
+                policies,
+                windows=windows,
+                limits=limits,
+                budget=budget,
+                spans=spans,
+                decisions=decisions,
+                position=point.offset,
+                time_ms=point.time_ms,
+                dead_letters_upto=point.dead_letters_upto,
+            )
+            return Partition(
+                number,
+                sampler,
+                spans=spans,
+                decisions=decisions,
+                delivering=delivering,
+                identity=identity,
+                log=restore.done(),
+                retention_ms=windows.decision_retention_ms,
+                span_ids_bytes_max=limits.span_ids_bytes_max,
+            )
+
+        return Opened(decisions, build)
+
+    return open_partition
+
+
+def _delivering(settings: Settings) -> Delivering:
+    topics, output = settings.topics, settings.output
+    return Delivering(
+        input_topic=topics.input,
+        output_topic=topics.output,
+        decisions_topic=topics.decisions,
+        dead_letters_topic=topics.dead_letters,
+        output_bytes_max=output.message_bytes_max - RECORD_OVERHEAD_BYTES,
+        dead_letter_bytes_max=output.message_bytes_max - RECORD_OVERHEAD_BYTES,
+        stamp=output.stamp,
+        config=settings.policies_hash(),
+    )
+
+
+# Key, headers and the record's own framing count against the client's message.max.bytes.
+RECORD_OVERHEAD_BYTES = 512
+
+
+def _membership(settings: Settings) -> Membership:
+    worker = settings.worker
+    return Membership(
+        worker.group, worker.instance_id, worker.static_membership, worker.session_timeout_s
+    )
+
+
+def _windows(settings: Settings) -> Windows:
+    sampling = settings.tail_sampling
+    return Windows(
+        decision_wait_ms=_ms(sampling.decision_wait_s),
+        decision_wait_after_root_ms=_ms(sampling.decision_wait_after_root_received_s),
+        idle_grace_ms=_ms(settings.worker.idle_grace_s),
+        decision_retention_ms=_ms(settings.decisions.retention_s),
+    )
+
+
+def _metrics(settings: Settings) -> Metrics:
+    metrics = Metrics()
+    metrics["build"].info(build())
+    metrics["config"].info({"hash": settings.policies_hash()})
+    return metrics
+
+
+def _silent_s(host: Host) -> float:
+    return 0.0 if host.thread is None else clock.monotonic_s() - host.thread.turned_s
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def __getattr__(name: str) -> Any:
+    """`faust -A stream.app worker` asks this module for `app`; importing it needs no settings."""
+    if name != "app":
+        raise AttributeError(name)
+    configured = os.environ.get("TAILSTREAM_CONFIG")
+    settings = load(Path(configured) if configured else None, (), os.environ)
+    logs.configure(settings.log.level, settings.log.format)
+    globals()["app"] = create_app(settings)
+    return globals()["app"]

@@ -1,0 +1,45 @@
+"""`tailstream worker`: run a worker until it is told to stop."""
+
+import os
+import sys
+
+import click
+
+from stream.cli.options import settings_options
+from stream.settings.model import Settings
+
+
+@click.command()
+@click.option(
+    "--without-topic-check",
+    is_flag=True,
+    help="Start without looking at the topics (for brokers that do not let us).",
+)
+@settings_options
+def command(settings: Settings, *, without_topic_check: bool) -> None:
+    """Run a worker: read spans, decide on traces, republish those that matter.
+
+    Ends on SIGTERM or SIGINT within seconds, everything committed. Exit codes: 0 clean, 2 an
+    operator's mistake, 3 fenced (two workers in one slot), 70 a bug, 71 a transaction hung.
+    """
+    # Imported here: Faust takes a second, which the other commands need not wait for.
+    import faust  # noqa: PLC0415 - see above
+
+    from stream import logs  # noqa: PLC0415 - see above
+    from stream.app import create_app  # noqa: PLC0415 - see above
+    from stream.start import check_start  # noqa: PLC0415 - see above
+
+    logs.configure(settings.log.level, settings.log.format)
+    check_start(settings, check_topics=not without_topic_check)
+    app = create_app(settings)
+    app.finalize()
+    worker = faust.Worker(
+        app, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False
+    )
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Without waiting for threads that may hang in librdkafka.
+        os._exit(end.code if isinstance(end.code, int) else 1)

@@ -1,0 +1,347 @@
+"""The host: drives the worker's protocol on Faust's loop, with the real clients.
+
+Three threads. The poll thread alone uses the consumer; the loop owns all state; the transaction
+thread alone blocks on the producer. Restores and questions about the log have threads of their own,
+on clients of their own. Whatever ends in doubt ends the process: its state is in Kafka.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from stream import clock, logs
+from stream.exits import Exit, end_process
+from stream.kafka.errors import KafkaException, is_operators_fault
+from stream.kafka.log_reader import LogReader
+from stream.kafka.poll_thread import PollThread
+from stream.kafka.receive import Batch, Receiver
+from stream.kafka.transactions import (
+    AbortedError,
+    Committer,
+    FencedError,
+    UnknownOutcomeError,
+)
+from stream.measurements import Measurements
+from stream.sampling.stores import DecisionStore
+from stream.worker.hints import Identity
+from stream.worker.partition import Partition
+from stream.worker.restore import (
+    LogState,
+    OffsetAboveEndError,
+    Restore,
+    ResumePoint,
+    resume_point,
+)
+from stream.worker.worker import Worker
+
+RESTORES_MAX = 4
+LAST_TRANSACTIONS_MAX = 3
+
+log = logs.logger("tailstream.host")
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What the host needs of the configuration. Times in seconds."""
+
+    consumer: dict[str, Any]
+    initial_offset: str
+    watchdog_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A partition's stores, and how to build the partition once it is restored."""
+
+    decisions: DecisionStore
+    build: Callable[[ResumePoint, Restore], Partition]
+
+
+class Host:
+    """Assignments, restores, transactions and the wall clock of one worker process."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        *,
+        receiver: Receiver,
+        committer: Committer,
+        reader: LogReader,
+        measurements: Measurements,
+        open_partition: Callable[[int, Identity], Opened],
+        close_stores: Callable[[], None],
+    ) -> None:
+        self.consumer_settings = settings.consumer
+        self.receiver = receiver
+        self.worker = Worker()
+        self.thread: PollThread | None = None
+        self.pending: Callable[[int], bool] = lambda _: False
+        self.identity = Identity("", "")
+        self._settings = settings
+        self._committer = committer
+        self._reader = reader
+        self._measurements = measurements
+        self._open = open_partition
+        self._close_stores = close_stores
+        self._epochs: dict[int, int] = {}
+        self._restoring: dict[int, asyncio.Task[None]] = {}
+        self._assigned = False
+        self._ends: dict[int, int] = {}
+        self._lock = asyncio.Lock()
+        self._transactions = ThreadPoolExecutor(1, "tailstream-transactions")
+        self._reading = ThreadPoolExecutor(1, "tailstream-reading")
+        self._restores = ThreadPoolExecutor(RESTORES_MAX, "tailstream-restore")
+
+    # Life cycle
+
+    async def start(self) -> None:
+        """Fence predecessors before any offset is read; then keep the start's objects from the
+        garbage collector, which would walk them for nothing."""
+        self.identity = await self._run(self._reading, self._reader.identity)
+        await self._run(self._transactions, self._committer.start)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(200_000, 50, 50)
+
+    def failed(self, problem: BaseException) -> None:
+        """End the process: what was under way is replayed from Kafka."""
+        if isinstance(problem, OffsetAboveEndError):
+            end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END_REMEDY)
+        if isinstance(problem, KafkaException) and is_operators_fault(problem):
+            end_process(Exit.OPERATOR, str(problem.args[0]), remedy="grant the worker the topic")
+        end_process(Exit.BUG, "the worker cannot go on", problem=problem)
+
+    def stopped(self) -> None:
+        """The consumer has left the group: release what is left."""
+        self._reader.close()
+        self._close_stores()
+
+    def warned(self, error: Any) -> None:
+        """Say what librdkafka will get over by itself."""
+        log.warning("kafka", error=str(error))
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the group has answered and every partition of ours is restored."""
+        return self._assigned and not self._restoring
+
+    # Records
+
+    def fold(self, batch: Batch) -> None:
+        """Fold a poll's records, unless their partition was taken away meanwhile."""
+        if self._epochs.get(batch.partition) != batch.epoch:
+            return
+        wall_ms = None if batch.log_append_time else clock.now_ms()
+        self.worker.fold(batch.partition, batch.records, wall_ms=wall_ms)
+        if batch.keys:
+            self._measurements.keys(batch.keys)
+
+    # Assignments
+
+    def assigned(self, epochs: dict[int, int]) -> None:
+        """Restore the partitions in the background; each is read from when it is ready."""
+        self._assigned = True
+        self._epochs.update(epochs)
+        if epochs:
+            log.info("assigned", partitions=sorted(epochs))
+            restore = asyncio.get_running_loop().create_task(self._restore(epochs))
+            self._restoring.update(dict.fromkeys(epochs, restore))
+
+    async def revoked(self, partitions: Collection[int]) -> None:
+        """Finish their work: the running transaction, then a last one; then let go."""
+        ours = await self._forget(partitions)
+        if not ours:
+            return
+        async with self._lock:
+            for _ in range(LAST_TRANSACTIONS_MAX):
+                if not await self._transaction(only=ours):
+                    break
+            self._drop(ours, "revoked")
+
+    async def lost(self, partitions: Collection[int]) -> None:
+        """They are somebody else's: commit nothing. A transaction under way is fenced."""
+        ours = await self._forget(partitions)
+        self._drop(ours, "lost")
+        async with self._lock:
+            pass
+
+    async def _forget(self, partitions: Collection[int]) -> list[int]:
+        ours = [number for number in partitions if self._epochs.pop(number, None) is not None]
+        restores = {self._restoring.pop(n) for n in ours if n in self._restoring}
+        await asyncio.gather(*restores)
+        return ours
+
+    def _drop(self, numbers: Iterable[int], how: str) -> None:
+        for number in numbers:
+            partition = self.worker.partitions.get(number)
+            released = self.worker.drop([number])
+            self._ends.pop(number, None)
+            if partition is not None:
+                self._measurements.revoked(number, partition.sampler.accounts)
+                log.info(how, partition=number, released_spans=released)
+
+    async def _restore(self, epochs: dict[int, int]) -> None:
+        try:
+            wanted = lambda: any(self._ours(n, e) for n, e in epochs.items())  # noqa: E731 - a closure
+            states = await self._run(self._reading, self._reader.states, list(epochs), wanted)
+            if states is not None:
+                await asyncio.gather(
+                    *(self._restore_one(n, epochs[n], state) for n, state in states.items())
+                )
+        except Exception as problem:  # noqa: BLE001 - a task of its own: nobody else would see it
+            self.failed(problem)
+        finally:
+            for number in epochs:
+                self._restoring.pop(number, None)
+
+    async def _restore_one(self, number: int, epoch: int, state: LogState) -> None:
+        started_s = clock.monotonic_s()
+        initial = self._settings.initial_offset
+        point = resume_point(state, identity=self.identity, initial_offset=initial)
+        if not self._ours(number, epoch):
+            return
+        opened = self._open(number, self.identity)
+        restore = Restore(point, identity=self.identity, decisions=opened.decisions)
+        await self._run(self._restores, self._read_decisions, number, epoch, point, restore)
+        if not self._ours(number, epoch):
+            return
+        self.worker.ready(opened.build(point, restore))
+        assert self.thread is not None
+        self.thread.start_partition(number, epoch, point.offset)
+        self._restored(number, point, restore, clock.monotonic_s() - started_s)
+
+    def _read_decisions(
+        self, number: int, epoch: int, point: ResumePoint, restore: Restore
+    ) -> None:
+        runs = self._reader.read_decisions(number, point.decisions_from, point.decisions_end)
+        for run in runs:
+            if not self._ours(number, epoch):
+                return
+            restore.read(run)
+            remaining = point.decisions_end - (run[-1][0] + 1) if run else None
+            if remaining is not None:
+                self._measurements.restoring(number, max(0, remaining))
+
+    def _restored(self, number: int, point: ResumePoint, restore: Restore, seconds: float) -> None:
+        odd = {
+            "lost_to_retention": point.lost,
+            "decisions_missing": point.decisions_missing,
+            "decisions_foreign": restore.foreign,
+        }
+        odd = {kind: count for kind, count in odd.items() if count}
+        self._measurements.restored(number, seconds, odd)
+        say = log.error if odd else log.info
+        say("ready", partition=number, resume_offset=point.offset, seconds=round(seconds, 3), **odd)
+
+    def _ours(self, number: int, epoch: int) -> bool:
+        return self._epochs.get(number) == epoch
+
+    # Transactions
+
+    async def commit(self) -> None:
+        """Deliver what was cut, and commit. Skipped while a transaction is under way."""
+        if self._lock.locked():
+            return
+        async with self._lock:
+            while await self._transaction() and self.worker.more:
+                pass
+
+    async def _transaction(self, only: Collection[int] | None = None) -> bool:
+        """Run one transaction; False if there was nothing to say, or it was aborted."""
+        # Before the plan: never newer than the ownership that it vouches for.
+        group_metadata = await self._group_metadata()
+        transaction = self.worker.plan(only)
+        if transaction is None:
+            return False
+        started_s = clock.monotonic_s()
+        commit = self._run(self._transactions, self._committer.commit, transaction, group_metadata)
+        try:
+            receipt = await asyncio.wait_for(commit, self._settings.watchdog_s)
+        except AbortedError as problem:
+            self.worker.aborted(message_fault=problem.message_fault)
+            self._measurements.aborted(clock.monotonic_s() - started_s)
+            log.warning("transaction aborted", reason=str(problem))
+            return False
+        except TimeoutError:
+            end_process(Exit.WATCHDOG, f"no end of a transaction in {self._settings.watchdog_s} s")
+        except UnknownOutcomeError as problem:
+            end_process(Exit.WATCHDOG, f"whether a transaction committed is unknown: {problem}")
+        except FencedError as problem:
+            end_process(Exit.FENCED, str(problem), remedy=FENCED_REMEDY)
+        self.worker.committed(receipt)
+        self._measurements.committed(transaction, receipt.seconds, clock.now_ms())
+        return True
+
+    async def _group_metadata(self) -> Any:
+        """Classic groups: as the last rebalance callback took it. KIP-848's epoch moves without
+        one, so it is asked for anew."""
+        if self.thread is None:
+            return None
+        if self._settings.consumer.get("group.protocol") != "consumer":
+            return self.thread.group_metadata
+        return await asyncio.wrap_future(
+            self.thread.request(lambda consumer: consumer.consumer_group_metadata())
+        )
+
+    # The wall clock
+
+    async def idle(self) -> None:
+        """Let the wall clock cut on partitions whose end the broker itself confirms.
+
+        The wall is read first, then the end is asked for, then the position: if they agree and
+        nothing waits to be folded, everything appended before `wall_ms` has been folded. While the
+        broker does not answer, nothing is cut.
+        """
+        if self.thread is None:
+            return
+        wall_ms = clock.now_ms()
+        numbers = [n for n, p in self.worker.partitions.items() if self._may_idle(n, p, wall_ms)]
+        if not numbers:
+            return
+        ends = await self._end_offsets(numbers)
+        positions = await asyncio.wrap_future(self.thread.positions(list(ends)))
+        for number, end in ends.items():
+            partition = self.worker.partitions.get(number)
+            if partition is None or self.pending(number):
+                continue
+            position = positions.get(number, partition.sampler.position)
+            if max(position, partition.sampler.position) == end:
+                partition.sampler.idle(wall_ms=wall_ms, position=end)
+
+    async def measure(self) -> None:
+        """Set the gauges."""
+        self._ends.update(await self._end_offsets(list(self.worker.partitions)))
+        partitions = self.worker.partitions.values()
+        self._measurements.partitions(partitions, self._ends, clock.now_ms())
+
+    def _may_idle(self, number: int, partition: Partition, wall_ms: int) -> bool:
+        if self.pending(number):
+            return False
+        sampler = partition.sampler
+        return sampler.due_by(wall_ms) or self._ends.get(number, 0) > sampler.position
+
+    async def _end_offsets(self, numbers: list[int]) -> dict[int, int]:
+        try:
+            ends: dict[int, int] = await self._run(
+                self._reading, lambda: {n: self._reader.end(n) for n in numbers}
+            )
+        except KafkaException as problem:
+            log.debug("no end of the log", error=str(problem.args[0]))
+            return {}
+        return ends
+
+    async def _run(self, pool: ThreadPoolExecutor, act: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, act, *args)
+
+
+FENCED_REMEDY = (
+    "give every worker its own worker.instance_id: two with the same one fence each other. "
+    "After a long pause or a lost network this is expected once, and the restart goes on"
+)
+ABOVE_END_REMEDY = (
+    "the input topic was truncated or replaced: check it, then reset the group's offsets on "
+    "purpose, e.g. kafka-consumer-groups.sh --reset-offsets --to-latest"
+)

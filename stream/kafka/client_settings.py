@@ -1,0 +1,116 @@
+"""librdkafka's settings for our clients: what is ours to decide, on top of what the operator gave.
+
+The sources of the values are the measurements in `stream/RATIONALE.md`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CONNECTION_PREFIXES = (
+    "bootstrap.",
+    "security.",
+    "sasl.",
+    "ssl.",
+    "enable.ssl",
+    "enable.sasl",
+    "client.",
+    "socket.",
+    "broker.",
+    "reconnect.",
+    "retry.backoff",
+    "metadata.",
+    "api.version",
+    "log",
+    "debug",
+    "test.mock.",
+    "connections.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who we are in the group. Times in seconds."""
+
+    group: str
+    instance_id: str
+    static: bool
+    session_timeout_s: float
+
+
+def connection(kafka: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of the operator's settings that every kind of client understands."""
+    return {n: v for n, v in kafka.items() if n.startswith(CONNECTION_PREFIXES)}
+
+
+def consumer_settings(kafka: Mapping[str, Any], member: Membership) -> dict[str, Any]:
+    """Return the polling consumer's settings; the operator's tuning wins over our defaults."""
+    session_ms = round(member.session_timeout_s * 1000)
+    settings: dict[str, Any] = {
+        "fetch.wait.max.ms": 100,
+        "fetch.error.backoff.ms": 100,
+        # librdkafka stops fetching for this long whenever its queue is full; its default is 1 s.
+        "fetch.queue.backoff.ms": 5,
+        "fetch.message.max.bytes": 1 << 20,
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 32_768,
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "client.id": f"tailstream-{member.instance_id}",
+        **_for("consumer", kafka),
+        "group.id": member.group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": max(100, min(3_000, session_ms // 5)),
+    }
+    if member.static:
+        settings["group.instance.id"] = member.instance_id
+    return settings
+
+
+def producer_settings(
+    kafka: Mapping[str, Any],
+    member: Membership,
+    *,
+    compression: str,
+    transaction_timeout_s: float | None,
+) -> dict[str, Any]:
+    """Return the producer's settings; without a transaction timeout it is merely idempotent."""
+    settings: dict[str, Any] = {
+        "linger.ms": 5,
+        "batch.size": 1_000_000,
+        "queue.buffering.max.messages": 500_000,
+        "client.id": f"tailstream-{member.instance_id}",
+        **_for("producer", kafka),
+        "compression.type": compression,
+        "enable.idempotence": True,
+    }
+    if transaction_timeout_s is not None:
+        # One slot, one id: whoever restarts in it ends at once what its predecessor left open.
+        settings["transactional.id"] = f"{member.group}-{member.instance_id}"
+        settings["transaction.timeout.ms"] = round(transaction_timeout_s * 1000)
+    return settings
+
+
+CONSUMER_PREFIXES = ("fetch.", "queued.", "check.crcs", "max.poll.", "client.rack", "heartbeat.")
+PRODUCER_PREFIXES = (
+    "linger.",
+    "queue.buffering.",
+    "batch.",
+    "message.",
+    "compression.level",
+    "delivery.",
+    "request.timeout",
+    "retries",
+    "max.in.flight",
+    "sticky.",
+)
+
+
+def _for(kind: str, kafka: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave the other kind's settings out: librdkafka would warn of each at every start."""
+    others = PRODUCER_PREFIXES if kind == "consumer" else CONSUMER_PREFIXES
+    return {n: v for n, v in kafka.items() if not n.startswith(others)}

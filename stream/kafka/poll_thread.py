@@ -1,0 +1,266 @@
+"""The poll thread: the only user of the Consumer.
+
+confluent-kafka serialises the calls of all threads on a handle by a sleeping spin, so a second
+thread that asks the polling consumer for anything can wait for a minute. Whoever needs the consumer
+queues a request here; it is served between polls, and also while a rebalance callback waits.
+"""
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from stream import clock
+from stream.kafka.receive import Batch, Receiver
+
+POLL_MESSAGES_MAX = 1_000
+POLL_WAIT_S = 0.05
+CALLBACK_TIMEOUT_S = 120.0
+# Short back-pressure is left to librdkafka's own queue: a pause throws away what is fetched.
+PAUSE_AFTER_S = 0.3
+HELD_WAIT_S = 0.005
+
+
+class Owner(Protocol):
+    """What the poll thread tells. The coroutines run on the loop, the rest on this thread."""
+
+    def deliver(self, batches: list[Batch]) -> None:
+        """Take the batches of one poll."""
+
+    def held(self) -> bool:
+        """Return whether reading must wait (back-pressure)."""
+
+    def failed(self, problem: BaseException) -> None:
+        """The thread, or the client under it, cannot go on."""
+
+    def warned(self, error: Any) -> None:
+        """The client reported something that it will get over by itself."""
+
+    async def assigned(self, epochs: dict[int, int]) -> None:
+        """These partitions are ours, not read yet: partition -> epoch of the assignment."""
+
+    async def revoked(self, partitions: list[int]) -> None:
+        """The group waits until this returns."""
+
+    async def lost(self, partitions: list[int]) -> None:
+        """They are somebody else's already."""
+
+
+class PollThread(threading.Thread):
+    """Polls, hands batches over, and changes the assignment, all inside `consume()`."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        topic: str,
+        *,
+        owner: Owner,
+        receiver: Receiver,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(name="tailstream-poll", daemon=True)
+        self.stopping = threading.Event()
+        self.group_metadata: Any = None
+        self.turned_s = clock.monotonic_s()
+        self._incremental = settings.get("group.protocol") == "consumer" or "cooperative" in str(
+            settings.get("partition.assignment.strategy")
+        )
+        self._consumer = Consumer(settings)
+        self._topic = topic
+        self._owner = owner
+        self._receiver = receiver
+        self._loop = loop
+        self._requests: deque[Callable[[Any], None]] = deque()
+        self._epochs: dict[int, int] = {}
+        self._reading: dict[int, int] = {}
+        self._epoch = 0
+        self._held_since: float | None = None
+        self._paused = False
+
+    # Called from other threads
+
+    def request(self, act: Callable[[Any], Any]) -> "concurrent.futures.Future[Any]":
+        """Run `act(consumer)` on this thread, soon."""
+        answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def serve(consumer: Any) -> None:
+            try:
+                answer.set_result(act(consumer))
+            except BaseException as problem:  # noqa: BLE001 - it belongs to whoever asked
+                answer.set_exception(problem)
+
+        self._requests.append(serve)
+        return answer
+
+    def start_partition(self, number: int, epoch: int, offset: int) -> None:
+        """Read the partition from `offset` on, unless it has been taken away meanwhile."""
+        self.request(lambda consumer: self._start_partition(consumer, number, epoch, offset))
+
+    def positions(self, numbers: list[int]) -> "concurrent.futures.Future[dict[int, int]]":
+        """Return where reading stands, without partitions of which nothing was read yet."""
+
+        def ask(consumer: Any) -> dict[int, int]:
+            found = consumer.position([TopicPartition(self._topic, n) for n in numbers])
+            return {one.partition: one.offset for one in found if one.offset >= 0}
+
+        return self.request(ask)
+
+    # On this thread
+
+    def run(self) -> None:
+        """Poll until told to stop; leave the group."""
+        try:
+            self._consumer.subscribe(
+                [self._topic],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+            while not self.stopping.is_set():
+                self._poll()
+        except BaseException as problem:  # noqa: BLE001 - no thread above this one would see it
+            self._owner.failed(problem)
+        finally:
+            self._close()
+
+    def _poll(self) -> None:
+        self.turned_s = clock.monotonic_s()
+        while self._requests:
+            self._requests.popleft()(self._consumer)
+        wait_s = self._back_pressure()
+        if wait_s is None:
+            return
+        messages = self._consumer.consume(1 if self._paused else POLL_MESSAGES_MAX, wait_s)
+        if not messages:
+            return
+        errors: list[Any] = []
+        batches = self._receiver.receive(messages, self._reading, errors)
+        if batches:
+            self._owner.deliver(batches)
+        for error in errors:
+            self._error(error)
+
+    def _back_pressure(self) -> float | None:
+        """Return how long to poll for, None to look again."""
+        if not self._owner.held():
+            if self._paused:
+                self._consumer.resume(self._partitions(self._reading))
+                self._paused = False
+            self._held_since = None
+            return POLL_WAIT_S
+        if self._held_since is None:
+            self._held_since = clock.monotonic_s()
+        if clock.monotonic_s() - self._held_since < PAUSE_AFTER_S:
+            time.sleep(HELD_WAIT_S)
+            return None
+        if not self._paused:
+            self._consumer.pause(self._partitions(self._reading))
+            self._paused = True
+        return POLL_WAIT_S
+
+    def _error(self, error: Any) -> None:
+        if error.fatal() or error.code() in (
+            KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - librdkafka's public code
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.GROUP_AUTHORIZATION_FAILED,
+        ):
+            raise KafkaException(error)
+        self._owner.warned(error)
+
+    def _start_partition(self, consumer: Any, number: int, epoch: int, offset: int) -> None:
+        if self._epochs.get(number) != epoch:
+            return
+        partition = TopicPartition(self._topic, number, offset)
+        try:
+            consumer.seek(partition)
+        except KafkaException as problem:
+            # The assignment has not reached librdkafka's fetcher yet: ask again after a poll.
+            if problem.args[0].code() not in (
+                KafkaError._STATE,  # noqa: SLF001 - librdkafka's public code
+                KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
+            ):
+                raise
+            self._loop.call_soon_threadsafe(self.start_partition, number, epoch, offset)
+            return
+        self._reading[number] = epoch
+        if not self._paused:
+            consumer.resume([partition])
+
+    def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        try:
+            epochs = {}
+            for partition in partitions:
+                self._epoch += 1
+                epochs[partition.partition] = self._epoch
+                # Where to start is asked for off this thread; until then nothing is read.
+                partition.offset = OFFSET_END
+            if self._incremental:
+                consumer.incremental_assign(list(partitions))
+            else:
+                consumer.assign(list(partitions))
+            if partitions:
+                consumer.pause(list(partitions))
+            self.group_metadata = consumer.consumer_group_metadata()
+            self._epochs.update(epochs)
+            self._ask(self._owner.assigned(epochs))
+        except BaseException as problem:
+            self._owner.failed(problem)
+            raise
+
+    def _on_revoke(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self.group_metadata = consumer.consumer_group_metadata()
+        self._give_up(consumer, partitions, self._owner.revoked)
+
+    def _on_lost(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self._give_up(consumer, partitions, self._owner.lost)
+
+    def _give_up(
+        self,
+        consumer: Any,
+        partitions: Sequence[Any],
+        tell: Callable[[list[int]], Coroutine[Any, Any, None]],
+    ) -> None:
+        numbers = [partition.partition for partition in partitions]
+        for number in numbers:
+            self._epochs.pop(number, None)
+            self._reading.pop(number, None)
+        try:
+            self._ask(tell(numbers))
+        except BaseException as problem:  # noqa: BLE001 - the owner ends the process
+            self._owner.failed(problem)
+        if self._incremental:
+            consumer.incremental_unassign(list(partitions))
+        else:
+            consumer.unassign()
+
+    def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it on the loop and wait, serving what the loop asks of this thread meanwhile."""
+        answer = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        until = clock.monotonic_s() + CALLBACK_TIMEOUT_S
+        while not answer.done():
+            if self._requests:
+                self._requests.popleft()(self._consumer)
+                continue
+            try:
+                answer.result(HELD_WAIT_S)
+            except concurrent.futures.TimeoutError:
+                if clock.monotonic_s() > until:
+                    answer.cancel()
+                    raise
+        answer.result()
+
+    def _partitions(self, numbers: dict[int, int]) -> list[Any]:
+        return [TopicPartition(self._topic, number) for number in numbers]
+
+    def _close(self) -> None:
+        try:
+            while self._requests:
+                self._requests.popleft()(self._consumer)
+            self._consumer.close()
+        except BaseException as problem:  # noqa: BLE001 - as in run
+            self._owner.failed(problem)

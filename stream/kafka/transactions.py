@@ -1,0 +1,250 @@
+"""Producing and committing: one transaction, or, where a broker has none, the same steps in turn.
+
+Only the transaction thread calls what blocks here. librdkafka's `send_offsets_to_transaction` can
+hang for ever after a coordinator was lost (librdkafka issue 5456), so the caller keeps a watchdog.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from stream import clock
+from stream.worker.partition import Produce
+from stream.worker.transaction import Receipt, Transaction
+
+CALL_TIMEOUT_S = 30.0
+RETRY_WAIT_S = 0.1
+BLANK_GENERATION = b"\xff\xff\xff\xff"
+
+# The fault of one record, not of the broker: smaller transactions find the culprit.
+MESSAGE_FAULTS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+    }
+)
+
+
+class AbortedError(Exception):
+    """Nothing of the transaction happened. `message_fault`: one of its records was refused."""
+
+    def __init__(self, problem: object, *, message_fault: bool) -> None:
+        super().__init__(str(problem))
+        self.message_fault = message_fault
+
+
+class FencedError(Exception):
+    """Another worker uses our transactional id, or took over while we were away."""
+
+
+class UnknownOutcomeError(Exception):
+    """Whether it committed cannot be known here: start again from what Kafka says."""
+
+
+class Committer(Protocol):
+    """How a worker's transactions reach the broker."""
+
+    def start(self) -> None:
+        """Fence predecessors. Returns when no transaction of theirs is open."""
+
+    def commit(self, transaction: Transaction, group_metadata: Any) -> Receipt:
+        """Produce and commit, whole.
+
+        Raises:
+            AbortedError: nothing of it happened.
+            FencedError, UnknownOutcomeError: the process must end.
+        """
+
+
+class TransactionalCommitter:
+    """Exactly once: records, resume offsets and positions in one transaction."""
+
+    def __init__(self, settings: dict[str, Any], *, topic: str, position_group: str | None) -> None:
+        self._producer = Producer(settings)
+        self._topic = topic
+        # A group without members: its metadata is blank, which such a group accepts.
+        self._positions = (
+            Consumer(_group_settings(settings, position_group)) if position_group else None
+        )
+
+    def start(self) -> None:
+        """Abort what a predecessor left open, and fence it."""
+        self._producer.init_transactions(CALL_TIMEOUT_S)
+
+    def commit(self, transaction: Transaction, group_metadata: Any) -> Receipt:
+        """See `Committer.commit`."""
+        started = clock.monotonic_s()
+        refuse_blank(group_metadata)
+        ends: dict[int, int] = {}
+        try:
+            self._producer.begin_transaction()
+            _produce(self._producer, transaction, ends)
+            self._producer.flush(CALL_TIMEOUT_S)
+            self._send_offsets(transaction, group_metadata)
+            _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+        except KafkaException as problem:
+            self._abort(problem)
+        return Receipt(ends, clock.monotonic_s() - started)
+
+    def _send_offsets(self, transaction: Transaction, group_metadata: Any) -> None:
+        offsets = _resume_offsets(transaction, self._topic)
+        assert offsets, "a transaction without offsets is not fenced"
+        _retry(
+            lambda: self._producer.send_offsets_to_transaction(
+                offsets, group_metadata, CALL_TIMEOUT_S
+            )
+        )
+        if self._positions is not None:
+            positions = _positions(transaction, self._topic)
+            blank = self._positions.consumer_group_metadata()
+            _retry(
+                lambda: self._producer.send_offsets_to_transaction(positions, blank, CALL_TIMEOUT_S)
+            )
+
+    def _abort(self, problem: KafkaException) -> None:
+        error = problem.args[0]
+        if error.fatal():
+            raise FencedError(str(error)) from problem
+        if not error.txn_requires_abort() and error.code() not in MESSAGE_FAULTS:
+            raise UnknownOutcomeError(str(error)) from problem
+        try:
+            _retry(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
+        except KafkaException as failed:
+            raise UnknownOutcomeError(f"{error}; abort failed: {failed.args[0]}") from problem
+        raise AbortedError(error, message_fault=error.code() in MESSAGE_FAULTS) from problem
+
+
+class AtLeastOnceCommitter:
+    """For brokers without transactions: produce, flush, then commit. A crash between repeats."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        *,
+        topic: str,
+        position_group: str | None,
+        commit_offsets: Callable[[list[Any]], None],
+    ) -> None:
+        self._producer = Producer(settings)
+        self._topic = topic
+        self._commit_offsets = commit_offsets
+        self._positions = (
+            Consumer(_group_settings(settings, position_group)) if position_group else None
+        )
+
+    def start(self) -> None:
+        """There is nobody to fence."""
+
+    def commit(self, transaction: Transaction, group_metadata: Any) -> Receipt:
+        """See `Committer.commit`. After an abort, what was produced already comes again."""
+        del group_metadata
+        started = clock.monotonic_s()
+        ends: dict[int, int] = {}
+        failures: list[Any] = []
+        try:
+            _produce(self._producer, transaction, ends, failures)
+            left = self._producer.flush(CALL_TIMEOUT_S)
+            if failures or left:
+                raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT))
+            self._commit_offsets(_resume_offsets(transaction, self._topic))
+            if self._positions is not None:
+                positions = _positions(transaction, self._topic)
+                self._positions.commit(offsets=positions, asynchronous=False)
+        except KafkaException as problem:
+            error = problem.args[0]
+            if error.fatal():
+                raise FencedError(str(error)) from problem
+            raise AbortedError(error, message_fault=error.code() in MESSAGE_FAULTS) from problem
+        return Receipt(ends, clock.monotonic_s() - started)
+
+
+def refuse_blank(group_metadata: Any) -> None:
+    """A classic group accepts the offsets of a consumer that never joined: that would not fence.
+
+    The generation is the int32 after the seven bytes `CGMDv2:` of librdkafka's serialised form.
+    """
+    if group_metadata is None or bytes(group_metadata)[7:11] == BLANK_GENERATION:
+        raise AbortedError("not a member of the group", message_fault=False)
+
+
+def _produce(
+    producer: Any,
+    transaction: Transaction,
+    ends: dict[int, int],
+    failures: list[Any] | None = None,
+) -> None:
+    for plan in transaction.plans:
+        last = _last_decision(plan.records)
+        for record in plan.records:
+            delivered = None
+            if failures is not None or record is last:
+                delivered = _delivered(plan.partition if record is last else None, ends, failures)
+            _produce_one(producer, record, delivered)
+
+
+def _last_decision(records: list[Produce]) -> Produce | None:
+    # Every delivery ends in its decision record; dead letters alone leave none.
+    return next((r for r in reversed(records) if r.partition is not None and not r.headers), None)
+
+
+def _delivered(
+    partition: int | None, ends: dict[int, int], failures: list[Any] | None
+) -> Callable[[Any, Any], None]:
+    def delivered(error: Any, message: Any) -> None:
+        if error is not None:
+            if failures is not None:
+                failures.append(error)
+        elif partition is not None:
+            ends[partition] = message.offset() + 1
+
+    return delivered
+
+
+def _produce_one(producer: Any, record: Produce, delivered: Any) -> None:
+    where = {} if record.partition is None else {"partition": record.partition}
+    if delivered is not None:
+        where["on_delivery"] = delivered
+    while True:
+        try:
+            producer.produce(
+                record.topic, record.value, record.key, headers=record.headers or None, **where
+            )
+        except BufferError:
+            producer.poll(RETRY_WAIT_S)
+        else:
+            return
+
+
+def _retry(call: Callable[[], Any]) -> Any:
+    """Retry what librdkafka calls retriable; the caller's watchdog bounds it."""
+    while True:
+        try:
+            return call()
+        except KafkaException as problem:
+            error = problem.args[0]
+            if not error.retriable() or error.txn_requires_abort() or error.fatal():
+                raise
+            time.sleep(RETRY_WAIT_S)
+
+
+def _resume_offsets(transaction: Transaction, topic: str) -> list[Any]:
+    return [
+        TopicPartition(topic, plan.partition, plan.resume_offset, plan.metadata)
+        for plan in transaction.plans
+    ]
+
+
+def _positions(transaction: Transaction, topic: str) -> list[Any]:
+    return [TopicPartition(topic, plan.partition, plan.position) for plan in transaction.plans]
+
+
+def _group_settings(settings: dict[str, Any], group: str) -> dict[str, Any]:
+    """A consumer's settings from the producer's: the connection is shared, the rest is not."""
+    connection = ("bootstrap.", "security.", "sasl.", "ssl.", "client.", "oauth", "enable.ssl")
+    kept = {name: value for name, value in settings.items() if name.startswith(connection)}
+    return {**kept, "group.id": group, "enable.auto.commit": False}

@@ -1,0 +1,132 @@
+"""From what the worker's parts know to the metrics: counters by difference, gauges by partition."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stream.metrics import Metrics
+from stream.sampling.accounting import Accounts
+from stream.sampling.delivery import DeadLetter, Settled
+from stream.worker.partition import Partition
+from stream.worker.transaction import Transaction
+
+OUTCOMES = (
+    "sampled",
+    "not_sampled",
+    "late_sampled",
+    "late_not_sampled",
+    "duplicate",
+    "dead_lettered",
+    "released",
+    "replayed",
+)
+
+
+class Measurements:
+    """Writes the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._seen: dict[int, Counter[tuple[str, ...]]] = {}
+
+    def accounts(self, number: int, accounts: Accounts) -> None:
+        """Add what a partition's accounts have grown by."""
+        now = _flat(accounts)
+        before = self._seen.get(number, Counter())
+        for labels, count in now.items():
+            if grown := count - before[labels]:
+                name, *values = labels
+                instrument = self._metrics[name]
+                (instrument.labels(*values) if values else instrument).inc(grown)
+        self._seen[number] = now
+
+    def committed(self, transaction: Transaction, seconds: float, now_ms: int) -> None:
+        """A transaction committed."""
+        self._metrics["transaction_seconds"].labels("committed").observe(seconds)
+        for plan in transaction.plans:
+            self.accounts(plan.partition, plan.owner.sampler.accounts)
+            for settled in plan.settled:
+                self._settled(settled, now_ms)
+
+    def aborted(self, seconds: float) -> None:
+        """A transaction was aborted."""
+        self._metrics["transaction_seconds"].labels("aborted").observe(seconds)
+
+    def partitions(
+        self, partitions: Iterable[Partition], ends: Mapping[int, int], now_ms: int
+    ) -> None:
+        """Set the gauges. `ends`: the ends of the logs as far as they are known."""
+        held: Counter[str] = Counter(memory=0)
+        for partition in partitions:
+            self.accounts(partition.number, partition.sampler.accounts)
+            self._partition(partition, ends.get(partition.number), now_ms)
+            held.update(partition.held_bytes())
+        for where, size in held.items():
+            self._metrics["held_bytes"].labels(where).set(size)
+
+    def keys(self, counts: Mapping[str, int]) -> None:
+        """Count records whose key tells of a misrouted or unkeyed topic."""
+        for kind, count in counts.items():
+            self._metrics["records"].labels(kind).inc(count)
+
+    def revoked(self, number: int, accounts: Accounts) -> None:
+        """A partition is no longer ours: count what it released, take its gauges away."""
+        self.accounts(number, accounts)
+        self._seen.pop(number, None)
+        self._metrics.forget_partition(number)
+
+    def restored(self, number: int, seconds: float, kinds: Mapping[str, int]) -> None:
+        """A partition is ready; `kinds`: what was odd about it."""
+        self._metrics["restore_seconds"].observe(seconds)
+        self._metrics["restore_remaining_records"].labels(str(number)).set(0)
+        self.keys(kinds)
+
+    def restoring(self, number: int, remaining: int) -> None:
+        """A partition's decisions are being read."""
+        self._metrics["restore_remaining_records"].labels(str(number)).set(remaining)
+
+    def _settled(self, settled: Settled, now_ms: int) -> None:
+        delivered = settled.delivered
+        if isinstance(delivered, DeadLetter):
+            self._metrics["dead_letters"].labels(str(delivered.bad.reason)).inc()
+            return
+        decision = delivered.decision
+        if settled.dead_lettered:
+            reason = "undeliverable" if delivered.undeliverable else "span_too_large"
+            self._metrics["dead_letters"].labels(reason).inc()
+        if not delivered.late:
+            labels = (decision.verdict.value, decision.policy, decision.trigger.value)
+            self._metrics["traces_decided"].labels(*labels).inc()
+            delay_s = max(0, now_ms - delivered.due_ms) / 1000
+            self._metrics["decision_delay_seconds"].observe(delay_s)
+
+    def _partition(self, partition: Partition, end: int | None, now_ms: int) -> None:
+        sampler, label = partition.sampler, str(partition.number)
+        opened_ms = sampler.oldest_opened_ms
+        age_ms = 0 if opened_ms is None else sampler.time_ms - opened_ms
+        gauges: dict[str, float] = {
+            "open_traces": sampler.open_traces,
+            "open_spans": sampler.open_spans,
+            "replay_debt_records": sampler.position - sampler.resume()[0],
+            "oldest_undecided_seconds": age_ms / 1000,
+        }
+        if end is not None:
+            lag = max(0, end - sampler.position)
+            behind_ms = now_ms - sampler.time_ms if lag and sampler.time_ms else 0
+            gauges |= {"lag_records": lag, "lag_seconds": max(0, behind_ms) / 1000}
+        for name, value in gauges.items():
+            self._metrics[name].labels(label).set(value)
+
+
+def _flat(accounts: Accounts) -> Counter[tuple[str, ...]]:
+    flat: Counter[tuple[str, ...]] = Counter()
+    flat["spans_received",] = accounts.received
+    for outcome in OUTCOMES:
+        flat["spans", outcome] = getattr(accounts, outcome)
+    for (policy, vote), count in accounts.votes.items():
+        flat["policy_votes", policy, vote] = count
+    for limit, count in accounts.limits.items():
+        flat["limit_reached", limit] = count
+    for kind, count in accounts.records.items():
+        flat["records", kind] = count
+    return flat

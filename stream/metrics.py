@@ -1,0 +1,133 @@
+"""Every Prometheus metric, declared once.
+
+The accounting law, in spans, of each partition and of their sum:
+received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate + dead_lettered
++ open + released. `spans_total` holds the outcomes, counted when their transaction has committed;
+`open` is the gauge `open_spans`; `replayed` is counted apart.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+PREFIX = "tailstream_"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A metric as data: what the registry, the docs and the tests are made from."""
+
+    kind: type[Any]
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DELAYS = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+DECLARATIONS: tuple[Declaration, ...] = (
+    Declaration(Counter, "spans_received", "Spans folded for the first time."),
+    Declaration(
+        Counter,
+        "spans",
+        "Spans by where they went: sampled, not_sampled, late_sampled, late_not_sampled, "
+        "duplicate, dead_lettered, released; and replayed, outside the accounting law.",
+        ("outcome",),
+    ),
+    Declaration(
+        Counter,
+        "traces_decided",
+        "Traces whose decision has committed.",
+        ("verdict", "policy", "trigger"),
+    ),
+    Declaration(Counter, "policy_votes", "Votes cast by each policy.", ("policy", "vote")),
+    Declaration(Counter, "dead_letters", "Dead letters by reason.", ("reason",)),
+    Declaration(Counter, "limit_reached", "How often each limit was reached.", ("limit",)),
+    Declaration(
+        Counter,
+        "records",
+        "Records of an odd kind: misrouted, key_mismatch, skipped, control, clamped, "
+        "lost_to_retention, decisions_missing, decisions_foreign.",
+        ("kind",),
+    ),
+    Declaration(Gauge, "open_traces", "Traces that are not decided yet.", ("partition",)),
+    Declaration(
+        Gauge, "open_spans", "Spans received that no outcome accounts for yet.", ("partition",)
+    ),
+    Declaration(Gauge, "held_bytes", "Bytes of bodies and decisions held, by place.", ("where",)),
+    Declaration(
+        Gauge, "lag_records", "Records between the position and the end.", ("partition",)
+    ),
+    Declaration(
+        Gauge,
+        "lag_seconds",
+        "Wall clock minus partition time while there is lag, else 0.",
+        ("partition",),
+    ),
+    Declaration(
+        Gauge,
+        "replay_debt_records",
+        "Records a crash would read again: position minus resume offset.",
+        ("partition",),
+    ),
+    Declaration(
+        Gauge,
+        "oldest_undecided_seconds",
+        "Partition time since the oldest open trace was opened.",
+        ("partition",),
+    ),
+    Declaration(
+        Histogram,
+        "decision_delay_seconds",
+        "From a trace's deadline to the commit of its decision, on the wall clock.",
+        (),
+        DELAYS,
+    ),
+    Declaration(
+        Histogram,
+        "transaction_seconds",
+        "Transactions by outcome: committed, aborted.",
+        ("outcome",),
+        SECONDS,
+    ),
+    Declaration(
+        Histogram, "restore_seconds", "From assignment to ready, per partition.", (), SECONDS
+    ),
+    Declaration(
+        Gauge,
+        "restore_remaining_records",
+        "Decision records still to be read before ready.",
+        ("partition",),
+    ),
+    Declaration(Info, "build", "The version, and whether the core is compiled."),
+    Declaration(Info, "config", "The hash of the policies that are in force."),
+)
+
+
+class Metrics:
+    """The metrics of one process. `metrics["spans"]` is the instrument of that name."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._instruments = {d.name: _instrument(d, self.registry) for d in DECLARATIONS}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._instruments[name]
+
+    def forget_partition(self, number: int) -> None:
+        """A partition's gauges vanish when it is revoked, so that stale ones cannot alert."""
+        for declaration in DECLARATIONS:
+            if declaration.labels == ("partition",):
+                self[declaration.name].remove(str(number))
+
+
+def _instrument(declaration: Declaration, registry: CollectorRegistry) -> Any:
+    options: dict[str, Any] = {"registry": registry}
+    if declaration.buckets:
+        options["buckets"] = declaration.buckets
+    return declaration.kind(
+        PREFIX + declaration.name, declaration.help, declaration.labels, **options
+    )
