@@ -12,7 +12,7 @@ from binascii import unhexlify
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
+from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stream.otlp.wire import Malformed

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from stream.otlp.fragment import BadSpans
+from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.frames import Row, frames, render
 from stream.otlp.merge import Merged, merge
 from stream.otlp.pack import pack
@@ -177,7 +177,7 @@ def test_a_span_that_fits_in_no_part_is_set_aside_as_it_came() -> None:
     huge = a_span(span_id=span_id_of(2), attributes={"payload": "x" * 1_000})
     bodies = [traces_data([a_span(), huge, a_span(span_id=span_id_of(3))]), traces_data(huge)]
     merged = merge(bodies, Stamp("spans", "errors", "decision_wait"), 500)
-    assert merged.oversized == [BadSpans("span_too_large", 1, traces_data(huge))]
+    assert merged.oversized == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, traces_data(huge))]
     assert (merged.spans, merged.duplicates) == (2, 1)
     assert merged.span_ids == span_id_of(1) + span_id_of(3)
     assert len(merged.parts) == 1, "the spans around it share a part"
@@ -187,7 +187,7 @@ def test_a_span_counts_for_the_limit_with_its_stamps() -> None:
     body = traces_data(a_span())
     assert merge([body], UNSTAMPED, len(body)).oversized == []
     with_stamps = merge([body], Stamp("spans", "errors", "decision_wait"), len(body))
-    assert with_stamps.oversized == [BadSpans("span_too_large", 1, body)]
+    assert with_stamps.oversized == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, body)]
     assert with_stamps.parts == []
 
 

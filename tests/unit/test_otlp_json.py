@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.otlp.fragment import BadSpans, Scanned
+from stream.otlp.fragment import BadSpans, DeadLetterReason, Scanned
 from stream.otlp.otlp_json import to_protobuf
 from stream.otlp.scan import ScanPlan, scan
 from stream.otlp.wire import Malformed
@@ -83,7 +83,7 @@ def test_the_example_of_the_specification_is_read() -> None:
 
 
 def test_unknown_fields_are_ignored_and_so_are_names_in_snake_case() -> None:
-    span = {
+    span: dict[str, Any] = {
         "traceId": TRACE_HEX,
         "trace_id": "AAAA",
         "span_id": "AAAA",
@@ -168,7 +168,9 @@ def test_any_json_is_read_or_malformed(value: object) -> None:
         try:
             decoded(to_protobuf(document))
         except Malformed:
-            assert scan(document, PLAN) == Scanned([], [BadSpans("malformed", 1, document)])
+            assert scan(document, PLAN) == Scanned(
+                [], [BadSpans(DeadLetterReason.MALFORMED, 1, document)]
+            )
 
 
 def test_a_json_record_is_scanned_as_protobuf() -> None:
@@ -183,12 +185,12 @@ def test_a_json_record_of_several_traces_is_split() -> None:
     bad = a_span(span_id=b"")
     scanned = scan(otlp_json(traces_data([*spans, bad])), PLAN)
     assert [each.body for each in scanned.fragments] == [traces_data(span) for span in spans]
-    assert scanned.bad == [BadSpans("invalid_span_id", 1, traces_data(bad))]
+    assert scanned.bad == [BadSpans(DeadLetterReason.INVALID_SPAN_ID, 1, traces_data(bad))]
 
 
 @pytest.mark.parametrize("value", [b"{}", b"{ }", b"{\n}\n"])
 def test_an_empty_object_is_an_empty_record(value: bytes) -> None:
-    assert scan(value, PLAN) == Scanned([], [BadSpans("empty", 1, value)])
+    assert scan(value, PLAN) == Scanned([], [BadSpans(DeadLetterReason.EMPTY, 1, value)])
 
 
 def test_json_without_spans_holds_nothing() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from stream.otlp.fragment import BadSpans, Scanned
+from stream.otlp.fragment import BadSpans, DeadLetterReason, Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.otlp.wire import encode_varint, framed
 from stream.testing.spans import (
@@ -25,7 +25,7 @@ from stream.testing.spans import (
 from stream.testing.strategies import SPAN_IDS, TRACE_IDS, records, spans
 
 PLAN = ScanPlan((1, 2, 4))
-MALFORMED = "malformed"
+MALFORMED = DeadLetterReason.MALFORMED
 
 
 def view(scanned: Scanned) -> tuple[list[tuple[object, ...]], Counter[str]]:
@@ -144,7 +144,7 @@ def test_a_plain_record_is_scanned_whole() -> None:
 
 
 def test_an_empty_record_is_bad_and_one_without_spans_holds_nothing() -> None:
-    assert scan(b"", PLAN) == Scanned([], [BadSpans("empty", 1, b"")])
+    assert scan(b"", PLAN) == Scanned([], [BadSpans(DeadLetterReason.EMPTY, 1, b"")])
     assert scan(traces_data([]), PLAN) == Scanned([], [])
     assert scan(b"\x0a\x00", PLAN) == Scanned([], [])
 
@@ -152,23 +152,24 @@ def test_an_empty_record_is_bad_and_one_without_spans_holds_nothing() -> None:
 @pytest.mark.parametrize(
     ("ids", "reason"),
     [
-        ({"trace_id": b""}, "invalid_trace_id"),
-        ({"trace_id": bytes(16)}, "invalid_trace_id"),
-        ({"trace_id": b"\x4b" * 15}, "invalid_trace_id"),
-        ({"trace_id": b"\x4b" * 17}, "invalid_trace_id"),
-        ({"span_id": b""}, "invalid_span_id"),
-        ({"span_id": bytes(8)}, "invalid_span_id"),
-        ({"span_id": b"\x5a" * 7}, "invalid_span_id"),
-        ({"span_id": b"\x5a" * 9}, "invalid_span_id"),
-        ({"trace_id": b"", "span_id": b""}, "invalid_trace_id"),
+        ({"trace_id": b""}, DeadLetterReason.INVALID_TRACE_ID),
+        ({"trace_id": bytes(16)}, DeadLetterReason.INVALID_TRACE_ID),
+        ({"trace_id": b"\x4b" * 15}, DeadLetterReason.INVALID_TRACE_ID),
+        ({"trace_id": b"\x4b" * 17}, DeadLetterReason.INVALID_TRACE_ID),
+        ({"span_id": b""}, DeadLetterReason.INVALID_SPAN_ID),
+        ({"span_id": bytes(8)}, DeadLetterReason.INVALID_SPAN_ID),
+        ({"span_id": b"\x5a" * 7}, DeadLetterReason.INVALID_SPAN_ID),
+        ({"span_id": b"\x5a" * 9}, DeadLetterReason.INVALID_SPAN_ID),
+        ({"trace_id": b"", "span_id": b""}, DeadLetterReason.INVALID_TRACE_ID),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_a_span_with_an_invalid_id_is_bad_and_the_one_beside_it_survives(
-    ids: dict[str, bytes], reason: str, *, first: bool
+    ids: dict[str, bytes], reason: DeadLetterReason, *, first: bool
 ) -> None:
     good = a_span(name="good")
-    bad = a_span(**{"trace_id": TRACE_ID, "span_id": span_id_of(2), **ids}, name="bad")
+    ids = {"trace_id": TRACE_ID, "span_id": span_id_of(2), **ids}
+    bad = a_span(trace_id=ids["trace_id"], span_id=ids["span_id"], name="bad")
     scanned = scan(traces_data([bad, good] if first else [good, bad]), PLAN)
     assert scanned.bad == [BadSpans(reason, 1, traces_data(bad))]
     assert [fragment.body for fragment in scanned.fragments] == [traces_data(good)]

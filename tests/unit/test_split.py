@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from stream.otlp import split as split_module
-from stream.otlp.fragment import BadSpans
+from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.split import split
 from stream.otlp.wire import Malformed, framed
 from stream.testing.spans import (
@@ -111,8 +111,8 @@ def test_one_dead_letter_a_reason_holds_all_its_spans() -> None:
     bodies, bad = split(traces_data([no_trace[0], no_span, good], no_trace[1]))
     assert bodies == [(good.trace_id, traces_data(good))]
     assert bad == [
-        BadSpans("invalid_trace_id", 2, traces_data(no_trace[0], no_trace[1])),
-        BadSpans("invalid_span_id", 1, traces_data(no_span)),
+        BadSpans(DeadLetterReason.INVALID_TRACE_ID, 2, traces_data(no_trace[0], no_trace[1])),
+        BadSpans(DeadLetterReason.INVALID_SPAN_ID, 1, traces_data(no_span)),
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_record_that_would_grow_beyond_measure_is_bad_as_a_whole(
     huge = {"payload": "x" * 10_000}
     spans = [a_span(trace_id=trace_id_of(i)) for i in range(20)]
     value = traces_data(resource_spans([*spans, a_span(trace_id=b"")], resource=huge))
-    assert split(value) == ([], [BadSpans("record_too_large", 21, value)])
+    assert split(value) == ([], [BadSpans(DeadLetterReason.RECORD_TOO_LARGE, 21, value)])
     few = traces_data(resource_spans(spans[:5], resource=huge))
     assert len(split(few)[0]) == 5
 

@@ -6,7 +6,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from stream.otlp.stamp import Stamp, stamp_span
 from stream.otlp.tracestate import THRESHOLD_MAX, raise_threshold
 from stream.otlp.wire import framed
-from stream.testing.spans import a_span, key_values
+from stream.testing.spans import Attribute, a_span, key_values
 from stream.testing.strategies import spans
 
 POLICY, TRIGGER = "tailstream.policy", "tailstream.trigger"
@@ -41,7 +41,13 @@ def test_stamping_again_leaves_one_of_each(span: Span) -> None:
 
 
 def test_stamps_of_another_sampler_are_replaced_and_names_like_them_are_kept() -> None:
-    before = {TRIGGER: 7, "a": "1", POLICY: "old", "tailstream.policy.x": "2", "b": POLICY}
+    before: dict[str, Attribute] = {
+        TRIGGER: 7,
+        "a": "1",
+        POLICY: "old",
+        "tailstream.policy.x": "2",
+        "b": POLICY,
+    }
     span = a_span(attributes=before).SerializeToString()
     assert attributes_of(stamped(span)) == [
         ("a", "1"),
