@@ -27,7 +27,6 @@ _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "string_too_short": ("empty", "write a name"),
         "string_too_long": ("too long", "write at most 249 characters"),
         "too_short": ("empty", "write at least one"),
-        "invalid_key": ("a setting's name is text", "write the name in quotes"),
         "string_pattern_mismatch": (
             "has characters that are not allowed here",
             "use letters, digits, `.`, `_` and `-`, no space at the ends",
@@ -49,13 +48,19 @@ _BOUNDS: Final = (
 )
 
 
-def explain(error: ValidationError) -> tuple[Problem, ...]:
-    """Return one problem for each of pydantic's errors, in the settings' order."""
+def explain(error: ValidationError, tree: Any) -> tuple[Problem, ...]:
+    """Return the problems behind pydantic's errors, in the settings' order.
+
+    `tree` is what was validated: pydantic tells some values only after their conversion.
+    """
     return tuple(
         problem
         for detail in error.errors(include_url=False)
         for problem in _problems(
-            detail["type"], detail["loc"], detail["input"], detail.get("ctx", {})
+            detail["type"],
+            detail["loc"],
+            _as_given(tree, detail["loc"], detail["input"]),
+            detail.get("ctx", {}),
         )
     )
 
@@ -70,6 +75,11 @@ def _problems(
             yield Problem(setting, inner.value, inner.wrong, inner.remedy)
     elif kind == "extra_forbidden":
         yield Problem(path, value, "no such setting", _unknown_remedy(location))
+    elif kind == "invalid_key":
+        wrong, remedy = "a setting's name is text", "write the name in quotes, or remove it"
+        yield Problem(f"{_path(location[:-1])}.{location[-1]}".lstrip("."), value, wrong, remedy)
+    elif kind == "too_short" and value:
+        return  # pydantic counts the good ones; the others have problems of their own
     elif kind == "missing":
         yield Problem(path, ABSENT, "missing", f"write {location[-1]}: and its value")
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -113,6 +123,18 @@ def _path(location: Sequence[str | int]) -> str:
         elif not _is_policy_type(location, index):
             path += f".{part}" if path else str(part)
     return path
+
+
+def _as_given(tree: Any, location: Sequence[str | int], otherwise: Any) -> Any:
+    value = tree
+    for index, part in enumerate(location):
+        if _is_policy_type(location, index):
+            continue
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return otherwise
+    return value
 
 
 def _is_policy_type(location: Sequence[str | int], index: int) -> bool:

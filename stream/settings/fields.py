@@ -88,28 +88,33 @@ def problems_error(problems: Sequence[Problem]) -> PydanticCustomError:
 def written(block: Block) -> dict[str, Any]:
     """Return a block as YAML would write it: aliases, units written out, plain types only."""
     return {
-        key: _written(getattr(block, name), unit_of(field))
+        key: written_value(getattr(block, name), unit_of(field))
         for (key, field), name in zip(
             fields_by_key(type(block)).items(), type(block).model_fields, strict=True
         )
     }
 
 
-def _written(value: Any, unit: Unit | None) -> Any:
-    if isinstance(value, Block):
-        return written(value)
+def written_value(value: Any, unit: Unit | None = None) -> Any:
+    """Return one value as YAML would write it."""
     if unit is Unit.DURATION:
         return format_duration(value)
     if unit is Unit.SIZE:
         text = format_size(value)
         return int(text) if text.isdigit() else text
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    if isinstance(value, Block):
+        return written(value)
     if isinstance(value, tuple):
-        return [_written(inner, None) for inner in value]
+        return [written_value(inner) for inner in value]
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value) if value.is_absolute() else f"./{value}"
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _resolved(field: FieldInfo | None, value: Any) -> Any:
@@ -132,6 +137,8 @@ def _reader(parse: Callable[[str], float], unit: Unit, remedy: str) -> Callable[
                 raise problems_error([Problem("", value, str(error), remedy)]) from None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise problems_error([Problem("", value, f"is not a {unit}", remedy)])
+        if unit is Unit.SIZE and isinstance(value, float):
+            raise problems_error([Problem("", value, "is not a whole number of bytes", remedy)])
         if unit is Unit.DURATION and value != 0 and info.context == WRITTEN:
             wrong, suggestion = "has no unit", f"write {value}ms or {value}s"
             raise problems_error([Problem("", value, wrong, suggestion)])

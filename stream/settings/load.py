@@ -76,6 +76,6 @@ def checked(tree: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Settings:
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False, context=WRITTEN)
     except ValidationError as error:
-        raise SettingsError(explain(error)) from None
+        raise SettingsError(explain(error, tree)) from None
     settings._source_notes = notes  # noqa: SLF001 - not a setting, so not a field
     return settings

@@ -1,15 +1,13 @@
 """The table of all settings, generated from the model, for the README."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from stream.settings.fields import Unit, unit_of
+from stream.settings.fields import unit_of, written_value
 from stream.settings.load import DEFAULT_REFERENCES
 from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET
-from stream.settings.units import format_duration, format_size
 from stream.settings.walk import Leaf, leaves
+from stream.settings.yaml_text import inline_yaml
 
 BEGIN = "<!-- settings:begin -->"
 END = "<!-- settings:end -->"
@@ -33,7 +31,8 @@ def default_text(leaf: Leaf) -> str:
         return str(reference)
     if leaf.field.is_required() or leaf.field.default_factory is not None:
         return ""
-    return _text(leaf.field.default, unit_of(leaf.field))
+    value = written_value(leaf.field.default, unit_of(leaf.field))
+    return "" if value in (None, "") else inline_yaml(value)
 
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:
@@ -74,22 +73,6 @@ def _meaning(leaf: Leaf) -> str:
     if section == "tail_sampling" and option in NOT_SUPPORTED_YET:
         return f"Not supported yet but for its default; {NOT_SUPPORTED_YET[option]}."
     return leaf.field.description or ""
-
-
-def _text(value: Any, unit: Unit | None) -> str:
-    if value is None or value == "":
-        return ""
-    if unit is Unit.DURATION:
-        return format_duration(value)
-    if unit is Unit.SIZE:
-        return format_size(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
-    if isinstance(value, Path) and not value.is_absolute():
-        return f"./{value}"
-    return str(value)
 
 
 def _code(text: str) -> str:

@@ -4,8 +4,6 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import yaml
-
 from stream.settings.fields import Block, block_of, fields_by_key, written
 from stream.settings.load import DEFAULT_REFERENCES
 from stream.settings.model import Settings
@@ -14,6 +12,7 @@ from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.reference import default_text
 from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET, TailSampling
 from stream.settings.walk import Leaf
+from stream.settings.yaml_text import inline_yaml
 
 _WIDTH: Final = 100
 _HEAD: Final = """\
@@ -85,7 +84,7 @@ def _default_sampling_lines() -> Iterator[str]:
         if name == "policies":
             yield from _comment(field.description or "", "  ")
             yield "  policies:"
-            yield from (f"    - {_inline(_brief(policy))}" for policy in defaults["policies"])
+            yield from (f"    - {inline_yaml(_brief(policy))}" for policy in defaults["policies"])
         elif name not in idle:
             yield from _setting_lines(Leaf(f"tail_sampling.{name}", field), "  ")
     yield from _comment("Options of the Collector that are not needed here, so left out:", "  ")
@@ -100,9 +99,9 @@ def _pasted_lines(pasted: Mapping[str, Any]) -> Iterator[str]:
             yield "  policies:"
             for policy in value:
                 yield from _comment(_policy_standing(policy), "    ")
-                yield f"    - {_inline(policy)}"
+                yield f"    - {inline_yaml(policy)}"
         else:
-            yield f"  {option}: {_inline(value)}"
+            yield f"  {option}: {inline_yaml(value)}"
     if not pasted:
         yield "  {}"
 
@@ -138,14 +137,6 @@ def _brief(policy: Mapping[str, Any]) -> dict[str, Any]:
     kind = policy["type"]
     options = {name: value for name, value in policy[kind].items() if value not in (0, "")}
     return {"name": policy["name"], "type": kind, kind: options}
-
-
-def _inline(value: Any) -> str:
-    """Return a value as YAML on one line."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True
-    )
-    return text.removesuffix("\n...\n").strip()
 
 
 def _comment(text: str, indent: str) -> list[str]:

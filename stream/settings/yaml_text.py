@@ -41,8 +41,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, which also quotes what only YAML 1.2 would take for a number (`1e5`)."""
+
+
 for _tag, _pattern, _first in _CORE_TYPES:
     _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
+    _Dumper.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -73,6 +78,19 @@ def parse_scalar(text: str) -> Any:
     except SettingsError:
         return text
     return value if isinstance(value, (int, float, bool, str, type(None))) else text
+
+
+def inline_yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        width=10**6,
+        allow_unicode=True,
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _problem(error: yaml.YAMLError, source: str) -> Problem:

@@ -1,0 +1,215 @@
+"""The commands about settings: validate, init, version; and what all commands share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stream.cli import COMMANDS, main
+from stream.settings.load import load
+
+COLLECTOR = """
+processors:
+  tail_sampling:
+    decision_wait: 10s
+    num_traces: 100
+    maximum_trace_size_bytes: 5
+    made_up: 1
+    policies:
+      - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+      - {name: share, type: probabilistic,
+         probabilistic: {sampling_percentage: "${env:PERCENT:-3}", hash_salt: "1e5"}}
+      - {name: rate, type: rate_limiting, rate_limiting: {spans_per_second: 5}}
+      - {name: odd, type: my_extension}
+      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: span_count}]}}
+"""
+
+SUPPORTED = """
+processors:
+  tail_sampling/only:
+    decision_wait: 10s
+    num_traces: 100
+    policies:
+      - {name: share, type: probabilistic,
+         probabilistic: {sampling_percentage: "${env:PERCENT:-3}", hash_salt: "1e5"}}
+"""
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    empty = {"TAILSTREAM_CONFIG": None, "HOSTNAME": None, "KAFKA_BOOTSTRAP": None}
+    return CliRunner().invoke(main, list(arguments), env={**empty, **environment})
+
+
+def test_validate_prints_ok_the_notes_and_the_policies_in_their_order() -> None:
+    policies = "[{name: all, type: always_sample}, {name: no, type: drop, drop: {drop_sub_policy: [\
+{type: latency, latency: {threshold_ms: 5}}]}}]"
+    result = run(
+        "validate",
+        *("--set", f"tail_sampling.policies={policies}", "--set", "tail_sampling.num_traces=5"),
+    )
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    first, note, heading, *rows = result.stdout.splitlines()
+    assert first.startswith("ok  (policies ")
+    assert note.startswith("note: tail_sampling.num_traces: not needed here: ")
+    assert heading == "policies, in the order they are evaluated:"
+    assert rows == [
+        "  1. no   drop           dropped: trace took more than 5 ms",
+        "  2. all  always_sample  every trace",
+    ]
+
+
+def test_wrong_settings_go_to_stderr_one_line_each_with_exit_code_2() -> None:
+    result = run("validate", "--set", "worker.grup=a", "--set", "web.port=0")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        'worker.grup = "a": no such setting; did you mean worker.group?',
+        "web.port = 0: less than 1; set it to 1 or more",
+    ]
+
+
+def test_the_file_is_named_by_option_or_by_the_environment(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text("tail_sampling: {policies: [{name: only, type: always_sample}]}")
+    bad.write_text("worker: 5")
+    assert "only" in run("validate", TAILSTREAM_CONFIG=str(good)).stdout
+    assert "only" in run("validate", "--config", str(good), TAILSTREAM_CONFIG=str(bad)).stdout
+    assert run("validate", TAILSTREAM_CONFIG=str(bad)).exit_code == 2
+    missing = run("validate", "--config", str(tmp_path / "none.yaml"))
+    assert missing.exit_code == 2
+    assert "none.yaml: cannot be read: No such file" in missing.stderr
+
+
+def test_what_init_writes_is_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "tailstream.yaml"
+    result = run("init", str(path))
+    assert result.exit_code == 0
+    assert f"tailstream validate --config {path}" in result.stdout
+    for environment in ({}, {"HOSTNAME": "pod-1", "KAFKA_BOOTSTRAP": "kafka:9092"}):
+        written = load(path, [], environment)
+        assert written == load(None, [], environment)
+        assert written.notes() == []
+    assert run("validate", "--config", str(path)).exit_code == 0
+
+
+def test_init_names_every_setting_with_a_comment_above(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    run("init", str(path))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for section in ("worker", "topics", "decisions", "storage", "limits", "output", "web", "log"):
+        start = lines.index(f"{section}:")
+        block = lines[start + 1 : [*lines, ""].index("", start)]
+        assert block[0].startswith("  # ")
+        assert any(not line.startswith("  #") for line in block)
+    assert "  idle_grace: 500ms" in lines
+    assert "  instance_id: ${env:HOSTNAME:-worker-0}" in lines
+    assert max(map(len, lines)) <= 100
+
+
+def test_init_writes_to_stdout_for_a_dash() -> None:
+    result = run("init", "-")
+    assert result.stdout.startswith("# Settings of Tailstream")
+    assert result.stderr == ""
+
+
+def test_init_overwrites_only_when_forced(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("mine")
+    refused = run("init", str(path))
+    assert refused.exit_code == 2
+    assert "is there already; choose another name, or overwrite it with --force" in refused.stderr
+    assert path.read_text() == "mine"
+    assert run("init", "--force", str(path)).exit_code == 0
+    assert path.read_text() != "mine"
+    nowhere = run("init", str(tmp_path / "no" / "t.yaml"))
+    assert nowhere.exit_code == 2
+    assert "cannot be written: No such file or directory" in nowhere.stderr
+
+
+def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "otelcol.yaml"
+    source.write_text(COLLECTOR)
+    result = run("init", "--from", str(source), "-")
+    assert result.exit_code == 0
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    for setting, above in (
+        ("decision_wait: 10s", "# honoured"),
+        ("num_traces: 100", "# not needed here: limits.open_traces_max"),
+        ("maximum_trace_size_bytes: 5", "# not supported yet: remove it"),
+        ("made_up: 1", "# not supported yet: no option"),
+        ("- {name: errors,", "# honoured"),
+        ("- {name: share,", "# honoured"),
+        ("- {name: rate,", "# not supported yet: policies of type rate_limiting"),
+        ("- {name: odd,", "# not supported yet: no known type"),
+        ("- {name: never,", "# not supported yet: policies of type span_count, inside"),
+    ):
+        (at,) = [index for index, line in enumerate(lines) if line.startswith(setting)]
+        assert lines[at - 1].startswith(above), setting
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == [
+        "tail_sampling.maximum_trace_size_bytes",
+        "tail_sampling.made_up",
+        "tail_sampling.policies[2]",
+        "tail_sampling.policies[3]",
+        "tail_sampling.policies[4]",
+    ]
+
+
+def test_what_init_takes_over_loads_as_the_collectors_file_itself_does(tmp_path: Path) -> None:
+    source, path = tmp_path / "otelcol.yaml", tmp_path / "t.yaml"
+    source.write_text(SUPPORTED)
+    assert run("init", "--from", str(source), str(path)).stderr == ""
+    for environment in ({}, {"PERCENT": "7.5"}):
+        taken, direct = load(path, [], environment), load(source, [], environment)
+        assert taken.tail_sampling == direct.tail_sampling
+        assert taken.policies_hash() == direct.policies_hash()
+    assert "${env:PERCENT:-3}" in path.read_text(encoding="utf-8")
+
+
+def test_init_from_a_file_without_the_block_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "other.yaml"
+    source.write_text("worker: {group: a}")
+    result = run("init", "--from", str(source), "-")
+    assert result.exit_code == 2
+    assert "other.yaml: has no tail_sampling block; give a file with" in result.stderr
+
+
+def test_version_says_what_is_installed() -> None:
+    result = run("version")
+    assert result.exit_code == 0
+    names = [line.split()[0] for line in result.stdout.splitlines()]
+    assert names == ["tailstream", "python", "librdkafka", "faust", "rocksdict", "core"]
+    assert "pure Python" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--help"]])
+def test_version_and_help_import_neither_faust_nor_kafka_nor_pydantic(
+    arguments: list[str],
+) -> None:
+    script = f"""
+import sys
+from stream.cli import main
+main({arguments!r}, standalone_mode=False)
+print(sorted({{"faust", "confluent_kafka", "rocksdict", "pydantic"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_lists_every_command_in_its_order() -> None:
+    text = run("--help").stdout
+    places = [text.index(f"\n  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
+    result = run("valdate")
+    assert result.exit_code == 2
+    assert "No such command 'valdate'. Did you mean 'validate'?" in result.stderr
+    assert "No such command 'zzz'" in run("zzz").stderr
