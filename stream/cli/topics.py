@@ -13,6 +13,7 @@ from stream.kafka.sample import read_recent
 from stream.kafka.topic_rules import Finding, Level, Needs, check, plan_missing
 from stream.kafka.topics import Cluster, ClusterError, ClusterFacts, TopicFacts
 from stream.settings.model import Settings
+from stream.start import needs_of
 
 PIPED_WIDTH = 120
 MS_OF_UNIT = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
@@ -56,23 +57,11 @@ def command(settings: Settings, *, create: bool, partitions: int) -> None:
         raise SystemExit(2)
 
 
-def topic_needs(settings: Settings) -> Needs:
-    """Return what the settings ask of the topics."""
-    return Needs(
-        input=settings.topics.input,
-        output=settings.topics.output,
-        decisions=settings.topics.decisions,
-        dead_letters=settings.topics.dead_letters,
-        message_bytes_max=settings.output.message_bytes_max,
-        bootstrap=str(settings.kafka["bootstrap.servers"]),
-    )
-
-
 def _report(
     console: Console, settings: Settings, *, create: bool, partitions: int
 ) -> list[Finding]:
     """Print the cluster, its topics and how the input is keyed; return what is wrong."""
-    needs = topic_needs(settings)
+    needs = needs_of(settings)
     cluster = Cluster(settings.kafka)
     cluster_facts = cluster.facts()
     _print_cluster(console, cluster_facts, needs)

@@ -126,7 +126,7 @@ def keying_findings(keying: Keying, topic: str, partitions: int, partitioner: st
 
 def _encoding(value: bytes, scanned: Scanned) -> Encoding:
     reasons = {bad.reason for bad in scanned.bad}
-    if not scanned.fragments and reasons & {DeadLetterReason.MALFORMED, DeadLetterReason.EMPTY}:
+    if reasons & {DeadLetterReason.MALFORMED, DeadLetterReason.EMPTY}:
         return Encoding.UNREADABLE
     return Encoding.JSON if value[:1] == b"{" else Encoding.PROTOBUF
 

@@ -137,7 +137,10 @@ def test_records_of_several_traces_are_a_warning_while_no_trace_is_torn() -> Non
 def test_in_a_topic_of_one_partition_every_trace_is_whole_whatever_its_key() -> None:
     records = [SampledRecord(0, None, traces_data(a_trace(number))) for number in TRACES]
     assert said(records, partitions=1) == []
-    assert examine(records, 1).partitioner is None
+
+
+def test_one_partition_tells_nothing_of_the_partitioner() -> None:
+    assert examine([SampledRecord(0, hex_key(trace_id_of(1)), JSON)], 1).partitioner is None
 
 
 def test_otlp_json_is_told_from_protobuf() -> None:

@@ -29,6 +29,18 @@ class Keeps:
         return Vote.SAMPLED
 
 
+@dataclass(frozen=True)
+class Vetoes:
+    """A policy of another type than `drop` that votes dropped."""
+
+    name: str
+    threshold: int = 0
+
+    def vote(self, trace: TraceSummary) -> Vote:
+        assert trace is TRACE
+        return Vote.DROPPED
+
+
 def keep(name: str) -> Policy:
     return AlwaysSample(name)
 
@@ -70,6 +82,11 @@ def test_drop_policies_come_first_dropped_beats_sampled_and_the_first_voter_is_n
 ) -> None:
     judgement = Policies(policies).judge(TRACE)
     assert judgement == Judgement(Verdict(verdict), policy, 0, votes)
+
+
+def test_a_dropped_vote_beats_those_cast_before_it_and_is_not_a_share_of_anything() -> None:
+    judgement = Policies([Keeps("a", 7), Vetoes("b"), keep("c")]).judge(TRACE)
+    assert judgement == Judgement(Verdict.NOT_SAMPLED, "b", 0, [("a", S), ("b", D)])
 
 
 def test_every_policy_is_named_in_the_order_it_votes() -> None:

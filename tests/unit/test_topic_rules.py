@@ -107,7 +107,8 @@ def test_a_missing_topic_is_refused_and_compared_with_no_other(role: str) -> Non
 
 
 def test_refusals_come_before_warnings() -> None:
-    found = check(cluster(input={"timestamp_type": "CreateTime"}, output={"partitions": 1}), NEEDS)
+    topics = cluster(decisions={"retention_bytes": 1}, output={"max_message_bytes": 1})
+    found = check(topics, NEEDS)
     assert [finding.level for finding in found] == [Level.REFUSE, Level.WARN]
 
 
