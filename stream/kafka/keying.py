@@ -120,7 +120,9 @@ def keying_findings(keying: Keying, topic: str, partitions: int, partitioner: st
     if partitions > 1:
         findings += _placement(keying, topic)
         if keying.by_trace and not keying.scattered:
-            findings += _spelling(keying, topic) + _hash(keying, topic, partitioner)
+            findings += _spelling(keying, topic)
+        if keying.partitioner or (keying.by_trace and not keying.scattered):
+            findings += _hash(keying, topic, partitioner)
     return findings
 
 

@@ -115,6 +115,13 @@ def test_another_partitioner_than_the_configured_one_is_a_warning_with_a_remedy(
     assert remedy in text
 
 
+def test_another_partitioner_is_told_of_whatever_the_keys_are() -> None:
+    tenants = keyed(lambda trace_id: b"tenant-%d" % (trace_id[-1] % 9), murmur2)
+    texts = [text for _, text in said(tenants)]
+    assert len(texts) == 2
+    assert "set topics.partitioner: murmur2" in texts[1]
+
+
 def test_a_trace_seen_in_two_partitions_is_refused_whatever_its_key() -> None:
     records = keyed()
     elsewhere = (records[0].partition + 1) % PARTITIONS
