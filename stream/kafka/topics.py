@@ -137,6 +137,14 @@ class Cluster:
                 return
             time.sleep(DESCRIBE_PAUSE_S)
 
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete topics. One that does not exist is left as it is."""
+        wanted = list(names)
+        futures = self._admin.delete_topics(wanted, request_timeout=REQUEST_TIMEOUT_S)
+        ignored = KafkaError.UNKNOWN_TOPIC_OR_PART
+        for name in wanted:
+            self._result(futures[name], f"delete topic {name!r}", ignored=ignored)
+
     def _existing(self, futures: Mapping[Any, Future[Any]], doing: str) -> dict[str, Any]:
         """Wait for answers about topics, keyed by topic name; leave out topics that are unknown."""
         answers = {}

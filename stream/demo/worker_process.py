@@ -1,0 +1,60 @@
+"""A worker as an operator runs it: a process of its own, with its settings in a file."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+STOP_TIMEOUT_S = 15.0
+LOG_LINES = 15
+
+
+class WorkerFailedError(Exception):
+    """The worker ended by itself; the text holds the last lines of its log."""
+
+
+class WorkerProcess:
+    """Runs `tailstream worker` on `settings` while the context lasts; ends it with SIGTERM."""
+
+    def __init__(
+        self, settings: dict[str, Any], directory: Path, *, check_topics: bool
+    ) -> None:
+        config = directory / "tailstream.yaml"
+        config.write_text(yaml.safe_dump(settings, sort_keys=False))
+        self._command = [sys.executable, "-m", "stream.cli", "worker", "--config", str(config)]
+        if not check_topics:
+            self._command.append("--without-topic-check")
+        self._log = directory / "worker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def check(self) -> None:
+        """Raise WorkerFailedError if it has ended."""
+        assert self._process is not None
+        code = self._process.poll()
+        if code is not None:
+            last = "\n".join(self._log.read_text().splitlines()[-LOG_LINES:])
+            raise WorkerFailedError(f"the worker ended with exit code {code}:\n{last}")
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

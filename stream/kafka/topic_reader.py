@@ -1,0 +1,83 @@
+"""Reads whole topics from their start, in the order of each partition, as they grow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+CALL_TIMEOUT_S = 10.0
+READ_RECORDS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """A record as it was read. `headers` in their order."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class TopicReader:
+    """A `read_committed` reader of all partitions of `topics`; commits nothing, joins no group.
+
+    Raises:
+        KafkaException: the broker cannot be reached.
+    """
+
+    def __init__(self, connection: Mapping[str, Any], topics: Sequence[str]) -> None:
+        self._consumer = Consumer(
+            {
+                **connection,
+                "group.id": "tailstream-reader",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, OFFSET_BEGINNING)
+                for topic in topics
+                for partition in self._consumer.list_topics(topic, CALL_TIMEOUT_S)
+                .topics[topic]
+                .partitions
+            ]
+        )
+
+    def read(self, timeout_s: float) -> Iterator[ReadRecord]:
+        """Yield what has come, waiting at most `timeout_s` for it."""
+        for message in self._consumer.consume(READ_RECORDS_MAX, timeout_s):
+            error = message.error()
+            if error is None:
+                yield ReadRecord(
+                    message.topic(),
+                    message.partition(),
+                    message.offset(),
+                    message.key() or b"",
+                    message.value() or b"",
+                    message.headers() or [],
+                )
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
+                raise KafkaException(error)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
