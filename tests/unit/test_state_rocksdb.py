@@ -193,6 +193,10 @@ def test_discarded_bodies_are_gone_from_rocksdb_and_the_others_are_not(db: Rocks
             store.get(A, [offset])
     assert store.get(A, offsets[2:]) == [b"x", b"x"]
     assert store.held_bytes() == {"memory": 0, "rocksdb": 2}
+    store.discard_below(3 * BUCKET_OFFSETS)
+    for offset in offsets:
+        with pytest.raises(AssertionError, match="no body"):
+            store.get(A, [offset])
 
 
 def test_expired_decisions_are_gone_from_rocksdb(db: RocksDB) -> None:
@@ -202,3 +206,16 @@ def test_expired_decisions_are_gone_from_rocksdb(db: RocksDB) -> None:
     assert db.decisions.get(key) is not None
     store.expire(2000, resume_offset=10)
     assert db.decisions.get(key) is None
+    assert store._filter.lanes(A) == 0, "its lane is about to be another generation's"
+
+
+def test_memtables_are_charged_to_the_budget(db: RocksDB) -> None:
+    before = db.memory_bytes()
+    RocksDBSpanStore(db, 0).put([(A, offset, bytes(1000)) for offset in range(700)])
+    assert db.memory_bytes() >= before + 700_000
+
+
+def test_nothing_is_written_ahead(db: RocksDB, tmp_path: Path) -> None:
+    RocksDBSpanStore(db, 0).put([(A, offset, bytes(1000)) for offset in range(700)])
+    RocksDBDecisionStore(db, 0).put([(A, DECISION)])
+    assert [log.stat().st_size for log in (tmp_path / "rocksdb").glob("*.log")] == [0]

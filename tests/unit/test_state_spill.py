@@ -1,3 +1,5 @@
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +97,10 @@ def test_a_closed_store_gives_its_share_of_the_budget_back(db: RocksDB) -> None:
     assert budget.held_bytes() == 0
     second.put(rows(0, 9))
     assert second.held_bytes() == {"memory": 9000, "rocksdb": 0}
+    closed = weakref.ref(first)
+    del first
+    gc.collect()
+    assert closed() is None, "a partition that comes and goes would leak a store each time"
 
 
 def test_a_spill_takes_the_oldest_across_buckets_first(db: RocksDB) -> None:
