@@ -19,9 +19,7 @@ class WorkerFailedError(Exception):
 class WorkerProcess:
     """Runs `tailstream worker` on `settings` while the context lasts; ends it with SIGTERM."""
 
-    def __init__(
-        self, settings: dict[str, Any], directory: Path, *, check_topics: bool
-    ) -> None:
+    def __init__(self, settings: dict[str, Any], directory: Path, *, check_topics: bool) -> None:
         config = directory / "tailstream.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
         self._command = [sys.executable, "-m", "stream.cli", "worker", "--config", str(config)]
