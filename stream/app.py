@@ -36,6 +36,7 @@ from stream.sampling.tail_sampler import TailSampler
 from stream.settings.compiled import policies_of
 from stream.settings.load import load
 from stream.settings.model import Settings
+from stream.slot import Slot
 from stream.state.storage import Storage
 from stream.state.tables import (
     DECISIONS_SCHEME,
@@ -109,6 +110,7 @@ def create_app(settings: Settings) -> App:
             settings.worker.initial_offset,
             # The broker aborts and fences at its timeout; ours comes first, and says so.
             0.8 * settings.worker.transaction_timeout_s,
+            Slot(settings.storage.directory).fenced,
         ),
         receiver=_receiver(settings, matcher, reader),
         committer=_committer(settings, lambda: app.host),

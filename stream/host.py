@@ -14,8 +14,8 @@ from typing import Any
 
 from stream import clock, logs
 from stream.exits import Exit, end_process
-from stream.kafka.errors import KafkaException, is_operators_fault
-from stream.kafka.log_reader import LogReader
+from stream.kafka.errors import KafkaException, is_fenced, is_operators_fault
+from stream.kafka.log_reader import LogReader, PartitionsMissingError
 from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import (
@@ -50,6 +50,7 @@ class HostSettings:
     consumer: dict[str, Any]
     initial_offset: str
     watchdog_s: float
+    fenced: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,10 @@ class Host:
     # Life cycle
 
     async def start(self) -> None:
-        """Fence predecessors before any offset is read; then keep the start's objects from the
-        garbage collector, which would walk them for nothing."""
+        """Fence predecessors before any offset is read."""
         self.identity = await self._run(self._reading, self._reader.identity)
         await self._run(self._transactions, self._committer.start)
+        # The start's objects live for ever: the collector would walk them for nothing.
         gc.collect()
         gc.freeze()
         gc.set_threshold(200_000, 50, 50)
@@ -110,6 +111,11 @@ class Host:
         """End the process: what was under way is replayed from Kafka."""
         if isinstance(problem, OffsetAboveEndError):
             end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END_REMEDY)
+        if isinstance(problem, PartitionsMissingError):
+            end_process(Exit.OPERATOR, str(problem))
+        if isinstance(problem, KafkaException) and is_fenced(problem):
+            self._settings.fenced()
+            end_process(Exit.FENCED, str(problem.args[0]), remedy=FENCED_REMEDY)
         if isinstance(problem, KafkaException) and is_operators_fault(problem):
             end_process(Exit.OPERATOR, str(problem.args[0]), remedy="grant the worker the topic")
         end_process(Exit.BUG, "the worker cannot go on", problem=problem)
@@ -270,14 +276,18 @@ class Host:
         except UnknownOutcomeError as problem:
             end_process(Exit.WATCHDOG, f"whether a transaction committed is unknown: {problem}")
         except FencedError as problem:
+            self._settings.fenced()
             end_process(Exit.FENCED, str(problem), remedy=FENCED_REMEDY)
         self.worker.committed(receipt)
         self._measurements.committed(transaction, receipt.seconds, clock.now_ms())
         return True
 
     async def _group_metadata(self) -> Any:
-        """Classic groups: as the last rebalance callback took it. KIP-848's epoch moves without
-        one, so it is asked for anew."""
+        """Return what fences the transaction.
+
+        In a classic group as the last rebalance callback took it; KIP-848's epoch moves without a
+        callback, so there it is asked for anew.
+        """
         if self.thread is None:
             return None
         if self._settings.consumer.get("group.protocol") != "consumer":

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from stream.metrics import Metrics
 from stream.sampling.accounting import Accounts

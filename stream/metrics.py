@@ -58,9 +58,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         Gauge, "open_spans", "Spans received that no outcome accounts for yet.", ("partition",)
     ),
     Declaration(Gauge, "held_bytes", "Bytes of bodies and decisions held, by place.", ("where",)),
-    Declaration(
-        Gauge, "lag_records", "Records between the position and the end.", ("partition",)
-    ),
+    Declaration(Gauge, "lag_records", "Records between the position and the end.", ("partition",)),
     Declaration(
         Gauge,
         "lag_seconds",

@@ -22,7 +22,8 @@ def written(readme: str) -> str:
         if not pattern.search(readme):
             raise ValueError(f"README.md has no {begin} ... {end}")
         block = f"{begin}\n{table.strip()}\n{end}"
-        readme = pattern.sub(lambda _, block=block: block, readme)
+        before, after = pattern.split(readme, maxsplit=1)
+        readme = before + block + after
     return readme
 
 

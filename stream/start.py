@@ -5,6 +5,7 @@ from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
 from stream.kafka.topics import ClusterError, describe, read_cluster
 from stream.settings.model import Settings
+from stream.slot import Slot
 from stream.version import build
 
 log = logs.logger("tailstream")
@@ -16,6 +17,7 @@ def check_start(settings: Settings, *, check_topics: bool) -> None:
     log.warning("the core runs in pure Python: about ten times the CPU of a compiled one")
     for note in settings.notes():
         log.info(note)
+    Slot(settings.storage.directory).wait()
     if check_topics:
         _check_topics(settings)
 

@@ -22,9 +22,8 @@ def add_pages(
     @app.page("/livez")  # type: ignore[untyped-decorator]  # faust is untyped
     async def livez(web: Any, request: Any) -> Any:
         del request
-        silent = silent_s()
-        status = 200 if silent < NOT_TURNING_S else 503
-        return web.text(f"{'ok' if status == 200 else 'not polling'}\n", status=status)
+        turning = silent_s() < NOT_TURNING_S
+        return web.text("ok\n" if turning else "not polling\n", status=200 if turning else 503)
 
     @app.page("/readyz")  # type: ignore[untyped-decorator]  # faust is untyped
     async def readyz(web: Any, request: Any) -> Any:

@@ -54,7 +54,7 @@ def command(kafka: str | None, traces: int, rate: float, seed: int) -> None:
     and accounts for every span. On a real cluster it makes four topics of its own and deletes them.
     """
     console = Console()
-    topics = _topics(kafka is not None)
+    topics = _topics(real=kafka is not None)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="tailstream-demo-") as name,
@@ -62,9 +62,7 @@ def command(kafka: str | None, traces: int, rate: float, seed: int) -> None:
         ):
             directory = Path(name)
             client = {"bootstrap.servers": stage.address}
-            settings = worker_settings(
-                client, topics, delivery=stage.delivery, directory=directory
-            )
+            settings = worker_settings(client, topics, delivery=stage.delivery, directory=directory)
             demo = Demo(
                 kafka=client,
                 settings=settings,
@@ -85,7 +83,7 @@ def command(kafka: str | None, traces: int, rate: float, seed: int) -> None:
         raise click.ClickException("; ".join(story.faults))
 
 
-def _topics(real: bool) -> dict[str, str]:
+def _topics(*, real: bool) -> dict[str, str]:
     defaults = Settings().topics
     prefix = f"demo_{now_ms()}_" if real else ""
     return {role: prefix + getattr(defaults, role) for role in ROLES}
@@ -109,8 +107,7 @@ def _cluster(address: str, topics: dict[str, str]) -> Iterator[_Stage]:
     brokers = cluster.facts().brokers
     cluster.create(plan_missing({}, needs, partitions=PARTITIONS, brokers=brokers))
     end = (
-        f"Kafka at {address}: exactly once; the demo's topics are deleted.   "
-        "Next:  tailstream init"
+        f"Kafka at {address}: exactly once; the demo's topics are deleted.   Next:  tailstream init"
     )
     try:
         yield _Stage(address, "exactly_once", PARTITIONS, end)

@@ -36,6 +36,8 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     worker = faust.Worker(
         app, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False
     )
+    # Faust would draw on stdout, terminal or not.
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

@@ -36,7 +36,7 @@ class Load:
     Each trace comes as the Collector keys it: a record for each (resource, scope) that it has.
     `error_share`, `slow_share`: of the traces, independent of each other. `late_share`: of the
     traces, one span of each comes `late_after_s` after its trace, or up to a second more.
-    `resent_share`: of the records, the same bytes once more. Errors and slowness trouble the
+    `resent_share`: of the other records, the same bytes once more. Errors and slowness trouble the
     exports too: there, these two are `TROUBLE` times as likely. `split_share`: of the records with
     several spans, sent in two parts, as when an exporter's batch ends within a trace.
     `malformed`: records that no OTLP reader can use, spread over the load; at most one a trace.
@@ -131,7 +131,11 @@ class _TraceMaker:
             )
             sent.append(record)
         resent_share = load.resent_share * trouble
-        return sent + [self._again(each) for each in sent if rng.random() < resent_share]
+        return sent + [
+            self._again(each)
+            for each in sent
+            if each.kind is RecordKind.SPANS and rng.random() < resent_share
+        ]
 
     def _template(self, *, error: bool, slow: bool) -> TraceTemplate:
         weights = self.faulty_weights if error or slow else self.weights

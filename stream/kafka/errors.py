@@ -2,7 +2,15 @@
 
 from confluent_kafka import KafkaError, KafkaException
 
-__all__ = ["KafkaException", "is_operators_fault"]
+__all__ = ["KafkaException", "is_fenced", "is_operators_fault"]
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's public code
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNRELEASED_INSTANCE_ID,
+    }
+)
 
 _OPERATORS = frozenset(
     {
@@ -14,6 +22,11 @@ _OPERATORS = frozenset(
         KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's public code
     }
 )
+
+
+def is_fenced(problem: KafkaException) -> bool:
+    """Return whether another worker has our place."""
+    return problem.args[0].code() in _FENCED
 
 
 def is_operators_fault(problem: KafkaException) -> bool:

@@ -27,6 +27,10 @@ class Topics:
     decisions: str
 
 
+class PartitionsMissingError(Exception):
+    """The decisions topic has fewer partitions than the input: an operator has to add them."""
+
+
 class LogReader:
     """Reads offsets and logs. One thread at a time, but for `read_decisions`."""
 
@@ -64,7 +68,12 @@ class LogReader:
     def states(
         self, numbers: Sequence[int], wanted: Callable[[], bool]
     ) -> dict[int, LogState] | None:
-        """Return the committed offsets first, the ends after; None once nobody wants them."""
+        """Return the committed offsets first, the ends after; None once nobody wants them.
+
+        Raises:
+            PartitionsMissingError: the decisions topic did not grow with the input.
+        """
+        self._check_decisions(max(numbers) + 1)
         asked = [TopicPartition(self._topics.input, number) for number in numbers]
         committed = None
         while committed is None:
@@ -74,8 +83,7 @@ class LogReader:
         return {found.partition: self._state(found) for found in committed}
 
     def end(self, number: int) -> int:
-        """Return the end of an input partition as the broker says it now, open transactions
-        included."""
+        """Return an input partition's end as the broker says it now, open transactions included."""
         return self._watermarks(self._topics.input, number)[1]
 
     def read_decisions(
@@ -110,6 +118,15 @@ class LogReader:
         """Leave the broker."""
         self._committed.close()
         self._ends.close()
+
+    def _check_decisions(self, wanted: int) -> None:
+        name = self._topics.decisions
+        partitions = self.partitions(name)
+        if partitions < wanted:
+            raise PartitionsMissingError(
+                f"topics.decisions: {name}: {partitions} partitions, the input has {wanted}: "
+                f"add partitions to {name} first, then to {self._topics.input}"
+            )
 
     def _stable(self, asked: list[Any]) -> list[Any] | None:
         """The committed offsets, None while a transaction holds them open."""

@@ -7,14 +7,13 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
+from stream.kafka.partitioner import Partitioner
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind
 
 CONTROL_HEADER = "tailstream.control"
 SIGNAL_HEADER = "otelcol.signal"
-
-Partitioner = Callable[[bytes, int], int]
 
 
 @dataclass(slots=True)

@@ -148,9 +148,7 @@ class AtLeastOnceCommitter:
         failures: list[Any] = []
         try:
             _produce(self._producer, transaction, ends, failures)
-            left = self._producer.flush(CALL_TIMEOUT_S)
-            if failures or left:
-                raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT))
+            _refuse_undelivered(failures, self._producer.flush(CALL_TIMEOUT_S))
             self._commit_offsets(_resume_offsets(transaction, self._topic))
             if self._positions is not None:
                 positions = _positions(transaction, self._topic)
@@ -161,6 +159,14 @@ class AtLeastOnceCommitter:
                 raise FencedError(str(error)) from problem
             raise AbortedError(error, message_fault=error.code() in MESSAGE_FAULTS) from problem
         return Receipt(ends, clock.monotonic_s() - started)
+
+
+def _refuse_undelivered(failures: list[Any], left: int) -> None:
+    if failures:
+        raise KafkaException(failures[0])
+    if left:
+        timed_out = KafkaError._TIMED_OUT  # noqa: SLF001 - librdkafka's public code
+        raise KafkaException(KafkaError(timed_out, f"{left} records without an answer"))
 
 
 def refuse_blank(group_metadata: Any) -> None:

@@ -247,7 +247,7 @@ class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
     async def _commit(self, offsets: Any) -> bool:
         raise AssertionError(f"Faust must not commit: {offsets}")
 
-    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+    async def _getmany(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("replaced by _drain_messages")
 
     async def _seek(self, tp: Any, offset: int) -> None:
@@ -256,7 +256,7 @@ class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
     def _new_topicpartition(self, topic: str, partition: int) -> Any:
         return TP(topic, partition)
 
-    def _to_message(self, tp: Any, record: Any) -> Any:
+    def _to_message(self, *_: Any) -> Any:
         raise AssertionError("replaced by _drain_messages")
 
 

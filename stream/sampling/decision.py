@@ -7,6 +7,8 @@ from typing import Any
 import msgpack
 
 RECORD_VERSION = 1
+VARINT_BITS = 0x7F  # seven to a byte; the eighth says that more follow
+VARINT_MORE = 0x80
 OFFSETS_BYTES_MAX = 2048
 
 
@@ -119,13 +121,12 @@ def decode(value: bytes) -> tuple[Decision, str]:
     """
     try:
         record = msgpack.unpackb(value)
-        if record["v"] != RECORD_VERSION:
-            raise ValueError(f"decision record of version {record['v']}, expected {RECORD_VERSION}")
-        return _decision(record), record["topic_id"]
-    except ValueError:
-        raise
-    except Exception as problem:  # msgpack and a foreign writer can raise nearly anything
+        version = record["v"]
+        if version == RECORD_VERSION:
+            return _decision(record), record["topic_id"]
+    except Exception as problem:  # a foreign writer can make msgpack and us raise nearly anything
         raise ValueError(f"not a decision record: {problem!r}") from problem
+    raise ValueError(f"decision record of version {version}, expected {RECORD_VERSION}")
 
 
 def encode_offsets(offsets: list[int]) -> bytes:
@@ -135,8 +136,8 @@ def encode_offsets(offsets: list[int]) -> bytes:
     for offset in offsets:
         delta = offset - last
         last = offset
-        while delta > 0x7F:
-            out.append(delta & 0x7F | 0x80)
+        while delta > VARINT_BITS:
+            out.append(delta & VARINT_BITS | VARINT_MORE)
             delta >>= 7
         out.append(delta)
     return bytes(out)
@@ -147,8 +148,8 @@ def decode_offsets(deltas: bytes) -> list[int]:
     offsets: list[int] = []
     last = delta = shift = 0
     for byte in deltas:
-        delta |= (byte & 0x7F) << shift
-        if byte > 0x7F:
+        delta |= (byte & VARINT_BITS) << shift
+        if byte & VARINT_MORE:
             shift += 7
             continue
         last += delta

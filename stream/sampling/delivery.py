@@ -11,7 +11,8 @@ class Delivery:
     """A decision and the fragments it covers: the whole trace at its cut, or late spans after it.
 
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
-    partition time there. `due_ms` is when it was due, in partition time. `undeliverable` is set when the broker refused it for its own fault.
+    partition time there. `due_ms` is when it was due, in partition time. `undeliverable` is set
+    when the broker refused it for its own fault.
     """
 
     decision: Decision

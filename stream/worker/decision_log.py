@@ -27,8 +27,10 @@ class DecisionLog:
         self._chunks: deque[_Chunk] = deque()
 
     def append(self, decision: Decision, offset: int | None = None) -> None:
-        """Add a record. `offset` is known when it was read; a produced one lies at `next_offset`
-        or above."""
+        """Add a record.
+
+        `offset` is known when it was read; a produced one lies at `next_offset` or above.
+        """
         last = self._chunks[-1] if self._chunks else None
         if last is None or last.records >= CHUNK_RECORDS:
             first = self.next_offset if offset is None else offset
@@ -43,10 +45,10 @@ class DecisionLog:
         self.next_offset = max(self.next_offset, next_offset)
 
     def needed_from(self, *, resume_offset: int, retained_from_ms: int) -> int:
-        """Return the first offset a successor must read: a replay needs what reaches above the
-        resume offset, late spans what is younger than the retention.
+        """Return the first offset that a successor must read.
 
-        Forgets nothing: a transaction planned for this resume offset may still be aborted.
+        A replay needs what reaches above the resume offset, late spans what is younger than the
+        retention. Forgets nothing: a transaction planned for this offset may still be aborted.
         """
         for chunk in self._chunks:
             if chunk.upto > resume_offset or chunk.time_ms >= retained_from_ms:

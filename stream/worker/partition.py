@@ -49,8 +49,10 @@ class Produce:
 
 @dataclass(slots=True)
 class PartitionPlan:
-    """One partition's share of a transaction. Always carries its resume offset: an offset in the
-    transaction is what fences it."""
+    """One partition's share of a transaction.
+
+    Always carries its resume offset: an offset in the transaction is what fences it.
+    """
 
     owner: "Partition"
     partition: int
@@ -124,8 +126,10 @@ class Partition:
         return plan
 
     def committed(self, plan: PartitionPlan, *, decisions_end: int | None) -> None:
-        """The transaction holding this plan committed; `decisions_end`: the offset after its last
-        decision record, None if it wrote none."""
+        """The transaction holding this plan committed.
+
+        `decisions_end` is the offset after its last decision record, None if it wrote none.
+        """
         self._committed = (plan.resume_offset, plan.position)
         for settled in plan.settled:
             if isinstance(settled.delivered, Delivery):
