@@ -1,0 +1,42 @@
+"""Two workers with one instance id would fence each other in turns: the one that lost waits.
+
+A fence soon after the start is the sign of it; one after a long pause or a lost network is not. The
+note of it lies in the storage directory, so that a supervisor's next start finds it.
+"""
+
+import time
+from pathlib import Path
+
+from stream import clock, logs
+
+SOON_S = 60.0
+WAIT_S = 30.0
+
+log = logs.logger("tailstream")
+
+
+class Slot:
+    """The place of one `worker.instance_id`, as far as the storage directory tells of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._note = directory / "fenced"
+        self._started_s = clock.monotonic_s()
+
+    def wait(self) -> None:
+        """Let the other worker of the slot work, if one fenced our last start at once."""
+        if not self._note.exists():
+            return
+        age_s = clock.now_s() - self._note.stat().st_mtime
+        self._note.unlink()
+        if age_s < SOON_S:
+            log.error(
+                "the last start was fenced at once: is worker.instance_id used twice?",
+                waiting_s=WAIT_S,
+            )
+            time.sleep(WAIT_S)
+
+    def fenced(self) -> None:
+        """Note a fence, if it came soon after the start."""
+        if clock.monotonic_s() - self._started_s < SOON_S:
+            self._note.parent.mkdir(parents=True, exist_ok=True)
+            self._note.touch()
