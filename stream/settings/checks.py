@@ -26,7 +26,7 @@ def cross_checks(settings: Settings) -> Iterator[Problem]:
     yield from _policies(settings.tail_sampling)
     yield from _topics(settings)
     yield from _times(settings)
-    yield from _sizes(settings)
+    yield from _output(settings)
     yield from _kafka_times(settings)
     yield from _security(settings)
 
@@ -117,7 +117,10 @@ def _times(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _sizes(settings: Settings) -> Iterator[Problem]:
+def _output(settings: Settings) -> Iterator[Problem]:
+    if settings.output.copy_headers:
+        given, remedy = list(settings.output.copy_headers), "remove it: no header is copied"
+        yield Problem("output.copy_headers", given, "not supported yet", remedy)
     client_max = _whole(settings.kafka.get("message.max.bytes"))
     if client_max is not None and settings.output.message_bytes_max > client_max:
         yield Problem(

@@ -118,8 +118,6 @@ def _plain(value: Any) -> Any:
 
 
 def _resolved(field: FieldInfo | None, value: Any) -> Any:
-    if isinstance(value, list):
-        return [str(inner) if isinstance(inner, Reference) else inner for inner in value]
     if not isinstance(value, Reference):
         return value
     wants_number = field is not None and (

@@ -140,7 +140,7 @@ class Storage(Block):
         alias="disk",
         ge=MIB,
         le=1 << 60,
-        description="Disk for what does not fit in the memory.",
+        description="Disk for what does not fit in the memory. No effect yet.",
     )
     spans: Literal["spill", "memory", "rocksdb"] = Field(
         default="spill",
@@ -196,7 +196,8 @@ class Output(Block):
         description="Which spans get the attributes `tailstream.policy` and `tailstream.trigger`.",
     )
     copy_headers: Annotated[tuple[Name, ...], FromList] = Field(
-        default=(), description="Headers of input records that are copied to the output."
+        default=(),
+        description="Headers of input records that are copied to the output. Not supported yet.",
     )
 
 
@@ -255,12 +256,13 @@ class Settings(Block):
         lines = [*self._source_notes, *self.tail_sampling.notes()]
         if self.worker.delivery == "at_least_once":
             lines.append("worker.delivery: at_least_once: a crash can republish kept traces")
-        for name, changed in (
-            ("topics.metrics", self.topics.metrics != Topics().metrics),
-            ("limits.pins_max", self.limits.pins_max != Limits().pins_max),
+        for name, changed, why in (
+            ("topics.metrics", self.topics.metrics != Topics().metrics, "no exemplars are read"),
+            ("limits.pins_max", self.limits.pins_max != Limits().pins_max, "there are no pins"),
+            ("storage.disk", self.storage.disk_bytes != Storage().disk_bytes, "no bound is kept"),
         ):
             if changed:
-                lines.append(f"{name}: no effect yet: pins and exemplars are not supported yet")
+                lines.append(f"{name}: no effect yet: {why}")
         return lines
 
     def policies_hash(self) -> str:

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from stream.cli import COMMANDS, main
+from stream.cli import COMMANDS, Commands, main
+from stream.settings.errors import Problem, SettingsError
 from stream.settings.load import load
 
 COLLECTOR = """
@@ -176,6 +178,21 @@ def test_init_from_a_file_without_the_block_is_refused(tmp_path: Path) -> None:
     result = run("init", "--from", str(source), "-")
     assert result.exit_code == 2
     assert "other.yaml: has no tail_sampling block; give a file with" in result.stderr
+
+
+def test_settings_that_turn_out_wrong_while_a_command_runs_are_the_operators_too() -> None:
+    class One(Commands):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+            del ctx
+
+            def refuse() -> None:
+                raise SettingsError([Problem("topics.input", "t", "not there", "create it")])
+
+            return click.Command(cmd_name, callback=refuse)
+
+    result = CliRunner().invoke(One("main"), ["worker"])
+    assert result.exit_code == 2
+    assert result.stderr == 'topics.input = "t": not there; create it\n'
 
 
 def test_version_says_what_is_installed() -> None:

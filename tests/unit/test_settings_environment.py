@@ -87,7 +87,6 @@ def test_a_variable_is_a_number_a_boolean_a_duration_or_a_size_where_that_is_wan
             "tail_sampling.decision_wait=${env:WAIT}",
             "storage.memory=${env:MEMORY}",
             "output.message_bytes_max=${env:PIECE}",
-            "output.copy_headers=['${env:NONE:-5}']",
         ],
         environment,
     )
@@ -96,7 +95,21 @@ def test_a_variable_is_a_number_a_boolean_a_duration_or_a_size_where_that_is_wan
     assert settings.tail_sampling.decision_wait_s == 15.0
     assert settings.storage.memory_bytes == 1 << 30
     assert settings.output.message_bytes_max == 2000
-    assert settings.output.copy_headers == ("5",)
+
+
+def test_a_variable_can_be_any_part_of_a_policy() -> None:
+    policy = "{name: '${env:N}', type: '${env:T}', probabilistic: {sampling_percentage: '${P}'}}"
+    settings = load(
+        None,
+        [f"tail_sampling.policies=[{policy}]"],
+        {"N": "5", "T": "probabilistic", "P": "12.5"},
+    )
+    (written,) = settings.public()["tail_sampling"]["policies"]
+    assert written == {
+        "name": "5",
+        "type": "probabilistic",
+        "probabilistic": {"sampling_percentage": 12.5, "hash_salt": ""},
+    }
 
 
 def test_the_brokers_and_the_instance_come_from_the_environment_by_default() -> None:

@@ -82,6 +82,12 @@ BAD_VALUES = [
     ("output: {stamp: all}", 'output.stamp = "all"', "choice", "spans, root, none"),
     ("output: {copy_headers: a}", 'output.copy_headers = "a"', "must be a list", "[a, b]"),
     ("output: {copy_headers: [5]}", "output.copy_headers[0] = 5", "must be text", "in quotes"),
+    (
+        "output: {copy_headers: [a]}",
+        'output.copy_headers = ["a"]',
+        "not supported yet",
+        "remove it",
+    ),
     ("output: {message_bytes_max: 10}", "output.message_bytes_max = 10", "than 1KiB", "or more"),
     (
         "{output: {message_bytes_max: 2MiB}, kafka: {message.max.bytes: 1000000}}",
