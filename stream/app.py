@@ -22,6 +22,7 @@ from stream.kafka.client_settings import (
     producer_settings,
 )
 from stream.kafka.log_reader import LogReader, Topics
+from stream.kafka.log_state import Identity
 from stream.kafka.partitioner import PARTITIONERS
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import AtLeastOnceCommitter, Committer, TransactionalCommitter
@@ -46,7 +47,6 @@ from stream.state.tables import (
 )
 from stream.version import build
 from stream.web import add_pages
-from stream.worker.hints import Identity
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
 

@@ -16,6 +16,7 @@ from stream import clock, logs
 from stream.exits import Exit, end_process
 from stream.kafka.errors import KafkaException, is_fenced, is_operators_fault
 from stream.kafka.log_reader import LogReader, PartitionsMissingError
+from stream.kafka.log_state import Identity, LogState
 from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import (
@@ -26,10 +27,8 @@ from stream.kafka.transactions import (
 )
 from stream.measurements import Measurements
 from stream.sampling.stores import DecisionStore
-from stream.worker.hints import Identity
 from stream.worker.partition import Partition
 from stream.worker.restore import (
-    LogState,
     OffsetAboveEndError,
     Restore,
     ResumePoint,
@@ -263,7 +262,9 @@ class Host:
         if transaction is None:
             return False
         started_s = clock.monotonic_s()
-        commit = self._run(self._transactions, self._committer.commit, transaction, group_metadata)
+        commit = self._run(
+            self._transactions, self._committer.commit, transaction.plans, group_metadata
+        )
         try:
             receipt = await asyncio.wait_for(commit, self._settings.watchdog_s)
         except AbortedError as problem:

@@ -32,6 +32,13 @@ LAYERS = [
     "cli",
     "app",
     "reference",
+    "start",
+    "web",
+    "host",
+    "slot",
+    "measurements",
+    "exits",
+    "version",
     "settings",
     "demo",
     "worker",
@@ -44,7 +51,10 @@ LAYERS = [
     "logs",
 ]
 TEST_KIT = "testing"  # imports all, imported by none
-ENTRY_POINTS = {"stream", "stream.cli", "stream.app", "stream.reference"}
+ENTRY_POINTS = {
+    *("stream", "stream.cli", "stream.app", "stream.reference"),
+    *(f"stream.cli.{command}" for command in COMMANDS),
+}
 
 KAFKA_CLIENT_LAYERS = {"kafka"}
 FAUST_LAYERS = {"app", "kafka", "state", "cli"}

@@ -73,6 +73,7 @@ def command(kafka: str | None, traces: int, rate: float, seed: int) -> None:
                 seed=seed,
                 # The embedded broker has no admin API to ask.
                 check_topics=kafka is not None,
+                why={p.name: p.meaning() for p in Settings().tail_sampling.policies},
                 end=stage.end,
             )
             story = run(demo, directory, console)

@@ -20,7 +20,6 @@ from stream.demo.worker_process import WorkerProcess
 from stream.kafka.load_producer import LoadProducer
 from stream.kafka.topic_reader import TopicReader
 from stream.sampling.decision import decode
-from stream.settings.model import Settings
 
 DECISION_WAIT_S = 3
 LATE_AFTER_S = 5.0
@@ -36,7 +35,10 @@ class NotSettledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What to run: a cluster that has the four topics, the worker's settings, and a load."""
+    """What to run: a cluster that has the four topics, the worker's settings, and a load.
+
+    `why` says in words what each policy keeps, by its name.
+    """
 
     kafka: Mapping[str, Any]
     settings: dict[str, Any]
@@ -46,6 +48,7 @@ class Demo:
     traces_per_s: float
     seed: int
     check_topics: bool
+    why: Mapping[str, str]
     end: str
 
 
@@ -100,8 +103,7 @@ def run(demo: Demo, directory: Path, console: Console) -> Story:
             worker.check()
             if monotonic_s() > deadline_s:
                 raise NotSettledError(f"not all accounted for in {SETTLE_TIMEOUT_S:g} s")
-    why = {policy.name: policy.meaning() for policy in Settings().tail_sampling.policies}
-    return account.story(truth, partitions=demo.partitions, why=why, end=demo.end)
+    return account.story(truth, partitions=demo.partitions, why=demo.why, end=demo.end)
 
 
 def free_port() -> int:

@@ -11,8 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream.worker.hints import Identity
-from stream.worker.restore import NO_OFFSET, LogState
+from stream.kafka.log_state import NO_OFFSET, Identity, LogState
 
 CALL_TIMEOUT_S = 10.0
 READ_RECORDS_MAX = 1_000

@@ -5,14 +5,13 @@ hang for ever after a coordinator was lost (librdkafka issue 5456), so the calle
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from stream import clock
-from stream.worker.partition import Produce
-from stream.worker.transaction import Receipt, Transaction
+from stream.kafka.commit import PartitionCommit, Produce, Receipt
 
 CALL_TIMEOUT_S = 30.0
 RETRY_WAIT_S = 0.1
@@ -52,7 +51,7 @@ class Committer(Protocol):
     def start(self) -> None:
         """Fence predecessors. Returns when no transaction of theirs is open."""
 
-    def commit(self, transaction: Transaction, group_metadata: Any) -> Receipt:
+    def commit(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> Receipt:
         """Produce and commit, whole.
 
         Raises:
@@ -76,23 +75,23 @@ class TransactionalCommitter:
         """Abort what a predecessor left open, and fence it."""
         self._producer.init_transactions(CALL_TIMEOUT_S)
 
-    def commit(self, transaction: Transaction, group_metadata: Any) -> Receipt:
+    def commit(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> Receipt:
         """See `Committer.commit`."""
         started = clock.monotonic_s()
         refuse_blank(group_metadata)
         ends: dict[int, int] = {}
         try:
             self._producer.begin_transaction()
-            _produce(self._producer, transaction, ends)
+            _produce(self._producer, commits, ends)
             self._producer.flush(CALL_TIMEOUT_S)
-            self._send_offsets(transaction, group_metadata)
+            self._send_offsets(commits, group_metadata)
             _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as problem:
             self._abort(problem)
         return Receipt(ends, clock.monotonic_s() - started)
 
-    def _send_offsets(self, transaction: Transaction, group_metadata: Any) -> None:
-        offsets = _resume_offsets(transaction, self._topic)
+    def _send_offsets(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:
+        offsets = _resume_offsets(commits, self._topic)
         assert offsets, "a transaction without offsets is not fenced"
         _retry(
             lambda: self._producer.send_offsets_to_transaction(
@@ -100,7 +99,7 @@ class TransactionalCommitter:
             )
         )
         if self._positions is not None:
-            positions = _positions(transaction, self._topic)
+            positions = _positions(commits, self._topic)
             blank = self._positions.consumer_group_metadata()
             _retry(
                 lambda: self._producer.send_offsets_to_transaction(positions, blank, CALL_TIMEOUT_S)
@@ -140,18 +139,18 @@ class AtLeastOnceCommitter:
     def start(self) -> None:
         """There is nobody to fence."""
 
-    def commit(self, transaction: Transaction, group_metadata: Any) -> Receipt:
+    def commit(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> Receipt:
         """See `Committer.commit`. After an abort, what was produced already comes again."""
         del group_metadata
         started = clock.monotonic_s()
         ends: dict[int, int] = {}
         failures: list[Any] = []
         try:
-            _produce(self._producer, transaction, ends, failures)
+            _produce(self._producer, commits, ends, failures)
             _refuse_undelivered(failures, self._producer.flush(CALL_TIMEOUT_S))
-            self._commit_offsets(_resume_offsets(transaction, self._topic))
+            self._commit_offsets(_resume_offsets(commits, self._topic))
             if self._positions is not None:
-                positions = _positions(transaction, self._topic)
+                positions = _positions(commits, self._topic)
                 self._positions.commit(offsets=positions, asynchronous=False)
         except KafkaException as problem:
             error = problem.args[0]
@@ -180,16 +179,16 @@ def refuse_blank(group_metadata: Any) -> None:
 
 def _produce(
     producer: Any,
-    transaction: Transaction,
+    commits: Sequence[PartitionCommit],
     ends: dict[int, int],
     failures: list[Any] | None = None,
 ) -> None:
-    for plan in transaction.plans:
-        last = _last_decision(plan.records)
-        for record in plan.records:
+    for commit in commits:
+        last = _last_decision(commit.records)
+        for record in commit.records:
             delivered = None
             if failures is not None or record is last:
-                delivered = _delivered(plan.partition if record is last else None, ends, failures)
+                delivered = _delivered(commit.partition if record is last else None, ends, failures)
             _produce_one(producer, record, delivered)
 
 
@@ -238,15 +237,15 @@ def _retry(call: Callable[[], Any]) -> Any:
             time.sleep(RETRY_WAIT_S)
 
 
-def _resume_offsets(transaction: Transaction, topic: str) -> list[Any]:
+def _resume_offsets(commits: Sequence[PartitionCommit], topic: str) -> list[Any]:
     return [
-        TopicPartition(topic, plan.partition, plan.resume_offset, plan.metadata)
-        for plan in transaction.plans
+        TopicPartition(topic, commit.partition, commit.resume_offset, commit.metadata)
+        for commit in commits
     ]
 
 
-def _positions(transaction: Transaction, topic: str) -> list[Any]:
-    return [TopicPartition(topic, plan.partition, plan.position) for plan in transaction.plans]
+def _positions(commits: Sequence[PartitionCommit], topic: str) -> list[Any]:
+    return [TopicPartition(topic, commit.partition, commit.position) for commit in commits]
 
 
 def _group_settings(settings: dict[str, Any], group: str) -> dict[str, Any]:

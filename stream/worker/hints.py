@@ -4,15 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stream.kafka.log_state import Identity
+
 HINTS_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which log a number speaks of: an offset means nothing in another cluster or topic."""
-
-    cluster_id: str
-    topic_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stream.kafka.commit import PartitionCommit, Produce
+from stream.kafka.log_state import Identity
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
 from stream.otlp.stamp import Stamp
@@ -12,9 +14,7 @@ from stream.sampling.stores import DecisionStore, SpanStore
 from stream.sampling.tail_sampler import TailSampler
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
-from stream.worker.hints import Hints, Identity
-
-Headers = list[tuple[str, bytes]]
+from stream.worker.hints import Hints
 
 DEAD_LETTER_KEY_BYTES_MAX = 1_024
 
@@ -36,32 +36,13 @@ class Delivering:
     config: str
 
 
-@dataclass(slots=True)
-class Produce:
-    """A record to produce. Without a partition the producer's partitioner chooses by the key."""
-
-    topic: str
-    partition: int | None
-    key: bytes | None
-    value: bytes
-    headers: Headers = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class PartitionPlan:
-    """One partition's share of a transaction.
-
-    Always carries its resume offset: an offset in the transaction is what fences it.
-    """
+@dataclass(slots=True, kw_only=True)
+class PartitionPlan(PartitionCommit):
+    """One partition's share of a transaction, and what becomes of it here when it commits."""
 
     owner: "Partition"
-    partition: int
-    resume_offset: int
-    metadata: str
-    position: int
     decisions_from: int
     settled: list[Settled] = field(default_factory=list)
-    records: list[Produce] = field(default_factory=list)
 
 
 class Partition:
@@ -118,7 +99,12 @@ class Partition:
             self._identity,
         )
         plan = PartitionPlan(
-            self, self.number, offset, metadata, self.sampler.position, decisions_from
+            partition=self.number,
+            resume_offset=offset,
+            metadata=metadata,
+            position=self.sampler.position,
+            owner=self,
+            decisions_from=decisions_from,
         )
         seen: dict[bytes, tuple[bytes, bool]] = {}
         for delivery in taken:

@@ -2,34 +2,18 @@
 
 from dataclasses import dataclass
 
+from stream.kafka.log_state import NO_OFFSET, Identity, LogState
 from stream.sampling.decision import decode
 from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
-from stream.worker.hints import Hints, Identity
+from stream.worker.hints import Hints
 
-NO_OFFSET = -1
 PUT_RECORDS = 1_000
 
 
 class OffsetAboveEndError(Exception):
     """The committed offset lies above the end of the log: it was truncated, or is another log."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogState:
-    """What the broker says of a partition. `committed` is `NO_OFFSET` without a committed offset.
-
-    `start` and `end` bound the input's log, `decisions_start` and `decisions_end` the decisions';
-    both ends include open transactions.
-    """
-
-    committed: int
-    metadata: str | None
-    start: int
-    end: int
-    decisions_start: int
-    decisions_end: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stream.worker.partition import PartitionPlan, Produce
+from stream.kafka.commit import Produce
+from stream.worker.partition import PartitionPlan
 
 LONG_S = 3.0
 
@@ -27,14 +28,6 @@ class Transaction:
     def deliveries(self) -> int:
         """How many deliveries it carries."""
         return sum(len(plan.settled) for plan in self.plans)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a commit returned. `decisions_end[partition]`: the offset after its last decision."""
-
-    decisions_end: dict[int, int]
-    seconds: float
 
 
 @dataclass(slots=True)

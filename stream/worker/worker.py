@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable
 
+from stream.kafka.commit import Receipt
 from stream.sampling.record import Record
 from stream.worker.partition import Partition, PartitionPlan
-from stream.worker.transaction import Bounds, Receipt, Transaction
+from stream.worker.transaction import Bounds, Transaction
 
 
 class Worker:

@@ -1,0 +1,39 @@
+"""What one transaction produces and commits for a partition: values, no calls."""
+
+from dataclasses import dataclass, field
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Produce:
+    """A record to produce. Without a partition the producer's partitioner chooses by the key."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes
+    headers: Headers = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class PartitionCommit:
+    """One input partition's share of a transaction.
+
+    `resume_offset` and its `metadata` go to the group, `position` to the position group. An offset
+    in the transaction is what fences it, so there is one for every partition that is written for.
+    """
+
+    partition: int
+    resume_offset: int
+    metadata: str
+    position: int
+    records: list[Produce] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a commit returned. `decisions_end[partition]`: the offset after its last decision."""
+
+    decisions_end: dict[int, int]
+    seconds: float
