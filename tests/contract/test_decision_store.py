@@ -125,6 +125,18 @@ def test_a_decision_above_the_resume_offset_is_never_forgotten(store: DecisionSt
     assert store.get(trace(1)) is None
 
 
+def test_decisions_that_come_out_of_order_protect_each_other(store: DecisionStore) -> None:
+    high, low = replace(SAMPLED, upto=100), replace(SAMPLED, upto=5)
+    new, old = replace(SAMPLED, time_ms=1000), replace(SAMPLED, time_ms=950)
+    store.put([(trace(1), high), (trace(2), low)])
+    store.expire(1 << 40, resume_offset=99)
+    assert store.get(trace(1)) == high
+    store.expire(1 << 40, resume_offset=100)
+    store.put([(trace(3), new), (trace(4), old)])
+    store.expire(1000, resume_offset=1 << 40)
+    assert store.get(trace(3)) == new
+
+
 def test_a_resume_offset_that_stands_still_for_long_forgets_nothing(store: DecisionStore) -> None:
     decisions = [(trace(n), replace(SAMPLED, upto=100 + n, time_ms=10 * n)) for n in range(1000)]
     for decision in decisions:
