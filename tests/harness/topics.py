@@ -81,6 +81,11 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
         consumer.close()
 
 
+def committed_offsets(topics: Topics, group: str) -> dict[int, int]:
+    """Return a group's committed offsets on the input, of each partition that has one."""
+    return GroupOffsets(topics.bootstrap, group, topics.input).committed()
+
+
 class GroupOffsets:
     """The committed offsets of one group on one topic, asked for again and again."""
 

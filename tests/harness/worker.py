@@ -1,7 +1,9 @@
 """`tailstream worker` as a process of its own, as an operator runs it."""
 
 import contextlib
+import os
 import signal
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -39,7 +41,8 @@ class WorkerProcess:
         config = self._home / "tailstream.yaml"
         config.write_text(yaml.safe_dump(self._settings()))
         command = [str(COMMAND), "worker", "--config", str(config)]
-        self._child = Child(command, log=self._home / "worker.log")
+        env = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+        self._child = Child(command, log=self._home / "worker.log", env=env)
 
     def wait_until_ready(self) -> None:
         """Return when it has partitions and they are restored."""
@@ -78,8 +81,8 @@ class WorkerProcess:
         if self._child is not None:
             self._end(signal.SIGKILL)
 
-    def log_tail(self) -> str:
-        return "\n".join((self._home / "worker.log").read_text().splitlines()[-30:])
+    def log_tail(self, lines: int = 30) -> str:
+        return "\n".join((self._home / "worker.log").read_text().splitlines()[-lines:])
 
     def assert_runs(self) -> None:
         assert self._child is not None
@@ -89,7 +92,11 @@ class WorkerProcess:
     def _end(self, sig: signal.Signals) -> int:
         assert self._child is not None, f"{self.slot} does not run"
         child, self._child = self._child, None
-        return child.end(sig, timeout_s=END_TIMEOUT_S)
+        try:
+            return child.end(sig, timeout_s=END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            child.end(signal.SIGABRT, timeout_s=END_TIMEOUT_S)  # its last words: every stack
+            raise TimeoutError(f"{self.slot} did not end:\n{self.log_tail(200)}") from None
 
     def _ready(self) -> bool:
         self.assert_runs()

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.load import Load
 from tests.harness.oracle import Expectation, Rules
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, committed_offsets, topics_of_a_test, wait_for
 from tests.harness.verify import (
     Written,
     dead_letters_complete,
@@ -69,12 +69,12 @@ def test_every_span_of_two_hundred_thousand_is_accounted_for_and_kept_ones_come_
 def test_sigterm_and_restart_lose_nothing_and_repeat_nothing(
     topics: Topics, spawn: SpawnWorker
 ) -> None:
-    sender = sender_of(topics, spans=60_000, duration_s=8)
+    sender = sender_of(topics, spans=80_000, duration_s=16)
     worker = spawn("worker-0")
-    worker.wait_until_ready()
     sender.start()
     for share in (0.3, 0.6):
         sent(sender, share)
+        worker.wait_until_ready()
         worker.terminate()
         worker.start()
     sender.finish()
@@ -87,13 +87,15 @@ def test_sigterm_and_restart_lose_nothing_and_repeat_nothing(
 def test_kill_and_restart_in_mid_window_lose_nothing_and_repeat_nothing(
     topics: Topics, spawn: SpawnWorker
 ) -> None:
-    sender = sender_of(topics, spans=60_000, duration_s=8)
+    sender = sender_of(topics, spans=100_000, duration_s=25)
     worker = spawn("worker-0")
-    worker.wait_until_ready()
     sender.start()
-    for share in (0.3, 0.6):
+    for share in (0.3, 0.7):
         sent(sender, share)
+        worker.wait_until_ready()
+        wait_for("a window half read", lambda: some_is_undecided(topics), timeout_s=30)
         worker.kill()
+        assert some_is_undecided(topics)
         worker.start()
     sender.finish()
 
@@ -137,6 +139,13 @@ def sent(sender: Sender, share: float) -> None:
 def shared_out(first: WorkerProcess, second: WorkerProcess) -> bool:
     mine, others = first.partitions(), second.partitions()
     return bool(mine) and bool(others) and not mine & others and len(mine | others) == 8
+
+
+def some_is_undecided(topics: Topics) -> bool:
+    """Tell whether the group has decided something, and has read more than it has decided."""
+    resume = committed_offsets(topics, topics.group)
+    position = committed_offsets(topics, f"{topics.group}-position")
+    return any(0 < offset < position.get(number, 0) for number, offset in resume.items())
 
 
 def all_is_as_expected(topics: Topics) -> tuple[Written, Expectation]:
