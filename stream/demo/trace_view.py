@@ -89,7 +89,7 @@ def _bar(span: Span, start_ns: int, end_ns: int) -> str:
     per_cell = max(1, end_ns - start_ns) / BAR_CELLS
     first = min(BAR_CELLS - 1, round((span.start_time_unix_nano - start_ns) / per_cell))
     last_eighth = round((span.end_time_unix_nano - start_ns) / per_cell * 8)
-    eighths = min(max(1, last_eighth - first * 8), (BAR_CELLS - first) * 8)
+    eighths = max(1, last_eighth - first * 8)
     bar = EIGHTHS[8] * (eighths // 8) + EIGHTHS[eighths % 8].strip()
     return (" " * first + bar).ljust(BAR_CELLS)
 

@@ -146,6 +146,19 @@ def test_an_error_has_an_exception_with_it_and_reaches_the_root() -> None:
         assert len(exceptions) == len(roots) == bool(failed)
 
 
+def test_a_caller_makes_no_call_after_one_that_failed() -> None:
+    failed = 0
+    for spans in spans_by_trace(WELL_FORMED).values():
+        for span in spans.values():
+            if span.parent_span_id and span.status.code == Status.STATUS_CODE_ERROR:
+                failed += 1
+                calls = [
+                    each for each in spans.values() if each.parent_span_id == span.parent_span_id
+                ]
+                assert max(each.start_time_unix_nano for each in calls) == span.start_time_unix_nano
+    assert failed > 0
+
+
 def test_records_come_in_the_order_of_their_time() -> None:
     times = [record.at_s for record in RECORDS]
     assert times == sorted(times)
