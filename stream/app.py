@@ -71,6 +71,7 @@ class Tables:
             memory_bytes=storage.memory_bytes,
             spans=storage.spans,
             decisions=storage.decisions,
+            retention_ms=_ms(settings.decisions.retention_s),
         )
         topic = app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
         self._spans = _table(app, "spans", SPANS_SCHEME, topic, self._storage.open_spans)

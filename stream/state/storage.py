@@ -14,15 +14,25 @@ ROCKSDB_SHARE = 4
 class Storage:
     """Opens the stores of partitions. Bodies have what is left of the memory beside the database.
 
-    `spans` is `memory`, `rocksdb` or `spill`, `decisions` is `memory` or `rocksdb`.
+    `spans` is `memory`, `rocksdb` or `spill`, `decisions` is `memory` or `rocksdb`; they are kept
+    for `retention_ms` of partition time at least.
 
     Raises:
         StorageError: the directory cannot be used, and a database is wanted.
     """
 
-    def __init__(self, directory: Path, *, memory_bytes: int, spans: str, decisions: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        memory_bytes: int,
+        spans: str,
+        decisions: str,
+        retention_ms: int,
+    ) -> None:
         self._spans = spans
         self._decisions = decisions
+        self._retention_ms = retention_ms
         self._rocksdb: RocksDB | None = None
         bodies_bytes = memory_bytes
         if (spans, decisions) != ("memory", "memory"):
@@ -43,9 +53,9 @@ class Storage:
     def open_decisions(self, partition: int) -> DecisionStore:
         """Return an empty decision store for a partition that was just assigned."""
         if self._decisions == "memory":
-            return MemoryDecisionStore()
+            return MemoryDecisionStore(retention_ms=self._retention_ms)
         assert self._rocksdb is not None
-        return RocksDBDecisionStore(self._rocksdb, partition)
+        return RocksDBDecisionStore(self._rocksdb, partition, retention_ms=self._retention_ms)
 
     def close(self) -> None:
         """Release the directory. The stores have been closed before."""
