@@ -11,6 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stream import reference
+from stream.cli import COMMANDS
+from stream.metrics import DECLARATIONS
 from tests.harness.repository import (
     ROOT,
     comments,
@@ -279,6 +282,47 @@ def test_every_development_tool_is_pinned() -> None:
     lines = text_of(Path("constraints.txt")).splitlines()
     wrong = [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!+]+", line)]
     assert not wrong, listing(wrong)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    (command,) = set(re.findall(r"^ {4}(make test.*)$", text_of(Path("README.md")), re.MULTILINE))
+    assert re.search(rf"^step \d+ {command}$", text_of(Path(".ci/run")), re.MULTILINE)
+
+
+def test_the_readme_names_commands_that_exist() -> None:
+    readme = text_of(Path("README.md"))
+    targets = re.findall(r"^([a-z]+):.*## ", text_of(Path("Makefile")), re.MULTILINE)
+    wrong = [
+        f"{program} {word}"
+        for program, known in (("make", targets), ("tailstream", COMMANDS))
+        for word in re.findall(rf"(?:^ *|`){program} ([a-z]+)", readme, re.MULTILINE)
+        if word not in known
+    ]
+    assert not wrong, listing(wrong)
+
+
+def test_generated_tables_are_current() -> None:
+    readme = text_of(Path("README.md"))
+    assert reference.written(readme) == readme, "make docs writes them anew"
+
+
+def test_every_metric_is_declared_once_and_used() -> None:
+    declared = [declaration.name for declaration in DECLARATIONS]
+    used = {
+        str(node.value)
+        for path in package_files()
+        if layer_of(path) != "metrics"
+        for node in nodes(path, ast.Constant)
+    }
+    taken = {
+        str(node.slice.value)
+        for path in package_files()
+        for node in nodes(path, ast.Subscript)
+        if dotted(node.value).endswith("metrics") and isinstance(node.slice, ast.Constant)
+    }
+    assert len(declared) == len(set(declared))
+    assert not set(declared) - used, "declared, never used"
+    assert not taken - set(declared), "used, not declared"
 
 
 # How the checks judge.
