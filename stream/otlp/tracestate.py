@@ -51,7 +51,7 @@ def _members(trace_state: bytes) -> list[tuple[bytes, bytes]] | None:
     texts = [text.strip(_BLANKS) for text in trace_state.split(b",")]
     matches = [_MEMBER.fullmatch(text) for text in texts if text]
     members = [(match[1], match[2]) for match in matches if match]
-    if len(members) != len(matches) or len(members) > LIST_MEMBERS_MAX:
+    if len(members) != len(matches):
         return None
     return members
 

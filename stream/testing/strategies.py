@@ -94,7 +94,7 @@ def _with_children(own: bytes, fields: list[bytes], noise: list[bytes]) -> bytes
     return b"".join((own, *mixed, *fields[used:], *noise[used:]))
 
 
-_NOISE: st.SearchStrategy[list[bytes]] = st.lists(unknown_fields(), max_size=1) | st.just([])
+_NOISE: st.SearchStrategy[list[bytes]] = st.just([]) | st.lists(unknown_fields(), max_size=2)
 _SCOPES = st.builds(ScopeSpans, schema_url=_TEXTS).map(ScopeSpans.SerializeToString) | st.just(b"")
 _RESOURCES = st.builds(resource_spans, st.just(()), service=_TEXTS, resource_schema_url=_TEXTS).map(
     lambda each: ResourceSpans(

@@ -167,7 +167,8 @@ def test_every_part_repeats_the_envelopes_of_what_it_holds() -> None:
 
 
 def test_a_part_is_full_to_the_byte() -> None:
-    bodies = [traces_data(a_trace(1)), traces_data(a_trace(1, first_span=9))]
+    traces = a_trace(1), a_trace(1, first_span=9)
+    bodies = [UNKNOWN + traces_data(trace) + UNKNOWN for trace in traces]
     size = sum(map(len, bodies))
     assert len(merge(bodies, UNSTAMPED, size).parts) == 1
     assert len(merge(bodies, UNSTAMPED, size - 1).parts) == 2

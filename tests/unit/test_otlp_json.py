@@ -109,6 +109,8 @@ def nested(depth: int) -> bytes:
     [
         b"{",
         b"{}{}",
+        b'{"newer":NaN}',
+        b'{"newer":-Infinity}',
         b"\xff",
         b'{"resourceSpans":1}',
         b'{"resourceSpans":[1]}',

@@ -16,6 +16,7 @@ from stream.testing.spans import (
     TRACE_ID,
     a_span,
     a_trace,
+    decoded,
     resource_spans,
     span_id_of,
     spans_of,
@@ -262,6 +263,27 @@ def test_a_lying_length_is_malformed(level: int, lie: int) -> None:
 
     assert not is_malformed(record(0))
     assert is_malformed(record(lie))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [b"\x02\x00", b"\x7a\x01\x18\x30\x02", b"\x7a\x01\x12\x00\x00", b"\x0c", b"\x3f\x00"],
+    ids=["field 0", "a status that is cut", "its message too", "a stray group end", "wire type 7"],
+)
+def test_a_span_that_protobuf_refuses_is_malformed(fields: bytes) -> None:
+    value = in_a_record(a_span().SerializeToString() + fields)
+    with pytest.raises(DecodeError):
+        decoded(value)
+    assert is_malformed(value)
+
+
+@pytest.mark.parametrize("parent_span_id", [b"x", bytes(8), SPAN_ID, b"x" * 200])
+def test_a_span_with_any_parent_is_no_root(parent_span_id: bytes) -> None:
+    child = a_span(parent_span_id=parent_span_id)
+    (fragment,) = scan(traces_data(child), PLAN).fragments
+    assert not fragment.root
+    (fragment,) = scan(traces_data(child, a_span(span_id=span_id_of(2))), PLAN).fragments
+    assert fragment.root
 
 
 def test_a_resource_may_be_shared_by_spans_of_one_trace_in_many_scopes() -> None:

@@ -86,6 +86,14 @@ def test_unknown_fields_of_every_envelope_come_along() -> None:
     )
 
 
+def test_a_field_between_the_spans_comes_along_behind_them() -> None:
+    one, two = (framed(0x12, a_span(trace_id=trace_id_of(i)).SerializeToString()) for i in (1, 2))
+    value = framed(0x0A, framed(0x12, one + UNKNOWN + two))
+    assert [body for _, body in split(value)[0]] == [
+        framed(0x0A, framed(0x12, each + UNKNOWN)) for each in (one, two)
+    ]
+
+
 def test_envelopes_without_a_span_of_the_trace_are_left_out() -> None:
     value = traces_data(
         resource_spans(a_trace(1), service="a"),

@@ -47,6 +47,13 @@ def test_varints_are_read_as_protobuf_reads_them(encoded: bytes) -> None:
         assert read_varint(encoded, 0) == (expected, end)
 
 
+@pytest.mark.parametrize("last", [0x01, 0x02, 0x7F])
+def test_of_ten_bytes_of_varint_64_bits_count(last: int) -> None:
+    encoded = b"\x81" * 9 + bytes([last])
+    expected = AnyValue.FromString(INT_VALUE + encoded).int_value % 2**64
+    assert read_varint(encoded, 0) == (expected, 10)
+
+
 @pytest.mark.parametrize(
     "encoded",
     [b"", b"\x80", b"\x80\x80", b"\x80\x80\x80\x80\x10", b"\x80\x80\x80\x80\x80\x00"],
