@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from stream.cli.refused import ClusterRefused
 from stream.clock import now_ms
 from stream.demo.run import Demo, NotSettledError, run, worker_settings
 from stream.demo.story import EMBEDDED_END, render_story
@@ -77,7 +78,9 @@ def command(kafka: str | None, traces: int, rate: float, seed: int) -> None:
                 end=stage.end,
             )
             story = run(demo, directory, console)
-    except (ClusterError, NotSettledError, WorkerFailedError, RuntimeError) as problem:
+    except ClusterError as problem:
+        raise ClusterRefused(str(problem)) from None
+    except (NotSettledError, WorkerFailedError, RuntimeError) as problem:
         raise click.ClickException(str(problem)) from None
     console.print(render_story(story), soft_wrap=True)
     if story.faults:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream.cli.options import settings_options
+from stream.cli.refused import ClusterRefused
 from stream.clock import monotonic_s, now_ms
 from stream.demo.generator import NS_PER_S, Load
 from stream.demo.pace import pace
@@ -97,12 +98,6 @@ def command(
     except ClusterError as problem:
         raise ClusterRefused(str(problem)) from None
     click.get_current_context().exit(code)
-
-
-class ClusterRefused(click.ClickException):
-    """The cluster cannot be used as configured: exit code 2."""
-
-    exit_code = 2
 
 
 def _load(settings: Settings, options: dict[str, float]) -> Load:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.cli.options import settings_options
+from stream.cli.refused import ClusterRefused
 from stream.kafka.keying import Keying, examine, keying_findings
 from stream.kafka.sample import read_recent
 from stream.kafka.topic_rules import Finding, Level, Needs, check, plan_missing
@@ -17,16 +18,6 @@ from stream.start import needs_of
 
 PIPED_WIDTH = 120
 MS_OF_UNIT = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
-
-
-class ClusterRefused(click.ClickException):
-    """The cluster cannot be used as configured: the text on stderr, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        """Print the text as it is."""
-        click.echo(self.message, file=file, err=file is None)
 
 
 @click.command()

@@ -68,6 +68,14 @@ def consumer_settings(kafka: Mapping[str, Any], member: Membership) -> dict[str,
     }
     if member.static:
         settings["group.instance.id"] = member.instance_id
+    if settings.get("group.protocol") == "consumer":
+        # KIP-848: these are the broker's to set there, and librdkafka refuses them.
+        for name in (
+            "partition.assignment.strategy",
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+        ):
+            del settings[name]
     return settings
 
 
@@ -95,7 +103,15 @@ def producer_settings(
     return settings
 
 
-CONSUMER_PREFIXES = ("fetch.", "queued.", "check.crcs", "max.poll.", "client.rack", "heartbeat.")
+CONSUMER_PREFIXES = (
+    "fetch.",
+    "queued.",
+    "check.crcs",
+    "max.poll.",
+    "client.rack",
+    "heartbeat.",
+    "group.",
+)
 PRODUCER_PREFIXES = (
     "linger.",
     "queue.buffering.",

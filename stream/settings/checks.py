@@ -28,7 +28,27 @@ def cross_checks(settings: Settings) -> Iterator[Problem]:
     yield from _times(settings)
     yield from _output(settings)
     yield from _kafka_times(settings)
+    yield from _group_protocol(settings)
     yield from _security(settings)
+
+
+def _group_protocol(settings: Settings) -> Iterator[Problem]:
+    protocol = settings.kafka.get("group.protocol", "classic")
+    if protocol not in ("classic", "consumer"):
+        remedy = "write classic, or consumer (KIP-848, brokers from 4.0)"
+        yield Problem("kafka.group.protocol", protocol, "no such protocol", remedy)
+    if protocol == "consumer" and settings.worker.static_membership:
+        yield Problem(
+            "worker.static_membership",
+            True,
+            "with kafka.group.protocol consumer a restart after kill -9 would be refused until "
+            "the session ends",
+            "set it to false, or remove kafka.group.protocol",
+        )
+    if protocol == "classic" and "group.remote.assignor" in settings.kafka:
+        assignor = settings.kafka["group.remote.assignor"]
+        remedy = "set kafka.group.protocol to consumer, or remove it"
+        yield Problem("kafka.group.remote.assignor", assignor, "only KIP-848 has one", remedy)
 
 
 def _sampling(sampling: TailSampling) -> Iterator[Problem]:
