@@ -53,6 +53,8 @@ def configure(level: str, form: str) -> None:
     # The services that we derive from Faust's log under our modules' names.
     for noisy in ("faust", "mode", "aiokafka", "aiohttp", "stream"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # A timer that finds the loop busy folding says so each time; lag is what tells of that.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
 
 
 def _tracebacks_without_locals() -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Final, TypeAlias
 
+from stream.otlp.fragment import SPAN_ID_BYTES
 from stream.otlp.wire import LENGTH, Malformed, read_uint32, read_varint, skip
 
 # (trace id, span id, is a root span, start_ns, end_ns, status code). A tuple, because one is made
@@ -21,6 +22,7 @@ _ATTRIBUTE: Final = 9 << 3 | LENGTH
 _STATUS: Final = 15 << 3 | LENGTH
 _STATUS_CODE: Final = 3 << 3
 _CONTINUES: Final = 0x80
+_NO_SPAN: Final = bytes(SPAN_ID_BYTES)
 _INT32_MASK: Final = (1 << 32) - 1
 
 
@@ -70,7 +72,9 @@ def read_span(buffer: bytes, position: int, end: int) -> SpanFields:  # noqa: C9
         raise Malformed("a span reaches beyond the end of the record") from None
     if position != end:
         raise Malformed("a field reaches beyond the end of its span")
-    return trace_id, span_id, not parent_span_id, start_ns, end_ns, status
+    # All zeros is how some exporters write "no parent"; the Collector's pdata reads it so too.
+    root = not parent_span_id or parent_span_id == _NO_SPAN
+    return trace_id, span_id, root, start_ns, end_ns, status
 
 
 def _status_code(buffer: bytes, position: int, end: int, code: int) -> int:

@@ -52,14 +52,14 @@ def topics_of_a_test(bootstrap: str) -> Iterator[Topics]:
     try:
         yield topics
     finally:
-        admin = AdminClient({"bootstrap.servers": bootstrap})
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
         for deleted in admin.delete_topics(topics.all()).values():
             deleted.result(REQUEST_TIMEOUT_S)
 
 
 def create_topics(bootstrap: str, names: list[str], *, partitions: int = PARTITIONS) -> None:
     """Create topics whose records get the broker's time."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
     config = {"message.timestamp.type": "LogAppendTime"}
     new = [NewTopic(name, partitions, 1, config=config) for name in names]
     for created in admin.create_topics(new).values():
@@ -90,7 +90,7 @@ class GroupOffsets:
     """The committed offsets of one group on one topic, asked for again and again."""
 
     def __init__(self, bootstrap: str, group: str, topic: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
         self._request = ConsumerGroupTopicPartitions(group)
         self._group = group
         self._topic = topic

@@ -49,7 +49,7 @@ def summary(of: list[Span]) -> tuple[object, ...]:
         codes.count(2),
         min(starts, default=0),
         max(span.end_time_unix_nano for span in of),
-        any(not span.parent_span_id for span in of),
+        any(span.parent_span_id in (b"", bytes(8)) for span in of),
         bits,
     )
 
@@ -277,7 +277,16 @@ def test_a_span_that_protobuf_refuses_is_malformed(fields: bytes) -> None:
     assert is_malformed(value)
 
 
-@pytest.mark.parametrize("parent_span_id", [b"x", bytes(8), SPAN_ID, b"x" * 200])
+@pytest.mark.parametrize("parent_span_id", [b"", bytes(8)])
+def test_a_span_without_a_parent_or_with_an_all_zero_one_is_a_root(parent_span_id: bytes) -> None:
+    record = traces_data(a_span(parent_span_id=parent_span_id))
+
+    (fragment,) = scan(record, ScanPlan()).fragments
+
+    assert fragment.root
+
+
+@pytest.mark.parametrize("parent_span_id", [b"x", bytes(7), SPAN_ID, b"x" * 200])
 def test_a_span_with_any_parent_is_no_root(parent_span_id: bytes) -> None:
     child = a_span(parent_span_id=parent_span_id)
     (fragment,) = scan(traces_data(child), PLAN).fragments
