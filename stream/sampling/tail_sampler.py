@@ -259,10 +259,16 @@ class TailSampler:
     # Delivering
 
     def take(self, *, count_max: int, bytes_max: int) -> list[Undelivered]:
-        """Detach what is next to be delivered, oldest first: one at least, if there is any."""
+        """Detach what is next to be delivered, oldest first: one at least, if there is any.
+
+        Dead letters of one record go together, also over the bounds: that they were delivered is
+        remembered by their record's offset.
+        """
         assert not self._in_flight, "one transaction at a time"
         size = 0
-        while self._undelivered and len(self._in_flight) < count_max and size < bytes_max:
+        while self._undelivered and (
+            (len(self._in_flight) < count_max and size < bytes_max) or self._inside_a_record()
+        ):
             delivery = self._undelivered.popleft()
             size += delivery.body_bytes
             self._in_flight.append(delivery)
@@ -289,9 +295,10 @@ class TailSampler:
                 del self._uncommitted[trace_id]
             decisions.append((trace_id, _known(delivered.decision, one)))
         self._decisions.put(decisions)
-        resume_offset, _ = self.resume()
+        resume_offset, resume_ms = self.resume()
         self._spans.discard_below(resume_offset)
-        self._decisions.expire(self.time_ms - self._windows.decision_retention_ms, resume_offset)
+        # As old as they are there: late spans that wait for a transaction still need theirs.
+        self._decisions.expire(resume_ms - self._windows.decision_retention_ms, resume_offset)
 
     def put_back(self) -> None:
         """The transaction was aborted: the deliveries come again; verdicts and cuts stand."""
@@ -316,7 +323,8 @@ class TailSampler:
     def dead_letters_upto(self) -> int:
         """Every dead letter below this offset has been delivered, or is in flight."""
         pending = [d.first_offset for d in self._undelivered if isinstance(d, DeadLetter)]
-        return min(pending, default=self.position)
+        # A replay begins below what was delivered before it.
+        return max(self._dead_letters_upto, min(pending, default=self.position))
 
     @property
     def open_traces(self) -> int:
@@ -346,6 +354,16 @@ class TailSampler:
         self._open.clear()
         self._undelivered.clear()
         self._in_flight = []
+
+    def _inside_a_record(self) -> bool:
+        if not self._in_flight:
+            return False
+        last, following = self._in_flight[-1], self._undelivered[0]
+        return (
+            isinstance(last, DeadLetter)
+            and isinstance(following, DeadLetter)
+            and last.first_offset == following.first_offset
+        )
 
     def _count(self, delivered: Delivery, settled: Settled) -> None:
         accounts, decision = self.accounts, delivered.decision

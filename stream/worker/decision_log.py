@@ -11,6 +11,7 @@ CHUNK_RECORDS = 1_000
 @dataclass(slots=True)
 class _Chunk:
     first: int
+    end: int | None  # None: among what a transaction produced, up to the next `advance`
     upto: int
     time_ms: int
     records: int
@@ -32,10 +33,12 @@ class DecisionLog:
         `offset` is known when it was read; a produced one lies at `next_offset` or above.
         """
         last = self._chunks[-1] if self._chunks else None
+        end = None if offset is None else offset + 1
         if last is None or last.records >= CHUNK_RECORDS:
             first = self.next_offset if offset is None else offset
-            self._chunks.append(_Chunk(first, decision.upto, decision.time_ms, 1))
+            self._chunks.append(_Chunk(first, end, decision.upto, decision.time_ms, 1))
         else:
+            last.end = end
             last.upto = max(last.upto, decision.upto)
             last.time_ms = max(last.time_ms, decision.time_ms)
             last.records += 1
@@ -43,6 +46,10 @@ class DecisionLog:
     def advance(self, next_offset: int) -> None:
         """The log holds everything below `next_offset` now."""
         self.next_offset = max(self.next_offset, next_offset)
+        for chunk in reversed(self._chunks):
+            if chunk.end is not None:
+                break
+            chunk.end = self.next_offset
 
     def needed_from(self, *, resume_offset: int, retained_from_ms: int) -> int:
         """Return the first offset that a successor must read.
@@ -57,5 +64,5 @@ class DecisionLog:
 
     def forget_below(self, offset: int) -> None:
         """No successor will need what lies wholly below `offset`: the commit said so."""
-        while len(self._chunks) > 1 and self._chunks[1].first <= offset:
+        while self._chunks and self._chunks[0].end is not None and self._chunks[0].end <= offset:
             self._chunks.popleft()

@@ -39,7 +39,7 @@ def decode(metadata: str | None, *, offset: int, identity: Identity) -> Hints | 
     """
     try:
         fields = json.loads(metadata or "null")
-    except ValueError:
+    except (ValueError, RecursionError):  # as deeply nested as 4 KB can be
         return None
     if not isinstance(fields, dict):
         return None

@@ -86,7 +86,9 @@ class Partition:
         taken = self.sampler.take(count_max=count_max, bytes_max=bytes_max) if count_max else []
         offset, time_ms = self.sampler.resume()
         decisions_from = self._log.needed_from(
-            resume_offset=offset, retained_from_ms=self.sampler.time_ms - self._retention_ms
+            # Late spans in the replay ask for decisions that were young at the resume offset.
+            resume_offset=offset,
+            retained_from_ms=time_ms - self._retention_ms,
         )
         metadata = hints.encode(
             Hints(
@@ -182,12 +184,13 @@ class Partition:
         for bad in merged.oversized:
             key = decision.trace_id.hex().encode()
             dead = DeadLetter(delivery.first_offset, delivery.opened_ms, bad, key)
+            dead.undeliverable = delivery.undeliverable
             records.append(self._dead_letter(dead))
 
     def _merge(self, delivery: Delivery, bodies: list[bytes], seen: bytes) -> Merged:
         decision = delivery.decision
         if delivery.undeliverable:
-            # The broker refused it, alone in its transaction: a pointer and what fits must do.
+            # The broker refused it, alone in its transaction: a pointer must do.
             bad = BadSpans(DeadLetterReason.UNDELIVERABLE, decision.spans, b"".join(bodies))
             return Merged([], 0, 0, b"", [bad])
         stamp = Stamp(
@@ -216,7 +219,7 @@ class Partition:
         return Produce(self._delivering.decisions_topic, self.number, key, value)
 
     def _dead_letter(self, dead: DeadLetter) -> Produce:
-        # One that the broker refused as well, alone, is reduced to a pointer.
+        # What the broker refused, alone in its transaction, is reduced to a pointer.
         bytes_max = 0 if dead.undeliverable else self._delivering.dead_letter_bytes_max
         truncated = len(dead.bad.body) > bytes_max
         headers = [

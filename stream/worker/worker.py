@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from stream.kafka.commit import Receipt
+from stream.sampling.delivery import DeadLetter
 from stream.sampling.record import Record
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.transaction import Bounds, Transaction
@@ -69,9 +70,13 @@ class Worker:
         """
         transaction = self._end()
         delivered = [one.delivered for plan in transaction.plans for one in plan.settled]
-        if message_fault and len(delivered) == 1:
-            delivered[0].undeliverable = True
+        if message_fault and (len(delivered) == 1 or _of_one_record(transaction)):
+            for one in delivered:
+                one.undeliverable = True
         self._bounds.failed(len(delivered))
+        # Begin at the same partition again: were others to succeed in between, the bounds would
+        # grow back before the culprit's turn, and it would never be alone.
+        self._turn -= 1
         for plan in self._still_ours(transaction):
             plan.owner.aborted()
 
@@ -100,3 +105,13 @@ class Worker:
     def _still_ours(self, transaction: Transaction) -> list[PartitionPlan]:
         """Without the partitions that were lost while the transaction ran."""
         return [p for p in transaction.plans if self.partitions.get(p.partition) is p.owner]
+
+
+def _of_one_record(transaction: Transaction) -> bool:
+    """Tell whether it carries the dead letters of one record, which go together."""
+    carried = {
+        (plan.partition, isinstance(one.delivered, DeadLetter), one.delivered.first_offset)
+        for plan in transaction.plans
+        for one in plan.settled
+    }
+    return len(carried) == 1 and all(dead for _, dead, _ in carried)

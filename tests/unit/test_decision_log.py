@@ -1,0 +1,131 @@
+"""Which part of the decisions topic a successor must read: never too little."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.worker import decision_log
+from stream.worker.decision_log import DecisionLog
+
+RETENTION_MS = 20
+
+
+def a_decision(upto: int, time_ms: int) -> Decision:
+    return Decision(
+        b"t" * 16,
+        Verdict.SAMPLED,
+        "errors",
+        Trigger.DECISION_WAIT,
+        threshold=0,
+        spans=1,
+        errors=0,
+        duration_us=0,
+        complete=True,
+        time_ms=time_ms,
+        clock=Clock.LOG,
+        upto=upto,
+        offsets=[],
+    )
+
+
+@pytest.fixture
+def three_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decision_log, "CHUNK_RECORDS", 3)
+
+
+def test_a_log_of_nothing_needs_nothing() -> None:
+    assert DecisionLog(7).needed_from(resume_offset=0, retained_from_ms=0) == 7
+
+
+@pytest.mark.usefixtures("three_a_chunk")
+def test_what_reaches_above_the_resume_offset_and_what_is_retained_is_needed() -> None:
+    log = DecisionLog()
+    for number in range(9):
+        log.append(a_decision(upto=10 * number, time_ms=100 * number), number)
+    log.advance(9)
+    assert log.needed_from(resume_offset=1_000, retained_from_ms=10_000) == 9
+    assert log.needed_from(resume_offset=45, retained_from_ms=10_000) == 3
+    assert log.needed_from(resume_offset=1_000, retained_from_ms=150) == 0
+
+
+@dataclass
+class Model:
+    """Every record with its true offset; the log below is told lower bounds only."""
+
+    log: DecisionLog = field(default_factory=DecisionLog)
+    records: list[tuple[int, int, int]] = field(default_factory=list)  # offset, upto, time_ms
+    end: int = 0
+    time_ms: int = 0
+    upto: int = 0
+    resume: int = 0
+
+    def transaction(self, steps: list[tuple[int, int]], resume_by: int, gap: int) -> None:
+        planned = self.log.needed_from(
+            resume_offset=self.resume, retained_from_ms=self.time_ms - RETENTION_MS
+        )
+        for upto_by, wait_ms in steps:
+            self.time_ms += wait_ms
+            # A late delivery's record can reach above those of cuts queued after it.
+            upto = self.upto + upto_by
+            self.upto = max(self.upto, upto)
+            self.records.append((self.end, upto, self.time_ms))
+            self.end += 1
+            self.log.append(a_decision(upto, self.time_ms))
+        self.log.advance(self.end)
+        self.end += gap
+        self.log.forget_below(planned)
+        self.resume = min(self.resume + resume_by, self.upto)
+
+    def needed(self, resume_offset: int, retained_from_ms: int) -> list[int]:
+        return [
+            offset
+            for offset, upto, time_ms in self.records
+            if upto > resume_offset or time_ms >= retained_from_ms
+        ]
+
+
+TRANSACTIONS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(-3, 4), st.integers(0, 40)), max_size=9),
+        st.integers(0, 8),
+        st.integers(0, 2),
+    ),
+    max_size=8,
+)
+
+
+CHUNKS_OF_ONE_TRANSACTION = [
+    ([(4, 0), (4, 0), (4, 0), (-3, 0), (-3, 0), (-3, 0)], 8, 0),
+    ([(0, 40)], 2, 0),
+    ([], 0, 0),
+]
+
+
+@example(CHUNKS_OF_ONE_TRANSACTION)
+@given(TRANSACTIONS)
+def test_a_successor_is_never_told_to_start_above_a_record_that_it_needs(
+    transactions: list[tuple[list[tuple[int, int]], int, int]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decision_log, "CHUNK_RECORDS", 3)
+        model = Model()
+        for steps, resume_by, gap in transactions:
+            model.transaction(steps, resume_by, gap)
+            retained_from_ms = model.time_ms - RETENTION_MS
+            first = model.log.needed_from(
+                resume_offset=model.resume, retained_from_ms=retained_from_ms
+            )
+            assert all(first <= o for o in model.needed(model.resume, retained_from_ms))
+
+
+@pytest.mark.usefixtures("three_a_chunk")
+def test_what_was_committed_as_unneeded_is_forgotten() -> None:
+    log = DecisionLog()
+    for number in range(300):
+        log.append(a_decision(upto=number, time_ms=number), number)
+        log.advance(number + 1)
+        log.forget_below(log.needed_from(resume_offset=number - 5, retained_from_ms=number - 5))
+    assert len(log._chunks) < 6
