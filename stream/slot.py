@@ -5,6 +5,7 @@ note of it lies in the storage directory, so that a supervisor's next start find
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from stream import clock, logs
@@ -16,13 +17,16 @@ log = logs.logger("tailstream")
 
 
 class Slot:
-    """The place of one `worker.instance_id`, as far as the storage directory tells of it."""
+    """The place of one `worker.instance_id`, as far as the storage directory tells of it.
 
-    def __init__(self, directory: Path) -> None:
+    `started_s` is the monotonic time at which the process started, now unless it is given.
+    """
+
+    def __init__(self, directory: Path, *, started_s: float | None = None) -> None:
         self._note = directory / "fenced"
-        self._started_s = clock.monotonic_s()
+        self._started_s = clock.monotonic_s() if started_s is None else started_s
 
-    def wait(self) -> None:
+    def wait(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Let the other worker of the slot work, if one fenced our last start at once."""
         if not self._note.exists():
             return
@@ -33,7 +37,7 @@ class Slot:
                 "the last start was fenced at once: is worker.instance_id used twice?",
                 waiting_s=WAIT_S,
             )
-            time.sleep(WAIT_S)
+            sleep(WAIT_S)
 
     def fenced(self) -> None:
         """Note a fence, if it came soon after the start."""
