@@ -220,9 +220,9 @@ tail_sampling:
 def test_settings_are_frozen_to_the_bottom() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
-        settings.worker.group = "other"  # type: ignore[misc]
+        settings.worker.group = "other"  # type: ignore[misc]  # the test: it is frozen
     with pytest.raises(TypeError):
-        settings.kafka["client.id"] = "x"  # type: ignore[index]
+        settings.kafka["client.id"] = "x"  # type: ignore[index]  # the test: it is read-only
 
 
 def test_settings_can_be_made_in_python_in_pythons_names_and_units() -> None:

@@ -47,7 +47,7 @@ def tps(*partitions: int, topic: str = "otlp_spans") -> set[TP]:
     return {TP(topic, partition) for partition in partitions}
 
 
-def rebalance(table: Any, *, new: set[TP] = frozenset(), gone: set[TP] = frozenset()) -> None:  # type: ignore[assignment]
+def rebalance(table: Any, *, new: set[TP] = frozenset(), gone: set[TP] = frozenset()) -> None:  # type: ignore[assignment]  # faust is untyped
     run(table.on_rebalance(set(), gone, new, 1))
 
 

@@ -31,7 +31,7 @@ GOOD = TopicFacts(
 def cluster(**changes: dict[str, object]) -> dict[str, TopicFacts]:
     """All four topics as they should be, but for the changes given by role."""
     return {
-        name: replace(GOOD, name=name, **changes.get(role, {}))  # type: ignore[arg-type]
+        name: replace(GOOD, name=name, **changes.get(role, {}))  # type: ignore[arg-type]  # fields by name
         for role, name in NEEDS.roles().items()
     }
 
