@@ -25,8 +25,21 @@ COMMAND = Path(sys.executable).with_name("tailstream")
 class WorkerProcess:
     """One worker slot: it can be started again after its end, under the same instance id."""
 
-    def __init__(self, topics: Topics, rules: Rules, directory: Path, *, slot: str) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        rules: Rules,
+        directory: Path,
+        *,
+        slot: str,
+        instance_id: str | None = None,
+        under_faust: bool = False,
+        **kafka: str,
+    ) -> None:
         self.slot = slot
+        self._instance_id = instance_id or slot
+        self._under_faust = under_faust
+        self._kafka = kafka
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
@@ -41,7 +54,10 @@ class WorkerProcess:
         config = self._home / "tailstream.yaml"
         config.write_text(yaml.safe_dump(self._settings()))
         command = [str(COMMAND), "worker", "--config", str(config)]
-        env = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+        if self._under_faust:
+            faust = str(COMMAND.with_name("faust"))
+            command = [faust, "-A", "stream.app", "worker", "--web-port", str(self._port)]
+        env = {**os.environ, "PYTHONFAULTHANDLER": "1", "TAILSTREAM_CONFIG": str(config)}
         self._child = Child(command, log=self._home / "worker.log", env=env)
 
     def wait_until_ready(self) -> None:
@@ -75,6 +91,23 @@ class WorkerProcess:
         """SIGKILL; it must have been alive until now."""
         code = self._end(signal.SIGKILL)
         assert code == -signal.SIGKILL, f"{self.slot} had ended: {code}:\n{self.log_tail()}"
+
+    def ended(self) -> int | None:
+        """Return its exit code once it has ended by itself, None while it runs."""
+        assert self._child is not None, f"{self.slot} was not started"
+        return self._child.returncode()
+
+    def forget(self) -> None:
+        """It has ended by itself, as it may: let it be started again."""
+        assert self.ended() is not None, f"{self.slot} runs"
+        self._child = None
+
+    def get(self, page: str, accept: str = "") -> tuple[str, str]:
+        """Return a page's content type and text."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{page}")
+        request.add_header("Accept", accept)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.headers["Content-Type"], answer.read().decode()
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -125,10 +158,10 @@ class WorkerProcess:
     def _settings(self) -> dict[str, object]:
         rules, topics = self._rules, self._topics
         return {
-            "kafka": {"bootstrap.servers": topics.bootstrap},
+            "kafka": {"bootstrap.servers": topics.bootstrap, **self._kafka},
             "worker": {
                 "group": topics.group,
-                "instance_id": self.slot,
+                "instance_id": self._instance_id,
                 "commit_interval": "300ms",
                 "session_timeout": "6s",
                 "transaction_timeout": "10s",

@@ -1,0 +1,179 @@
+"""A worker as its operator meets it: pages, exit codes, protocols, a broker that goes away."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.harness.broker import Broker
+from tests.harness.load import Load
+from tests.harness.oracle import Rules
+from tests.harness.sender import Sender
+from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.verify import nothing_missing_and_nothing_twice, read_back
+from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
+
+pytestmark = pytest.mark.integration
+
+RULES = Rules(decision_wait_ms=1000, slow_ms=1000, percentage=5)
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator[Topics]:
+    with topics_of_a_test(kafka) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def workers() -> Iterator[list[WorkerProcess]]:
+    """Give a list; the workers that a test puts there end with it."""
+    running: list[WorkerProcess] = []
+    yield running
+    for worker in running:
+        worker.close()
+
+
+def test_the_pages_say_that_it_lives_that_it_is_ready_and_what_it_measures(
+    topics: Topics, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    workers.append(worker := WorkerProcess(topics, RULES, tmp_path, slot="w"))
+    worker.start()
+    worker.wait_until_ready()
+
+    assert worker.get("/livez")[1] == "ok\n"
+    assert worker.get("/readyz")[1] == "ok\n"
+    plain, _ = worker.get("/metrics")
+    openmetrics, text = worker.get("/metrics", "application/openmetrics-text; version=1.0.0")
+    assert plain.startswith("text/plain")
+    assert openmetrics.startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+    worker.terminate()
+
+
+def test_of_two_workers_in_one_slot_the_older_ends_fenced_and_says_what_to_do(
+    topics: Topics, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    older = WorkerProcess(topics, RULES, tmp_path, slot="older", instance_id="same")
+    newer = WorkerProcess(topics, RULES, tmp_path, slot="newer", instance_id="same")
+    workers += [older, newer]
+    older.start()
+    older.wait_until_ready()
+    send(topics)
+    newer.start()
+
+    wait_for("the older fenced", lambda: older.ended() is not None, timeout_s=60)
+
+    assert older.ended() == 3
+    assert "worker.instance_id" in older.log_tail()
+
+
+def test_a_committed_offset_above_the_end_of_the_log_stops_the_start(
+    topics: Topics, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    commit(topics, offset=1_000)
+    workers.append(worker := WorkerProcess(topics, RULES, tmp_path, slot="w"))
+    worker.start()
+
+    wait_for("the end of the worker", lambda: worker.ended() is not None, timeout_s=60)
+
+    assert worker.ended() == 2
+    assert "above the end of the log" in worker.log_tail()
+
+
+def test_topics_that_are_missing_stop_the_start_with_the_command_that_makes_them(
+    kafka: str, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    nowhere = Topics(kafka, "tailstream_test_missing")
+    workers.append(worker := WorkerProcess(nowhere, RULES, tmp_path, slot="w"))
+    worker.start()
+
+    wait_for("the end of the worker", lambda: worker.ended() is not None, timeout_s=60)
+
+    assert worker.ended() == 2
+    assert "tailstream topics --create" in worker.log_tail()
+
+
+@pytest.mark.parametrize(
+    ("under_faust", "kafka_settings"),
+    [(True, {}), (False, {"group.protocol": "consumer"})],
+    ids=["faust -A stream.app worker", "KIP-848"],
+)
+def test_other_ways_to_run_it_deliver_the_same(
+    topics: Topics,
+    tmp_path: Path,
+    workers: list[WorkerProcess],
+    *,
+    under_faust: bool,
+    kafka_settings: dict[str, str],
+) -> None:
+    workers.append(
+        worker := WorkerProcess(
+            topics, RULES, tmp_path, slot="w", under_faust=under_faust, **kafka_settings
+        )
+    )
+    worker.start()
+    worker.wait_until_ready()
+    send(topics)
+
+    wait_until_all_is_decided(topics, [worker])
+    worker.terminate()
+
+    written = read_back(topics)
+    nothing_missing_and_nothing_twice(written, written.expectation(RULES))
+
+
+def test_a_broker_that_is_killed_and_comes_back_costs_nothing_but_time(
+    own_broker: Broker, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    with topics_of_a_test(own_broker.bootstrap) as topics:
+        workers.append(worker := WorkerProcess(topics, RULES, tmp_path, slot="w"))
+        worker.start()
+        worker.wait_until_ready()
+        sender = sender_of(topics, spans=20_000, duration_s=8)
+        sender.start()
+        wait_for("half of the load", lambda: sender.share_sent >= 0.5, timeout_s=60)
+
+        own_broker.kill()
+        own_broker.start()
+        sender.finish()
+        revive_until_all_is_decided(topics, worker)
+        worker.terminate()
+
+        written = read_back(topics)
+        nothing_missing_and_nothing_twice(written, written.expectation(RULES))
+
+
+def revive_until_all_is_decided(topics: Topics, worker: WorkerProcess) -> None:
+    """Be the supervisor: a worker that ends in doubt (71) or fenced (3) is started again."""
+    for _ in range(3):
+        try:
+            wait_until_all_is_decided(topics, [worker])
+        except AssertionError:
+            assert worker.ended() in (3, 71), worker.log_tail()
+            worker.forget()
+            worker.start()
+        else:
+            return
+    pytest.fail(f"three restarts and no end:\n{worker.log_tail()}")
+
+
+def send(topics: Topics) -> None:
+    sender = sender_of(topics, spans=5_000, duration_s=2)
+    sender.start()
+    sender.finish()
+
+
+def sender_of(topics: Topics, *, spans: int, duration_s: float) -> Sender:
+    late_after_s = RULES.decision_wait_ms / 1000 + 0.4
+    load = Load(spans=spans, duration_s=duration_s, late_after_s=late_after_s)
+    return Sender(topics.bootstrap, topics.input, load.records())
+
+
+def commit(topics: Topics, *, offset: int) -> None:
+    consumer = Consumer({"bootstrap.servers": topics.bootstrap, "group.id": topics.group})
+    try:
+        offsets = [TopicPartition(topics.input, 0, offset)]
+        consumer.commit(offsets=offsets, asynchronous=False)
+    finally:
+        consumer.close()
