@@ -1,0 +1,278 @@
+"""Drives a `Worker` against the log in memory, as `stream/host.py` drives it against Kafka.
+
+Every method is one step between which a simulation may put a fault: crash by forgetting the driver,
+pause by not calling it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from stream.kafka.commit import Receipt
+from stream.kafka.log_state import Identity
+from stream.otlp.scan import ScanPlan, scan
+from stream.sampling.record import Record, RecordKind
+from stream.sampling.stores import DecisionStore
+from stream.testing.log import (
+    DECISIONS,
+    INPUT,
+    AbortableError,
+    Broker,
+    Membership,
+    PartitionLog,
+    StoredRecord,
+)
+from stream.worker.partition import Partition
+from stream.worker.restore import Restore, ResumePoint, resume_point
+from stream.worker.transaction import Bounds, Transaction
+from stream.worker.worker import Worker
+
+LAST_TRANSACTIONS_MAX = 3
+SIGNAL_HEADER = "otelcol.signal"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A partition's decision store, how to build the partition, and how to close its stores."""
+
+    decisions: DecisionStore
+    build: Callable[[ResumePoint, Restore], Partition]
+    close: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Restoring:
+    opened: Opened
+    point: ResumePoint
+    restore: Restore
+    position: int
+
+
+class Driver:
+    """One worker process: its assignments, restores, polls and transactions.
+
+    `slot` is its transactional id. `open_partition` opens stores. Times in Unix milliseconds.
+
+    Raises from `turn` and `finish`:
+        FencedProducerError: the process must end.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        slot: str,
+        *,
+        open_partition: Callable[[int], Opened],
+        plan: ScanPlan,
+        identity: Identity,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self.slot = slot
+        self.worker = Worker(bounds)
+        self.membership: Membership | None = None
+        self.owned: set[int] = set()
+        self.abortable = False
+        self._broker = broker
+        self._open = open_partition
+        self._plan = plan
+        self._identity = identity
+        self._opened: dict[int, Opened] = {}
+        self._restoring: dict[int, _Restoring | None] = {}
+        self._reading: dict[int, int] = {}
+        self._inbox: deque[tuple[int, list[Record]]] = deque()
+        self._transaction: Iterator[None] | None = None
+        # Before any offset is read.
+        self._session = broker.init_transactions(slot)
+
+    # Assignments
+
+    def assigned(self, membership: Membership, added: Collection[int]) -> None:
+        """A rebalance callback: take the membership, begin to restore what is new."""
+        self.membership = membership
+        for number in added:
+            self.owned.add(number)
+            self._restoring[number] = None
+
+    def restore(self, number: int) -> bool:
+        """Restore a partition by a step; True if that led further."""
+        restoring = self._restoring[number]
+        if restoring is None:
+            return self._begin_restore(number)
+        decisions = self._broker.topics[DECISIONS][number]
+        run, position = decisions.read(restoring.position, 2)
+        restoring.restore.read([(record.offset, record.value) for record in run])
+        further, restoring.position = position > restoring.position, position
+        if position < restoring.point.decisions_end:
+            return further
+        del self._restoring[number]
+        self.worker.ready(restoring.opened.build(restoring.point, restoring.restore))
+        self._reading[number] = restoring.point.offset
+        return True
+
+    def revoking(self, numbers: Collection[int]) -> Iterator[None]:
+        """A rebalance callback, in steps: the transaction under way, then last ones; let go."""
+        ours = self._forget(numbers)
+        while self._transaction is not None:
+            self.turn()
+            yield
+        for _ in range(LAST_TRANSACTIONS_MAX):
+            if not self.begin(ours):
+                break
+            while self._transaction is not None:
+                self.turn()
+                yield
+        self._drop(ours)
+
+    def lost(self, numbers: Collection[int]) -> None:
+        """A rebalance callback: somebody else's already. A transaction under way goes on."""
+        self._drop(self._forget(numbers))
+
+    def close(self) -> None:
+        """The process is gone: its stores with it."""
+        for opened in self._opened.values():
+            opened.close()
+
+    # Records
+
+    @property
+    def restoring(self) -> list[int]:
+        """The partitions that are not ready."""
+        return list(self._restoring)
+
+    def poll(self, number: int, records_max: int) -> int:
+        """Fetch a partition's next records into the inbox; return how many offsets that passed."""
+        position = self._reading[number]
+        found, self._reading[number] = self._input(number).read(position, records_max)
+        if found:
+            self._inbox.append((number, [self._scanned(record) for record in found]))
+        return self._reading[number] - position
+
+    def fold(self) -> bool:
+        """Fold the oldest batch of the inbox; False if there is none."""
+        if not self._inbox:
+            return False
+        number, records = self._inbox.popleft()
+        self.worker.fold(number, records, wall_ms=None)
+        return True
+
+    def idle(self, number: int, wall_ms: int) -> bool:
+        """Let the wall clock cut if the partition has been read, and folded, to its end.
+
+        Not while it is being revoked: what was fetched then is not folded any more.
+        """
+        partition = self.worker.partitions.get(number)
+        waits = any(waiting == number for waiting, _ in self._inbox)
+        if partition is None or waits or number not in self.owned:
+            return False
+        end = self._input(number).end
+        if max(self._reading[number], partition.sampler.position) != end:
+            return False
+        partition.sampler.idle(wall_ms=wall_ms, position=end)
+        return True
+
+    # Transactions
+
+    @property
+    def committing(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._transaction is not None
+
+    @property
+    def standing(self) -> str:
+        """How far the transaction under way has come, in words."""
+        if self._transaction is None:
+            return "no transaction is under way"
+        return "a transaction is open" if self.abortable else "it has committed, untold"
+
+    def begin(self, only: Collection[int] | None = None) -> bool:
+        """Plan a transaction; False if there is nothing to say."""
+        assert self._transaction is None
+        # Before the plan: never newer than the ownership that it vouches for.
+        membership = self.membership
+        transaction = self.worker.plan(only)
+        if transaction is None:
+            return False
+        self._transaction = self._phases(transaction, membership)
+        self.abortable = True
+        return True
+
+    def turn(self) -> None:
+        """Take the transaction under way a phase further: records, offsets, commit, told."""
+        assert self._transaction is not None
+        try:
+            next(self._transaction)
+        except StopIteration:
+            self._transaction = None
+        except AbortableError as refused:
+            self.abort(message_fault=refused.message_fault)
+
+    def abort(self, *, message_fault: bool = False) -> None:
+        """Abort the transaction under way; not once it has been committed."""
+        self._broker.abort(self._session)
+        self._transaction = None
+        self.abortable = False
+        self.worker.aborted(message_fault=message_fault)
+
+    def finish(self) -> bool:
+        """Run a whole transaction; False if there is nothing to say."""
+        if self._transaction is None and not self.begin():
+            return False
+        while self._transaction is not None:
+            self.turn()
+        return True
+
+    def _phases(self, transaction: Transaction, membership: Membership | None) -> Iterator[None]:
+        ends: dict[int, int] = {}
+        for plan in transaction.plans:
+            for index, record in enumerate(plan.records):
+                self._broker.produce(self._session, plan, index)
+                if record.topic == DECISIONS:
+                    ends[plan.partition] = self._broker.topics[DECISIONS][plan.partition].end
+            if plan.records:
+                yield
+        self._broker.send_offsets(self._session, transaction.plans, membership)
+        yield
+        self._broker.commit(self._session)
+        self.abortable = False
+        yield
+        self.worker.committed(Receipt(ends, seconds=0.0))
+
+    # Helpers of the above
+
+    def _begin_restore(self, number: int) -> bool:
+        if not self._broker.stable(number):
+            return False
+        state = self._broker.log_state(number)
+        point = resume_point(state, identity=self._identity, initial_offset="earliest")
+        opened = self._opened[number] = self._open(number)
+        restore = Restore(point, identity=self._identity, decisions=opened.decisions)
+        self._restoring[number] = _Restoring(opened, point, restore, point.decisions_from)
+        return True
+
+    def _forget(self, numbers: Collection[int]) -> list[int]:
+        ours = [number for number in numbers if number in self.owned]
+        self.owned.difference_update(ours)
+        for number in ours:
+            self._restoring.pop(number, None)
+        self._inbox = deque(batch for batch in self._inbox if batch[0] not in ours)
+        return ours
+
+    def _drop(self, numbers: Collection[int]) -> None:
+        self.worker.drop(numbers)
+        for number in numbers:
+            self._reading.pop(number, None)
+            opened = self._opened.pop(number, None)
+            if opened is not None:
+                opened.close()
+
+    def _input(self, number: int) -> PartitionLog:
+        return self._broker.topics[INPUT][number]
+
+    def _scanned(self, stored: StoredRecord) -> Record:
+        record = Record(stored.offset, stored.timestamp_ms, key=stored.key)
+        if any(name == SIGNAL_HEADER and value != b"traces" for name, value in stored.headers):
+            record.kind = RecordKind.SKIPPED
+        else:
+            found = scan(stored.value, self._plan)
+            record.fragments, record.bad = found.fragments, found.bad
+        return record
