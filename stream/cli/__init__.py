@@ -12,7 +12,11 @@ from stream.settings.errors import SettingsError
 COMMANDS: Final = MappingProxyType(
     {
         "worker": "Run a worker: read spans, decide on traces, republish those that matter.",
+        "rekey": "Bring a topic that is not keyed by trace id to the input, keyed.",
+        "export": "Send the kept traces to a backend, over OTLP/HTTP.",
         "topics": "Check the topics, or create them, and look at how the input is keyed.",
+        "decide": "Try policies on traces in files, without Kafka.",
+        "tail": "Show kept traces as they come, as trees, and why they were kept.",
         "validate": "Check the settings without running anything.",
         "generate": "Send made-up traces to Kafka.",
         "init": "Write a commented settings file.",

@@ -60,22 +60,34 @@ def _spans(value: bytes) -> list[tuple[Span, str]]:
 
 
 def _tree(spans: list[tuple[Span, str]]) -> Iterator[_Row]:
+    """Yield the rows from the top, each span once, however deep or circular the parents are."""
     known = {span.span_id for span, _ in spans}
     calls: dict[bytes, list[tuple[Span, str]]] = {}
     for span, service in spans:
-        parent = span.parent_span_id if span.parent_span_id in known else b""
-        calls.setdefault(parent, []).append((span, service))
+        calls.setdefault(span.parent_span_id, []).append((span, service))
+    shown: set[bytes] = set()
+    top = [each for each in spans if each[0].parent_span_id not in known]
+    # Spans that are each other's parents hang below no top: the earliest of them is made one.
+    for span, service in [*top, *spans]:
+        waiting = [("", "", span, service)]
+        while waiting:
+            branch, indent, span_, service_ = waiting.pop()
+            if span_.span_id in shown:
+                continue
+            shown.add(span_.span_id)
+            yield _Row(branch, span_, service_)
+            called = calls.get(span_.span_id, [])
+            waiting += [
+                (indent + elbow, indent + line, *call)
+                for call, (elbow, line) in zip(reversed(called), _branches(), strict=False)
+            ]
 
-    def below(parent: bytes, indent: str) -> Iterator[_Row]:
-        called = calls.get(parent, [])
-        for number, (span, service) in enumerate(called, 1):
-            last = number == len(called)
-            yield _Row(indent + ("└─ " if last else "├─ "), span, service)
-            yield from below(span.span_id, indent + ("   " if last else "│  "))
 
-    for span, service in calls.get(b"", []):
-        yield _Row("", span, service)
-        yield from below(span.span_id, "")
+def _branches() -> Iterator[tuple[str, str]]:
+    """Yield what stands before the last call of a span, then before the others."""
+    yield "└─ ", "   "
+    while True:
+        yield "├─ ", "│  "
 
 
 def _name(row: _Row) -> str:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 CALL_TIMEOUT_S = 10.0
 READ_RECORDS_MAX = 1_000
@@ -26,11 +33,15 @@ class ReadRecord:
 class TopicReader:
     """A `read_committed` reader of all partitions of `topics`; commits nothing, joins no group.
 
+    It begins at the start of each partition, or with what comes from now on.
+
     Raises:
         KafkaException: the broker cannot be reached.
     """
 
-    def __init__(self, connection: Mapping[str, Any], topics: Sequence[str]) -> None:
+    def __init__(
+        self, connection: Mapping[str, Any], topics: Sequence[str], *, from_end: bool = False
+    ) -> None:
         self._consumer = Consumer(
             {
                 **connection,
@@ -43,7 +54,7 @@ class TopicReader:
         )
         self._consumer.assign(
             [
-                TopicPartition(topic, partition, OFFSET_BEGINNING)
+                TopicPartition(topic, partition, OFFSET_END if from_end else OFFSET_BEGINNING)
                 for topic in topics
                 for partition in self._consumer.list_topics(topic, CALL_TIMEOUT_S)
                 .topics[topic]

@@ -1,9 +1,10 @@
 """What the core has decided and the worker has yet to deliver."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.otlp.fragment import BadSpans
-from stream.sampling.decision import Decision
+from stream.sampling.decision import Decision, Vote
 
 
 @dataclass(slots=True, eq=False)
@@ -11,7 +12,8 @@ class Delivery:
     """A decision and the fragments it covers: the whole trace at its cut, or late spans after it.
 
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
-    partition time there. `due_ms` is when it was due, in partition time. `undeliverable` is set
+    partition time there. `due_ms` is when it was due, in partition time; `votes` are the policies'
+    at its cut, in the order they were cast (none for late spans). `undeliverable` is set
     when the broker refused it for its own fault.
     """
 
@@ -20,6 +22,7 @@ class Delivery:
     opened_ms: int
     body_bytes: int
     due_ms: int = 0
+    votes: Sequence[tuple[str, Vote]] = ()
     late: bool = False
     undeliverable: bool = False
 

@@ -253,6 +253,7 @@ class TailSampler:
                 due_ms=min(trace.deadline_ms, max(self.time_ms, trace.opened_ms))
                 if clock is Clock.LOG
                 else trace.deadline_ms,
+                votes=judgement.votes,
             )
         )
 

@@ -1,0 +1,149 @@
+"""`tailstream tail`: kept traces as they come, drawn as trees, with why they were kept."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from rich.console import Console
+from rich.text import Text
+
+from stream.cli.options import settings_options
+from stream.cli.refused import ClusterRefused
+from stream.demo.trace_view import render_trace
+from stream.kafka.client_settings import connection
+from stream.kafka.errors import KafkaException
+from stream.kafka.topic_reader import ReadRecord, TopicReader
+from stream.settings.model import Settings
+
+READ_WAIT_S = 0.5
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A delivery of the output topic. `duration_ms` spans its first start and last end."""
+
+    trace_id: str
+    policy: str
+    trigger: str
+    services: frozenset[str]
+    duration_ms: float
+    spans: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is shown; an unset filter shows all."""
+
+    services: tuple[str, ...]
+    policies: tuple[str, ...]
+    min_ms: float
+
+    def show(self, kept: Kept) -> bool:
+        """Return whether a delivery passes."""
+        return (
+            (not self.services or not kept.services.isdisjoint(self.services))
+            and (not self.policies or kept.policy in self.policies)
+            and kept.duration_ms >= self.min_ms
+        )
+
+
+@click.command()
+@click.option("--service", "services", multiple=True, help="Only traces through it. Repeatable.")
+@click.option("--policy", "policies", multiple=True, help="Only what it kept. Repeatable.")
+@click.option("--min-duration", "min_ms", type=float, default=0, metavar="MS", help="At least.")
+@click.option("--from-beginning", is_flag=True, help="From the topic's start, not from now on.")
+@click.option("--limit", type=click.IntRange(min=1), help="End after so many traces.")
+@click.option("--json", "as_json", is_flag=True, help="One line a trace, for programs.")
+@settings_options
+def command(
+    settings: Settings,
+    services: tuple[str, ...],
+    policies: tuple[str, ...],
+    min_ms: float,
+    limit: int | None,
+    *,
+    from_beginning: bool,
+    as_json: bool,
+) -> None:
+    """Show kept traces as they come, and why they were kept. Ctrl-C ends it."""
+    filters = Filters(services, policies, min_ms)
+    console = Console()
+    try:
+        with TopicReader(
+            connection(settings.kafka), [settings.topics.output], from_end=not from_beginning
+        ) as reader:
+            for number, kept in enumerate(_shown(reader, filters), start=1):
+                _print(console, kept, as_json=as_json)
+                if number == limit:
+                    return
+    except KafkaException as problem:
+        address = settings.kafka["bootstrap.servers"]
+        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}"
+        raise ClusterRefused(text) from None
+    except KeyboardInterrupt:
+        return
+
+
+def _shown(reader: TopicReader, filters: Filters) -> Iterator[Kept]:
+    while True:
+        for record in reader.read(READ_WAIT_S):
+            kept = kept_of(record)
+            if kept is not None and filters.show(kept):
+                yield kept
+
+
+def kept_of(record: ReadRecord) -> Kept | None:
+    """Return what a record of the output topic holds, None if it is not a trace of ours."""
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    try:
+        data = TracesData.FromString(record.value)
+    except DecodeError:
+        return None
+    spans = [s for r in data.resource_spans for scope in r.scope_spans for s in scope.spans]
+    if not spans:
+        return None
+    services = {
+        attribute.value.string_value
+        for resource_spans in data.resource_spans
+        for attribute in resource_spans.resource.attributes
+        if attribute.key == "service.name"
+    }
+    start_ns = min(span.start_time_unix_nano for span in spans)
+    end_ns = max(span.end_time_unix_nano for span in spans)
+    return Kept(
+        record.key.decode(errors="replace"),
+        headers.get("tailstream.policy", "?"),
+        headers.get("tailstream.trigger", "?"),
+        frozenset(services),
+        max(0, end_ns - start_ns) / NS_PER_MS,
+        len(spans),
+        record.value,
+    )
+
+
+def _print(console: Console, kept: Kept, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_line(kept)))
+        return
+    title = Text(kept.trace_id).append(f"  kept by {kept.policy}", style="green")
+    if kept.trigger != "decision_wait":
+        title.append(f" ({kept.trigger})", style="yellow")
+    console.print(Text("\n").join(render_trace(kept.value, title)), soft_wrap=True)
+    console.print()
+
+
+def _line(kept: Kept) -> dict[str, Any]:
+    return {
+        "trace_id": kept.trace_id,
+        "policy": kept.policy,
+        "trigger": kept.trigger,
+        "services": sorted(kept.services),
+        "duration_ms": kept.duration_ms,
+        "spans": kept.spans,
+    }

@@ -1,0 +1,147 @@
+"""Policies tried on files: the worker's core, without Kafka."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from stream.cli import main
+from stream.decide import decide
+from stream.otlp.fragment import DeadLetterReason
+from stream.otlp.trace_files import messages
+from stream.otlp.wire import Malformed
+from stream.sampling.decision import Trigger, Vote
+from stream.settings.load import checked
+from stream.testing.spans import a_span, a_trace, trace_id_of, traces_data
+
+ERROR = 2
+POLICIES = [
+    {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+    {"name": "slow", "type": "latency", "latency": {"threshold_ms": 1000}},
+]
+SETTINGS = checked({"tail_sampling": {"policies": POLICIES}})
+FAILED = traces_data(a_span(trace_id=trace_id_of(1), status=ERROR))
+FINE = traces_data(*a_trace(2, spans=3))
+
+
+def prefixed(*contents: bytes) -> bytes:
+    return b"".join(len(content).to_bytes(4) + content for content in contents)
+
+
+def as_json(content: bytes) -> bytes:
+    """OTLP/JSON as its specification has it: ids in hex."""
+    tree = MessageToDict(TracesData.FromString(content), use_integers_for_enums=True)
+    for resource_spans in tree["resourceSpans"]:
+        for scope_spans in resource_spans["scopeSpans"]:
+            for span, made in zip(
+                scope_spans["spans"],
+                TracesData.FromString(content).resource_spans[0].scope_spans[0].spans,
+                strict=True,
+            ):
+                span["traceId"], span["spanId"] = made.trace_id.hex(), made.span_id.hex()
+                span["parentSpanId"] = made.parent_span_id.hex()
+    return json.dumps(tree).encode()
+
+
+def test_each_trace_has_its_verdict_and_every_vote_in_the_order_of_the_file() -> None:
+    decided = decide(SETTINGS, [FINE, FAILED])
+
+    told = [(d.decision.trace_id, d.decision.policy, d.votes) for d in decided.traces]
+    no, yes = Vote.NOT_SAMPLED, Vote.SAMPLED
+    assert told == [
+        (trace_id_of(2), "", [("errors", no), ("slow", no)]),
+        (trace_id_of(1), "errors", [("errors", yes), ("slow", no)]),
+    ]
+
+
+def test_a_trace_in_several_messages_is_one_trace() -> None:
+    first, second = a_trace(5, spans=2)
+
+    decided = decide(SETTINGS, [traces_data(first), FAILED, traces_data(second)])
+
+    assert [d.decision.spans for d in decided.traces] == [2, 1]
+
+
+def test_what_cannot_be_read_is_told_and_stops_nothing() -> None:
+    decided = decide(SETTINGS, [b"\xff", FAILED])
+
+    assert [bad.reason for bad in decided.bad] == [DeadLetterReason.MALFORMED]
+    assert len(decided.traces) == 1
+
+
+def test_a_limit_decides_before_the_end_and_the_rest_is_late() -> None:
+    settings = checked({"tail_sampling": {"policies": POLICIES}, "limits": {"trace_spans_max": 2}})
+    spans = a_trace(7, spans=3)
+
+    (decided,) = decide(settings, [traces_data(span) for span in spans]).traces
+
+    assert (decided.decision.trigger, decided.late_spans) == (Trigger.SPAN_LIMIT, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(prefixed(FAILED, FINE), id="length-prefixed protobuf"),
+        pytest.param(as_json(FAILED) + b"\n\n" + as_json(FINE) + b"\n", id="JSON lines"),
+        pytest.param(FAILED + FINE, id="one bare message"),
+    ],
+)
+def test_every_format_of_the_file_exporter_gives_the_same_decisions(content: bytes) -> None:
+    decided = decide(SETTINGS, messages(content))
+
+    assert {d.decision.trace_id: d.decision.policy for d in decided.traces} == {
+        trace_id_of(1): "errors",
+        trace_id_of(2): "",
+    }
+
+
+@pytest.mark.parametrize("content", [prefixed(FAILED)[:-1], b"hello", b"\0\0"])
+def test_a_file_that_is_cut_short_or_something_else_is_refused(content: bytes) -> None:
+    with pytest.raises(Malformed, match="at byte 0"):
+        list(messages(content))
+
+
+def test_an_empty_file_holds_no_message() -> None:
+    assert list(messages(b"")) == []
+
+
+def test_the_command_prints_one_json_line_a_trace(tmp_path: Path) -> None:
+    config, traces = tmp_path / "c.yaml", tmp_path / "t.bin"
+    config.write_text(json.dumps({"tail_sampling": {"policies": POLICIES}}))
+    traces.write_bytes(prefixed(FAILED))
+
+    result = CliRunner().invoke(
+        main, ["decide", "--config", str(config), "--json", str(traces)], catch_exceptions=False
+    )
+
+    assert json.loads(result.stdout) == {
+        "trace_id": trace_id_of(1).hex(),
+        "verdict": "sampled",
+        "policy": "errors",
+        "trigger": "decision_wait",
+        "votes": {"errors": "sampled", "slow": "not_sampled"},
+    }
+
+
+def test_the_command_reads_standard_input_and_sums_up_by_policy(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps({"tail_sampling": {"policies": POLICIES}}))
+
+    result = CliRunner().invoke(
+        main, ["decide", "--config", str(config), "-"], input=prefixed(FAILED, FINE)
+    )
+
+    summary = result.output[result.output.index("by policy") :]
+    assert result.exit_code == 0
+    assert "errors" in summary
+    assert "75.0%" in summary
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    result = CliRunner().invoke(main, ["decide", "nowhere.bin"])
+
+    assert result.exit_code == 1
+    assert "nowhere.bin" in result.output
