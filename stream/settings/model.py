@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from stream.settings.checks import cross_checks
-from stream.settings.errors import masked
+from stream.settings.errors import MASK, masked
+from stream.settings.export import Export, OptionalName
 from stream.settings.fields import (
     Block,
     Duration,
@@ -90,6 +91,10 @@ class Topics(Block):
 
     input: KafkaName = Field(
         default="otlp_spans", description="OTLP spans, keyed by trace id: what is read."
+    )
+    unkeyed: OptionalName = Field(
+        default="",
+        description="What `tailstream rekey` reads: OTLP spans that are not keyed by trace id.",
     )
     output: KafkaName = Field(default="otlp_spans_sampled", description="The kept traces.")
     decisions: KafkaName = Field(
@@ -239,6 +244,7 @@ class Settings(Block):
     storage: Storage = Field(default_factory=Storage)
     limits: Limits = Field(default_factory=Limits)
     output: Output = Field(default_factory=Output)
+    export: Export = Field(default_factory=Export)
     web: Web = Field(default_factory=Web)
     log: Log = Field(default_factory=Log)
 
@@ -286,6 +292,8 @@ class Settings(Block):
         """
         tree = masked("", written(self))
         assert isinstance(tree, dict)
+        # Any header can be a token, whatever its name.
+        tree["export"]["headers"] = dict.fromkeys(tree["export"]["headers"], MASK)
         sampling = self.tail_sampling
         idle = {*NOT_NEEDED, *NOT_SUPPORTED_YET} - sampling.model_fields_set
         tree["tail_sampling"] = {

@@ -1,0 +1,227 @@
+"""A member of a consumer group that reads one topic, for commands that are done at least once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+from stream import logs
+from stream.kafka.commit import Headers
+from stream.kafka.topics import ClusterError
+
+CALL_TIMEOUT_S = 10.0
+
+log = logs.logger("tailstream")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """A record as it was read. `timestamp_ms` is None where the topic keeps none."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class GroupReader:
+    """Reads the partitions that the group gives to it. One thread at a time.
+
+    `settings` are `client_settings.consumer_settings`. `revoked(partitions)` runs inside `read` and
+    `close`, before the partitions go to another member: it returns their offsets to commit, as the
+    next record to read. `lost(partitions)` runs where they are another member's already. Where the
+    group has never committed, reading starts at `initial_offset`: `earliest` or `latest`.
+    `lost_to_retention` counts records that the topic deleted before they were read.
+
+    Raises:
+        ClusterError: a property below `kafka.` that librdkafka does not take.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        topic: str,
+        *,
+        initial_offset: str,
+        revoked: Callable[[list[int]], Mapping[int, int]],
+        lost: Callable[[list[int]], None],
+    ) -> None:
+        self.lost_to_retention = 0
+        self._topic = topic
+        self._initial_offset = initial_offset
+        self._revoked = revoked
+        self._lost = lost
+        self._next: dict[int, int | None] = {}
+        self._paused = False
+        self._incremental = (
+            settings.get("group.protocol") == "consumer"
+            or settings.get("partition.assignment.strategy") == "cooperative-sticky"
+        )
+        ours = {"error_cb": _warn, "log_level": 0}
+        try:
+            self._consumer = Consumer({**settings, **ours})
+        except KafkaException as problem:
+            raise ClusterError(
+                f"kafka: {problem.args[0].str()}: use the consumer's properties of librdkafka"
+            ) from problem
+        self._consumer.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def read(self, records_max: int, timeout_s: float) -> list[GroupRecord]:
+        """Return what has come, waiting at most `timeout_s` for it; serves the group meanwhile.
+
+        Raises:
+            ClusterError: somebody has to grant or mend something first.
+            KafkaException: the client cannot go on.
+        """
+        records = []
+        for message in self._consumer.consume(1 if self._paused else records_max, timeout_s):
+            error = message.error()
+            if error is not None:
+                self._error(message.partition(), error)
+            elif message.partition() in self._next:
+                records.append(_record(message))
+                self._next[message.partition()] = message.offset() + 1
+        return records
+
+    def hold(self, *, paused: bool) -> None:
+        """Stop or resume the reading, also of partitions yet to come; `read` goes on serving."""
+        if paused == self._paused:
+            return
+        self._paused = paused
+        partitions = [TopicPartition(self._topic, number) for number in self._next]
+        (self._consumer.pause if paused else self._consumer.resume)(partitions)
+
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        """Commit the next record to read of each partition; False if the group moves on just now.
+
+        What was not committed is to be committed again with the next call, if it is still ours.
+        """
+        asked = [TopicPartition(self._topic, *pair) for pair in offsets.items()]
+        if not asked:
+            return True
+        try:
+            self._consumer.commit(offsets=asked, asynchronous=False)
+        except KafkaException as problem:
+            if problem.args[0].fatal():
+                raise
+            log.warning("offsets not committed, will be tried again", error=str(problem.args[0]))
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give up the partitions and leave the group."""
+        numbers = list(self._next)
+        if numbers:
+            # Now: inside the client's own close it is too late for a commit.
+            self.commit(self._revoked(numbers))
+            self._next.clear()
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        starts = self._starts(consumer, partitions)
+        (consumer.incremental_assign if self._incremental else consumer.assign)(starts)
+        for start in starts:
+            self._next[start.partition] = start.offset if start.offset >= 0 else None
+        if self._paused and starts:
+            consumer.pause(starts)
+        log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
+
+    def _starts(self, consumer: Any, partitions: Sequence[Any]) -> list[Any]:
+        starts = []
+        for found in consumer.committed(list(partitions), CALL_TIMEOUT_S) if partitions else []:
+            if found.error is not None:
+                raise KafkaException(found.error)
+            offset = found.offset
+            if offset < 0 and self._initial_offset == "earliest":
+                offset = OFFSET_BEGINNING
+            elif offset < 0:
+                offset = self._bounds(consumer, found.partition)[1]
+                # Or the next member of the group would find nothing, and start at another end.
+                first = TopicPartition(self._topic, found.partition, offset)
+                consumer.commit(offsets=[first], asynchronous=False)
+            starts.append(TopicPartition(self._topic, found.partition, offset))
+        return starts
+
+    def _on_revoke(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        numbers = [one.partition for one in partitions if one.partition in self._next]
+        if numbers:
+            self.commit(self._revoked(numbers))
+            log.info("partitions revoked", partitions=sorted(numbers))
+        self._release(consumer, partitions)
+
+    def _on_lost(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        numbers = [partition.partition for partition in partitions]
+        log.warning("partitions lost, others go on with them", partitions=sorted(numbers))
+        self._lost(numbers)
+        self._release(consumer, partitions)
+
+    def _release(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        for partition in partitions:
+            self._next.pop(partition.partition, None)
+        if self._incremental:
+            consumer.incremental_unassign(list(partitions))
+        else:
+            consumer.unassign()
+
+    def _error(self, partition: int, error: Any) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._next:  # noqa: SLF001 - librdkafka's public code
+            self._out_of_range(partition)
+        elif error.code() in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.GROUP_AUTHORIZATION_FAILED,
+        ):
+            raise ClusterError(f"kafka: {error.str()}: grant the reading of {self._topic!r}")
+        elif error.fatal():
+            raise KafkaException(error)
+        else:
+            _warn(error)
+
+    def _out_of_range(self, partition: int) -> None:
+        """Go on at the log's start where it has moved past us, and say how much that skips."""
+        low, high = self._bounds(self._consumer, partition)
+        wanted = self._next[partition]
+        if wanted is not None and wanted > high:
+            raise ClusterError(
+                f"topic {self._topic!r}, partition {partition}: the group's offset {wanted} is "
+                f"above the end of the log ({high}); was the topic made anew? Delete the group "
+                "(kafka-consumer-groups.sh --delete), or give it another name"
+            )
+        if wanted is not None and wanted < low:
+            self.lost_to_retention += low - wanted
+            log.error("the topic deleted records before they were read", records=low - wanted)
+        self._next[partition] = low
+        self._consumer.seek(TopicPartition(self._topic, partition, low))
+
+    def _bounds(self, consumer: Any, partition: int) -> tuple[int, int]:
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(self._topic, partition), timeout=CALL_TIMEOUT_S, cached=False
+        )
+        return low, high
+
+
+def _record(message: Any) -> GroupRecord:
+    kind, timestamp_ms = message.timestamp()
+    return GroupRecord(
+        message.partition(),
+        message.offset(),
+        None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        message.key(),
+        message.value(),
+        message.headers() or [],
+    )
+
+
+def _warn(error: KafkaError) -> None:
+    log.warning("the Kafka client reports", error=error.str())

@@ -1,0 +1,165 @@
+"""A producer that says of each record when it is safe, for commands that are done at least once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from stream import logs
+from stream.kafka.commit import Produce
+from stream.kafka.load_producer import PARTITIONERS
+from stream.kafka.topics import ClusterError
+from stream.kafka.transactions import MESSAGE_FAULTS
+
+FULL_QUEUE_WAIT_S = 0.1
+FLUSH_S = 1.0
+
+log = logs.logger("tailstream")
+
+
+class RecordProducer:
+    """Sends records to any topic. One thread at a time; reports come inside its methods.
+
+    `settings` are `client_settings.producer_settings`, `partitioner` is a name of
+    `topics.partitioner`. Delivery is tried for ever: an outage is waited for. `in_flight_bytes` are
+    the values under way.
+
+    Raises:
+        ClusterError: a property below `kafka.` that librdkafka does not take.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], *, partitioner: str) -> None:
+        self.in_flight_bytes = 0
+        self._problem: KafkaError | None = None
+        self._suspects: list[_Sent] = []
+        self._culprits: list[_Sent] = []
+        try:
+            self._producer = Producer(
+                {
+                    "message.timeout.ms": 0,
+                    "queue.buffering.max.kbytes": 65_536,
+                    **settings,
+                    "partitioner": PARTITIONERS[partitioner],
+                    "error_cb": _warn,
+                    "log_level": 0,
+                }
+            )
+        except KafkaException as problem:
+            raise ClusterError(
+                f"kafka: {problem.args[0].str()}: use the producer's properties of librdkafka"
+            ) from problem
+
+    def send(
+        self,
+        record: Produce,
+        *,
+        delivered: Callable[[], None],
+        refused: Callable[[], None],
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Queue a record; waits while the queue is full.
+
+        One of the two is called, once, in `poll` or `flush`: `delivered` when all replicas have the
+        record, `refused` when the broker does not take it as it is. `refused` may send another.
+        """
+        self.in_flight_bytes += len(record.value)
+        self._produce(_Sent(record, timestamp_ms, delivered, refused))
+
+    def poll(self, timeout_s: float) -> None:
+        """Serve the reports; returns at the first ones, or after the timeout.
+
+        Raises:
+            KafkaException: a record failed for another reason than itself.
+        """
+        self._producer.poll(timeout_s)
+        self._settle_suspects()
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for what is queued; return how many are still under way. Raises as `poll`."""
+        left = int(self._producer.flush(timeout_s))
+        self._settle_suspects()
+        return left or len(self._producer)
+
+    def close(self) -> None:
+        """Give up what is still queued, and disconnect."""
+        self._producer.purge()
+        self._producer.close()
+
+    def _produce(self, sent: "_Sent", *, alone: bool = False) -> None:
+        record = sent.record
+        options: dict[str, Any] = {}
+        if sent.timestamp_ms is not None:
+            options["timestamp"] = sent.timestamp_ms
+        if record.partition is not None:
+            options["partition"] = record.partition
+
+        def reported(error: KafkaError | None, _message: Any) -> None:
+            self._reported(sent, error, alone=alone)
+
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    headers=record.headers or None,
+                    on_delivery=reported,
+                    **options,
+                )
+            except BufferError:
+                self._producer.poll(FULL_QUEUE_WAIT_S)
+            except KafkaException as problem:
+                reported(problem.args[0], None)
+                return
+            else:
+                return
+
+    def _reported(self, sent: "_Sent", error: KafkaError | None, *, alone: bool) -> None:
+        if error is None:
+            self.in_flight_bytes -= len(sent.record.value)
+            sent.delivered()
+        elif error.code() not in MESSAGE_FAULTS:
+            self._problem = self._problem or error
+        else:
+            (self._culprits if alone else self._suspects).append(sent)
+
+    def _settle_suspects(self) -> None:
+        """Try records that were refused one by one: the broker refuses them by whole batches."""
+        while self._suspects or self._culprits:
+            self._raise()
+            for culprit in _emptied(self._culprits):
+                self.in_flight_bytes -= len(culprit.record.value)
+                culprit.refused()
+            for suspect in _emptied(self._suspects):
+                self._wait_until_empty()
+                self._produce(suspect, alone=True)
+                self._wait_until_empty()
+        self._raise()
+
+    def _wait_until_empty(self) -> None:
+        while len(self._producer):
+            self._producer.flush(FLUSH_S)
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._problem is not None:
+            raise KafkaException(self._problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    record: Produce
+    timestamp_ms: int | None
+    delivered: Callable[[], None]
+    refused: Callable[[], None]
+
+
+def _emptied(waiting: list[_Sent]) -> list[_Sent]:
+    taken = waiting[:]
+    waiting.clear()
+    return taken
+
+
+def _warn(error: KafkaError) -> None:
+    log.warning("the Kafka client reports", error=error.str())
