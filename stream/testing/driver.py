@@ -82,7 +82,7 @@ class Driver:
         self._inbox: deque[tuple[int, list[Record]]] = deque()
         self._transaction: Iterator[None] | None = None
         # Before any offset is read.
-        self._session = broker.init_transactions(slot)
+        self.session = broker.init_transactions(slot)
 
     # Assignments
 
@@ -208,7 +208,7 @@ class Driver:
 
     def abort(self, *, message_fault: bool = False) -> None:
         """Abort the transaction under way; not once it has been committed."""
-        self._broker.abort(self._session)
+        self._broker.abort(self.session)
         self._transaction = None
         self.abortable = False
         self.worker.aborted(message_fault=message_fault)
@@ -225,14 +225,14 @@ class Driver:
         ends: dict[int, int] = {}
         for plan in transaction.plans:
             for index, record in enumerate(plan.records):
-                self._broker.produce(self._session, plan, index)
+                self._broker.produce(self.session, plan, index)
                 if record.topic == DECISIONS:
                     ends[plan.partition] = self._broker.topics[DECISIONS][plan.partition].end
             if plan.records:
                 yield
-        self._broker.send_offsets(self._session, transaction.plans, membership)
+        self._broker.send_offsets(self.session, transaction.plans, membership)
         yield
-        self._broker.commit(self._session)
+        self._broker.commit(self.session)
         self.abortable = False
         yield
         self.worker.committed(Receipt(ends, seconds=0.0))

@@ -189,6 +189,10 @@ class Broker:
         self.init_transactions(transactional_id)
         return True
 
+    def is_current(self, session: Session) -> bool:
+        """Tell whether nobody has fenced this producer."""
+        return session.epoch == self._epochs[session.transactional_id]
+
     def produce(self, session: Session, commit: PartitionCommit, index: int) -> None:
         """Produce one record of a partition's share; the transaction begins with its first."""
         transaction = self._transaction(session)
@@ -239,7 +243,7 @@ class Broker:
         return LogState(committed, metadata, 0, self.topics[INPUT][number].end, 0, decisions.end)
 
     def _transaction(self, session: Session) -> OpenTransaction:
-        if session.epoch != self._epochs[session.transactional_id]:
+        if not self.is_current(session):
             raise FencedProducerError(session.transactional_id)
         return self._transactions.setdefault(session.transactional_id, OpenTransaction())
 

@@ -406,6 +406,7 @@ class Simulation:
         for _ in range(QUIET_ROUNDS_MAX):
             self._revive()
             self.expire_sessions()
+            self._time_out_transactions()
             self._coordinate()
             for process in list(self.processes):
                 self._finish(process)
@@ -413,6 +414,13 @@ class Simulation:
             if self.watch.finished():
                 return
         self.watch.broken(f"no end: {self.broker.offsets} {self.owners}")
+
+    def _time_out_transactions(self) -> None:
+        """End what a dead process left open in a slot whose living one has been fenced by it."""
+        for number in range(self.shape.slots):
+            sessions = [p.driver.session for p in self.processes if p.slot == f"slot-{number}"]
+            if not any(map(self.broker.is_current, sessions)):
+                self.broker.expire(f"slot-{number}")
 
     def _finish(self, process: Process) -> None:
         driver = process.driver

@@ -34,13 +34,13 @@ def bug(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
     return plant
 
 
-def found(seed: int) -> bool:
+def found(seed: int) -> list[str]:
     simulation = Simulation(seed)
     try:
         simulation.run()
-        return bool(simulation.laws_broken())
-    except Exception:  # noqa: BLE001 - a broken rule may break anything
-        return True
+        return simulation.laws_broken()
+    except Exception as problem:  # noqa: BLE001 - a broken rule may break anything
+        return [repr(problem)]
 
 
 @bug

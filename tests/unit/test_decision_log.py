@@ -129,3 +129,15 @@ def test_what_was_committed_as_unneeded_is_forgotten() -> None:
         log.advance(number + 1)
         log.forget_below(log.needed_from(resume_offset=number - 5, retained_from_ms=number - 5))
     assert len(log._chunks) < 6
+
+
+@pytest.mark.usefixtures("three_a_chunk")
+def test_records_read_by_a_restore_are_forgotten_only_below_their_last() -> None:
+    log = DecisionLog()
+    for offset in (10, 11):
+        log.append(a_decision(upto=100, time_ms=0), offset)
+    log.advance(20)
+    log.forget_below(11)
+    assert log.needed_from(resume_offset=50, retained_from_ms=1) == 10
+    log.forget_below(12)
+    assert log.needed_from(resume_offset=50, retained_from_ms=1) == 20

@@ -17,7 +17,7 @@ from stream.testing.core import (
     scanned,
 )
 from stream.testing.spans import a_span, span_id_of, spans_of, trace_id_of
-from stream.worker import hints
+from stream.worker import decision_log, hints
 from stream.worker.hints import Hints
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.restore import Restore, ResumePoint
@@ -198,6 +198,9 @@ def test_the_span_ids_kept_for_late_spans_are_capped_and_say_so() -> None:
     (cut_off,) = decisions_of(deliver(partition))
     assert (len(whole.span_ids), whole.span_ids_complete) == (16, True)
     assert (cut_off.span_ids, cut_off.span_ids_complete) == (whole.span_ids, False)
+    partition.sampler.fold([a_record(3, 131, an_error(1, spans=2))])
+    (all_known,) = decisions_of(deliver(partition))
+    assert (all_known.duplicates, all_known.span_ids_complete) == (2, False)
 
 
 def test_a_trace_too_large_for_one_record_goes_out_in_numbered_parts() -> None:
@@ -283,6 +286,21 @@ def test_a_successor_is_told_of_decisions_that_late_spans_in_its_replay_need() -
     # A replay begins at 2, at the time 150, when the decision was 20 ms old.
     assert (plan.resume_offset, hints_of(plan).time_ms) == (2, 150)
     assert hints_of(plan).decisions_from == 0
+
+
+def test_what_no_successor_needs_is_forgotten_when_the_commit_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decision_log, "CHUNK_RECORDS", 1)
+    core = Core(Windows(decision_wait_ms=30, decision_retention_ms=60))
+    partition = core.partition()
+    for turn in range(50):
+        at, time_ms = 2 * turn, 100 + 100 * turn
+        partition.sampler.fold(
+            [a_record(at, time_ms, an_error(turn)), a_tick(at + 1, time_ms + 30)]
+        )
+        deliver(partition, decisions_end=turn + 1)
+    assert len(partition._log._chunks) < 5
 
 
 @pytest.mark.parametrize("trigger", [Trigger.DECISION_WAIT, Trigger.LATE])

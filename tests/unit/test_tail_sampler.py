@@ -1,5 +1,7 @@
 """The core: which spans a verdict is taken on, and what becomes of those that come too late."""
 
+from itertools import permutations
+
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
@@ -7,6 +9,7 @@ from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.record import NO_TIMESTAMP
 from stream.sampling.tail_sampler import TailSampler
+from stream.state.memory import MemorySpanStore
 from stream.testing.core import (
     Core,
     a_bad_record,
@@ -127,6 +130,8 @@ def test_late_spans_share_a_delivery_until_it_is_taken_and_raise_its_upto() -> N
     sampler.settle([Settled(first)])
     (second,) = cut(sampler)
     assert (first.decision.offsets, first.decision.upto) == ([2, 3], 4)
+    assert (first.decision.errors, first.decision.time_ms) == (2, 131)
+    assert first.body_bytes > 0
     assert (second.offsets, second.upto) == ([4], 5)
 
 
@@ -236,11 +241,69 @@ def test_the_budget_of_open_traces_is_shared_and_given_back() -> None:
     assert budget.used == 2
 
 
+def test_a_partition_does_not_pay_with_a_trace_that_it_has_just_opened() -> None:
+    budget = OpenTracesBudget(limit=1)
+    full, other = CORE.sampler(budget=budget), CORE.sampler(budget=budget)
+    full.fold([a_record(0, 100, an_error(1))])
+    other.fold([a_record(0, 100, an_error(2))])
+    assert (full.open_traces, other.open_traces) == (1, 1)
+
+
+def test_the_cut_offset_is_that_of_the_record_whose_time_cut() -> None:
+    sampler = CORE.sampler()
+    sampler.fold([a_record(0, 100, an_error(1)), a_tick(7, 130)])  # a gap: markers, aborted records
+    assert [one.upto for one in cut(sampler)] == [7]
+
+
+def test_a_trace_was_due_at_its_deadline_or_when_a_limit_was_reached() -> None:
+    sampler = Core(Windows(decision_wait_ms=30), Limits(trace_spans_max=3)).sampler()
+    sampler.fold([a_record(0, 100, an_error(1)), a_record(1, 110, an_error(2))])
+    sampler.fold([a_record(2, 112, an_error(2, first_span=2, spans=2)), a_tick(3, 900)])
+    due = {one.decision.trigger: one.due_ms for one in taken(sampler) if isinstance(one, Delivery)}
+    assert due == {Trigger.SPAN_LIMIT: 112, Trigger.DECISION_WAIT: 130}
+
+
+def test_a_trace_is_the_sum_of_its_fragments_in_any_order() -> None:
+    fragments = [
+        [a_span(span_id=span_id_of(1), start_ns=5_000, end_ns=9_000)],
+        [a_span(span_id=span_id_of(2), parent_span_id=b"p" * 8, start_ns=2_000, end_ns=4_000)],
+        [a_span(span_id=span_id_of(3), parent_span_id=b"p" * 8, start_ns=7_000, end_ns=12_000)],
+    ]
+    for order in permutations(fragments):
+        sampler = CORE.sampler()
+        sampler.fold([*(a_record(i, 100, one) for i, one in enumerate(order)), a_tick(3, 130)])
+        (decision,) = cut(sampler)
+        assert (decision.duration_us, decision.spans, decision.complete) == (10, 3, True)
+
+
+def test_bodies_are_let_go_when_their_trace_is_dropped_or_delivered() -> None:
+    spans = MemorySpanStore()
+    sampler = CORE.sampler(spans=spans)
+    sampler.fold([a_record(0, 100, an_ordinary(1)), a_record(1, 100, an_error(2))])
+    assert spans.bodies == 2
+    sampler.fold([a_tick(2, 130)])
+    assert spans.bodies == 1  # the dropped one is gone, undelivered as it is
+    sampler.fold([a_record(3, 130, an_ordinary(3)), a_tick(4, 160)])
+    assert spans.bodies == 1  # opened and dropped in one poll: never stored
+    deliver(sampler)
+    assert spans.bodies == 0
+
+
+def test_bodies_of_the_undelivered_stay_however_far_the_position_is() -> None:
+    spans = MemorySpanStore()
+    sampler = CORE.sampler(spans=spans)
+    sampler.fold([a_record(0, 100, an_error(1)), a_record(1, 100, an_error(2))])
+    sampler.fold([a_tick(900_000, 130)])
+    deliver(sampler, count=1)
+    assert spans.get(trace_id_of(2), [1])
+
+
 def test_the_wall_clock_cuts_an_idle_partition_at_deadline_plus_grace_not_before() -> None:
     sampler = Core(Windows(decision_wait_ms=30, idle_grace_ms=7)).sampler()
     sampler.fold([a_record(0, 100, an_error(1))])
     assert not sampler.due_by(136)
     sampler.idle(wall_ms=136, position=5)
+    sampler.idle(wall_ms=136, position=3)
     assert (cut(sampler), sampler.position) == ([], 5)
     assert sampler.due_by(137)
     sampler.idle(wall_ms=137, position=5)

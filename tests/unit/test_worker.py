@@ -104,6 +104,13 @@ def test_bytes_bound_a_transaction_but_never_below_one_delivery() -> None:
     assert not worker.more
 
 
+def test_bytes_are_shared_by_the_partitions_of_a_transaction() -> None:
+    worker = a_worker(2, bounds=Bounds(bytes_max=1))
+    for number in range(2):
+        kept(worker, number, range(3))
+    assert planned(worker).deliveries == 1
+
+
 def test_an_abort_for_the_brokers_fault_repeats_everything_in_smaller_transactions() -> None:
     worker = a_worker()
     kept(worker, 0, range(8))
