@@ -1,7 +1,6 @@
 """Options that commands share."""
 
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,11 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any, config: Path | None, overrides: tuple[str, ...], **options: Any
     ) -> Any:
         # Imported here: the model takes pydantic, which `--help` does not need.
+        from stream.settings.environment import environment  # noqa: PLC0415 - see above
         from stream.settings.load import load  # noqa: PLC0415 - see above
 
         try:
-            settings = load(config, overrides, os.environ)
+            settings = load(config, overrides, environment())
         except SettingsError as error:
             raise SettingsRefused(error) from None
         return command(*args, settings=settings, **options)

@@ -6,7 +6,9 @@ declarative configuration (specification/configuration/data-model.md), a default
 an empty variable, only scalars are replaced, and a variable that is not set stops the start.
 """
 
+import os
 import re
+import socket
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -32,6 +34,15 @@ class Reference(str):
         reference = super().__new__(cls, text)
         reference.parsed = parse_scalar(text)
         return reference
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment, with HOSTNAME also where nobody set it.
+
+    Kubernetes sets it; a shell has it and does not export it. Without it every host's worker would
+    be in the slot of `worker.instance_id`'s last default.
+    """
+    return {**os.environ, "HOSTNAME": os.environ.get("HOSTNAME") or socket.gethostname()}
 
 
 def substitute(tree: Any, environment: Mapping[str, str]) -> Any:

@@ -1,8 +1,10 @@
 """`${env:NAME:-default}`, `$$`, and what they turn into."""
 
+import socket
+
 import pytest
 
-from stream.settings.environment import substitute
+from stream.settings.environment import environment, substitute
 from stream.settings.errors import SettingsError
 from stream.settings.load import load
 
@@ -119,3 +121,14 @@ def test_the_brokers_and_the_instance_come_from_the_environment_by_default() -> 
     bare = load(None, [], {})
     assert bare.kafka["bootstrap.servers"] == "localhost:9092"
     assert bare.worker.instance_id == "worker-0"
+
+
+def test_a_worker_is_named_after_its_host_where_no_one_exports_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOSTNAME", raising=False)
+    assert load(None, [], environment()).worker.instance_id == socket.gethostname()
+    monkeypatch.setenv("HOSTNAME", "")
+    assert load(None, [], environment()).worker.instance_id == socket.gethostname()
+    monkeypatch.setenv("HOSTNAME", "pod-3")
+    assert load(None, [], environment()).worker.instance_id == "pod-3"
