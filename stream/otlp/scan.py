@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from stream.otlp.attributes import AttributeTests
 from stream.otlp.fragment import SPAN_ID_BYTES, BadSpans, DeadLetterReason, Fragment, Scanned
 from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
 from stream.otlp.otlp_json import is_empty_object, to_protobuf
@@ -15,10 +16,12 @@ class ScanPlan:
     """The leaf conditions to look for, compiled: a bit for each.
 
     `status_bits[code]` is or-ed into the fragment's bits for a span with that status code
-    (0 unset, 1 ok, 2 error; a code that OTLP does not define counts as unset).
+    (0 unset, 1 ok, 2 error; a code that OTLP does not define counts as unset). `attributes` are
+    the tests of span and resource attributes; with None every attribute is skipped by its length.
     """
 
     status_bits: tuple[int, int, int] = (0, 0, 0)
+    attributes: AttributeTests | None = None
 
 
 def scan(value: bytes, plan: ScanPlan) -> Scanned:
@@ -55,11 +58,15 @@ def _scan_protobuf(record: bytes, plan: ScanPlan) -> Scanned:
 def _fragment(record: bytes, plan: ScanPlan) -> Fragment | None:
     """Return the record as one fragment; None if it must be split, for its traces or its ids."""
     status_bits = plan.status_bits
+    attributes = plan.attributes
     first_id = b""
-    spans = errors = bits = start_ns = end_ns = 0
+    spans = errors = start_ns = end_ns = 0
     root = False
-    for _, start, end in _spans(record):
-        trace_id, span_id, is_root, starts_ns, ends_ns, status = read_span(record, start, end)
+    found, bits = _spans(record, attributes)
+    for _, start, end in found:
+        trace_id, span_id, is_root, starts_ns, ends_ns, status, met = read_span(
+            record, start, end, attributes
+        )
         if not spans:
             first_id = trace_id
             if invalid_id(trace_id, span_id):
@@ -67,7 +74,7 @@ def _fragment(record: bytes, plan: ScanPlan) -> Fragment | None:
         elif trace_id != first_id or len(span_id) != SPAN_ID_BYTES or span_id == NO_SPAN_ID:
             return None
         spans += 1
-        bits |= status_bits[status]
+        bits |= status_bits[status] | met
         if status == STATUS_ERROR:
             errors += 1
         if is_root:
@@ -79,10 +86,16 @@ def _fragment(record: bytes, plan: ScanPlan) -> Fragment | None:
     return Fragment(first_id, spans, errors, start_ns, end_ns, root, bits, record)
 
 
-def _spans(record: bytes) -> list[tuple[int, int, int]]:
-    """Return the span fields of a record, as `children` does."""
-    found = []
+def _spans(
+    record: bytes, attributes: AttributeTests | None
+) -> tuple[list[tuple[int, int, int]], int]:
+    """Return the span fields of a record, as `children` does, and the bits of their resources."""
+    found: list[tuple[int, int, int]] = []
+    bits = 0
     for _, resource_start, resource_end in children(record, 0, len(record), RESOURCE_SPANS):
+        before = len(found)
         for _, start, end in children(record, resource_start, resource_end, SCOPE_SPANS):
             found += children(record, start, end, SPAN)
-    return found
+        if attributes and len(found) > before:  # a resource without a span belongs to no trace
+            bits |= attributes.resource_bits(record, resource_start, resource_end)
+    return found, bits

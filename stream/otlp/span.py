@@ -2,12 +2,13 @@
 
 from typing import Final, TypeAlias
 
+from stream.otlp.attributes import KEY, AttributeTests
 from stream.otlp.fragment import SPAN_ID_BYTES
 from stream.otlp.wire import LENGTH, Malformed, read_uint32, read_varint, skip
 
-# (trace id, span id, is a root span, start_ns, end_ns, status code). A tuple, because one is made
-# for every span that comes in and dies at once.
-SpanFields: TypeAlias = tuple[bytes, bytes, bool, int, int, int]
+# (trace id, span id, is a root span, start_ns, end_ns, status code, bits of the conditions that its
+# attributes meet). A tuple, because one is made for every span that comes in and dies at once.
+SpanFields: TypeAlias = tuple[bytes, bytes, bool, int, int, int, int]
 
 STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
 
@@ -26,22 +27,28 @@ _NO_SPAN: Final = bytes(SPAN_ID_BYTES)
 _INT32_MASK: Final = (1 << 32) - 1
 
 
-def read_span(buffer: bytes, position: int, end: int) -> SpanFields:  # noqa: C901, PLR0912  # hot
+def read_span(  # noqa: C901, PLR0912  # hot: one loop, no call a field
+    buffer: bytes, position: int, end: int, tests: AttributeTests | None = None
+) -> SpanFields:
     """Return the fields of the span whose content is `buffer[position:end]`.
 
     As protobuf has it: the last value of a repeated scalar wins, an absent one is 0 or empty, and a
     known field number with another wire type is an unknown field. A status code that OTLP does not
-    define is unset. Attributes, events and links stay opaque. Raises Malformed.
+    define is unset. Events and links stay opaque, and attributes unless there are `tests` of
+    them. Raises Malformed.
     """
     trace_id = span_id = parent_span_id = b""
-    start_ns = end_ns = status = 0
+    start_ns = end_ns = status = bits = 0
+    # Without tests every short attribute is skipped at once; 0 is no tag.
+    opaque = 0 if tests else _ATTRIBUTE
+    key_starts = tests.key_starts if tests else frozenset()
     try:
         while position < end:
             tag = buffer[position]
             # Every field has at least one byte after its tag: a length, if it has one.
             length = buffer[position + 1]
             position += 2
-            if tag == _ATTRIBUTE and length < _CONTINUES:
+            if tag == opaque and length < _CONTINUES:
                 position += length
                 continue
             if tag >= _CONTINUES:
@@ -59,6 +66,13 @@ def read_span(buffer: bytes, position: int, end: int) -> SpanFields:  # noqa: C9
                     parent_span_id = buffer[position : position + length]
                 elif tag == _STATUS:
                     status = _status_code(buffer, position, position + length, status)
+                elif (
+                    tests
+                    and tag == _ATTRIBUTE
+                    and 1 < length <= end - position  # room for a key, inside the span
+                    and (buffer[position + 1] in key_starts or buffer[position] != KEY)
+                ):
+                    bits |= tests.bits(buffer, position, position + length)
                 position += length
             elif tag == _START:
                 start_ns = int.from_bytes(buffer[position - 1 : position + 7], "little")
@@ -74,7 +88,7 @@ def read_span(buffer: bytes, position: int, end: int) -> SpanFields:  # noqa: C9
         raise Malformed("a field reaches beyond the end of its span")
     # All zeros is how some exporters write "no parent"; the Collector's pdata reads it so too.
     root = not parent_span_id or parent_span_id == _NO_SPAN
-    return trace_id, span_id, root, start_ns, end_ns, status
+    return trace_id, span_id, root, start_ns, end_ns, status, bits
 
 
 def _status_code(buffer: bytes, position: int, end: int, code: int) -> int:

@@ -4,10 +4,14 @@ Policies register the conditions they need once, at start; the scanner sets the 
 some span of a fragment matches; a policy then decides on its mask, without seeing a span.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from stream.otlp.attributes import AttributeTests
 from stream.otlp.scan import ScanPlan
 from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
+from stream.sampling.regex import AnyRegex
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,47 @@ class StatusIs:
         assert STATUS_UNSET <= self.code <= STATUS_ERROR, self.code
 
 
-Condition = StatusIs
+@dataclass(frozen=True, slots=True)
+class StringIs:
+    """Some span or resource has a string attribute of this key that is one of the values.
+
+    With `regex` the values are RE2 expressions, and the attribute is to match one of them
+    somewhere. An empty string is a value as any other; a value that is no string never matches.
+    """
+
+    key: str
+    values: frozenset[str]
+    regex: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NumberWithin:
+    """Some span or resource has an int or double attribute of this key within the bounds.
+
+    Both bounds are inclusive, None is no bound. Ints and doubles compare by value; NaN is within
+    no bounds.
+    """
+
+    key: str
+    min_value: int | None
+    max_value: int | None
+
+    def __post_init__(self) -> None:
+        assert self.min_value is not None or self.max_value is not None, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class BooleanIs:
+    """Some span or resource has a boolean attribute of this key with this value."""
+
+    key: str
+    value: bool
+
+
+AttributeIs: TypeAlias = StringIs | NumberWithin | BooleanIs
+"""A condition on an attribute."""
+
+Condition: TypeAlias = StatusIs | AttributeIs
 """Every kind of leaf condition: a union that grows with the scanner."""
 
 
@@ -35,9 +79,41 @@ class Matcher:
         return 1 << self._bits.setdefault(condition, len(self._bits))
 
     def plan(self) -> ScanPlan:
-        """Compile what was registered so far. Call it when every policy has been built."""
+        """Compile what was registered so far. Call it when every policy has been built.
+
+        Raises:
+            BadRegex: a value of a `StringIs` with `regex` is no RE2 expression.
+        """
         status_bits = [0, 0, 0]
+        tests: list[tuple[str, type, int, Callable[[Any], bool]]] = []
         for condition, bit in self._bits.items():
-            status_bits[condition.code] |= 1 << bit
+            if isinstance(condition, StatusIs):
+                status_bits[condition.code] |= 1 << bit
+            else:
+                tests += [(condition.key, kind, 1 << bit, t) for kind, t in _tests(condition)]
         unset, ok, error = status_bits
-        return ScanPlan(status_bits=(unset, ok, error))
+        return ScanPlan((unset, ok, error), AttributeTests(tests) if tests else None)
+
+
+def _tests(condition: AttributeIs) -> Iterator[tuple[type, Callable[[Any], bool]]]:
+    """Yield for each type of value that can meet the condition its test."""
+    match condition:
+        case StringIs(values=values, regex=True):
+            yield bytes, AnyRegex(sorted(values))
+        case StringIs(values=values):
+            yield bytes, frozenset(value.encode() for value in values).__contains__
+        case BooleanIs(value=wanted):
+            yield bool, wanted.__eq__
+        case NumberWithin(min_value=low, max_value=high):
+            within = _within(low, high)
+            yield int, within
+            yield float, within
+
+
+def _within(low: int | None, high: int | None) -> Callable[[float], bool]:
+    # Python compares an int with a double exactly, without rounding either.
+    if low is None:
+        return lambda number: high is not None and number <= high
+    if high is None:
+        return lambda number: number >= low
+    return lambda number: low <= number <= high

@@ -119,7 +119,9 @@ class TailSampler:
         had_root = trace.root
         trace.fold(fragment, offset)
         self._bodies.append((fragment.trace_id, offset, fragment.body))
-        if trace.spans >= self._limits.trace_spans_max:
+        if self._policies.too_large(trace.body_bytes):
+            self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "maximum_trace_size_bytes")
+        elif trace.spans >= self._limits.trace_spans_max:
             self._limit(trace, Trigger.SPAN_LIMIT, "trace_spans_max")
         elif trace.body_bytes >= self._limits.trace_bytes_max:
             self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "trace_bytes_max")
@@ -223,7 +225,7 @@ class TailSampler:
         """Fix the verdict on what lies below `upto`. It stands, whatever becomes of delivering."""
         del self._open[trace.trace_id]
         self._budget.used -= 1
-        judgement = self._policies.judge(trace)
+        judgement = self._policies.judge(trace, body_bytes=trace.body_bytes)
         for policy, vote in judgement.votes:
             self.accounts.votes[policy, vote.value] += 1
         decision = Decision(

@@ -6,8 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings.errors import Problem
-from stream.settings.policies import DropPolicy, LatencyPolicy, PolicyBlock
+from stream.settings.policies import (
+    LatencyPolicy,
+    NumericAttributeOptions,
+    NumericAttributePolicy,
+    PolicyBlock,
+    SpanCountOptions,
+    SpanCountPolicy,
+    StringAttributeOptions,
+    StringAttributePolicy,
+    flattened,
+)
 from stream.settings.tail_sampling import NOT_SUPPORTED_YET, TailSampling
 from stream.settings.units import format_duration
 
@@ -77,15 +88,58 @@ def _policies(sampling: TailSampling) -> Iterator[Problem]:
         elif names[policy.name] > 1:
             wrong = f"{names[policy.name]} policies have this name"
             yield Problem(f"{path}.name", policy.name, wrong, "give each a name of its own")
-        yield from _latency(path, policy)
-        if isinstance(policy, DropPolicy):
-            for sub_index, sub in enumerate(policy.drop.drop_sub_policy):
-                yield from _latency(f"{path}.drop.drop_sub_policy[{sub_index}]", sub)
+        for path_below, each in flattened(path, policy):
+            yield from _options(path_below, each)
 
 
-def _latency(path: str, policy: PolicyBlock) -> Iterator[Problem]:
-    if not isinstance(policy, LatencyPolicy):
+def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:
+    match policy:
+        case LatencyPolicy():
+            yield from _latency(path, policy)
+        case StringAttributePolicy():
+            yield from _string(f"{path}.string_attribute", policy.string_attribute)
+        case NumericAttributePolicy():
+            yield from _numeric(f"{path}.numeric_attribute", policy.numeric_attribute)
+        case SpanCountPolicy():
+            yield from _span_count(f"{path}.span_count", policy.span_count)
+
+
+def _string(path: str, options: StringAttributeOptions) -> Iterator[Problem]:
+    if not options.enabled_regex_matching:
         return
+    for index, value in enumerate(options.values):
+        try:
+            AnyRegex([value])
+        except BadRegex as error:
+            wrong = f"no regular expression: {error}"
+            remedy = (
+                "write it in RE2's syntax (https://github.com/google/re2/wiki/Syntax: no "
+                "backreferences, no look-around), or remove enabled_regex_matching"
+            )
+            yield Problem(f"{path}.values[{index}]", value, wrong, remedy)
+
+
+def _numeric(path: str, options: NumericAttributeOptions) -> Iterator[Problem]:
+    low, high = options.bounds
+    if low is None and high is None:
+        given = {"key": options.key}
+        remedy = "write min_value, max_value or both; 0 is a bound, too"
+        yield Problem(path, given, "has no bound", remedy)
+    if low is not None and high is not None and low > high:
+        wrong = f"below min_value ({low}), so no number would match"
+        yield Problem(f"{path}.max_value", high, wrong, "set it to min_value or more")
+
+
+def _span_count(path: str, options: SpanCountOptions) -> Iterator[Problem]:
+    if not options.model_fields_set:
+        yield Problem(path, {}, "has no bound", "write span_count: {min_spans: 10}")
+    if 0 < options.max_spans < options.min_spans:
+        wrong = f"below min_spans ({options.min_spans}), so no trace would match"
+        remedy = "set it to min_spans or more, or to 0 for no upper bound"
+        yield Problem(f"{path}.max_spans", options.max_spans, wrong, remedy)
+
+
+def _latency(path: str, policy: LatencyPolicy) -> Iterator[Problem]:
     lower_ms, upper_ms = policy.latency.threshold_ms, policy.latency.upper_threshold_ms
     if not policy.latency.model_fields_set:
         remedy = "write latency: {threshold_ms: 1000}"

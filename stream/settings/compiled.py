@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from stream.sampling.matcher import Matcher
+from stream.sampling.matcher import AttributeIs, BooleanIs, Matcher, NumberWithin, StringIs
 from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
 
@@ -18,7 +20,9 @@ def policies_of(blocks: Sequence[configured.Policy], matcher: Matcher) -> Polici
     return Policies([_policy(block, matcher) for block in blocks])
 
 
-def _policy(block: configured.Policy, matcher: Matcher) -> Policy:
+def _policy(  # noqa: PLR0911 - one a type
+    block: configured.Policy, matcher: Matcher
+) -> Policy:
     match block:
         case configured.AlwaysSamplePolicy():
             return AlwaysSample(block.name)
@@ -30,6 +34,24 @@ def _policy(block: configured.Policy, matcher: Matcher) -> Policy:
         case configured.ProbabilisticPolicy():
             share = block.probabilistic
             return Probabilistic(block.name, share.sampling_percentage, share.hash_salt)
+        case configured.SpanCountPolicy():
+            return SpanCount(block.name, block.span_count.min_spans, block.span_count.max_spans)
         case configured.DropPolicy():
             subs = [_policy(sub, matcher) for sub in block.drop.drop_sub_policy]
             return Drop(block.name, subs)
+        case _:
+            return _attribute(block, matcher)
+
+
+def _attribute(block: configured.AnyAttributePolicy, matcher: Matcher) -> Attribute:
+    options: configured.AttributeOptions
+    condition: AttributeIs
+    match block:
+        case configured.StringAttributePolicy(string_attribute=options):
+            values, regex = frozenset(options.values), options.enabled_regex_matching
+            condition = StringIs(options.key, values, regex=regex)
+        case configured.NumericAttributePolicy(numeric_attribute=options):
+            condition = NumberWithin(options.key, *options.bounds)
+        case configured.BooleanAttributePolicy(boolean_attribute=options):
+            condition = BooleanIs(options.key, options.value)
+    return Attribute(block.name, condition, matcher, invert_match=options.invert_match)

@@ -3,23 +3,22 @@
 Names, fields and meaning: contrib, processor/tailsamplingprocessor/config.go.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from stream.sampling.regex import CACHED_VALUES_MAX
 from stream.settings.fields import Block, FromList
+from stream.settings.yaml_text import inline_yaml
 
 NOT_SUPPORTED_YET: Final = (
     "and",
-    "boolean_attribute",
     "bytes_limiting",
     "composite",
     "not",
-    "numeric_attribute",
     "ottl_condition",
     "rate_limiting",
-    "span_count",
-    "string_attribute",
     "trace_flags",
     "trace_state",
 )
@@ -111,8 +110,151 @@ class ProbabilisticPolicy(PolicyBlock):
         return f"{self.probabilistic.sampling_percentage:g} % of traces, by trace id"
 
 
+REGEX_CACHE: Final = f"the results for {CACHED_VALUES_MAX:,} values are remembered"
+"""What does the job of `cache_max_size`."""
+
+
+class AttributeOptions(Block):
+    """Which attribute."""
+
+    key: str = Field(min_length=1, description="The attribute's key; in any span or resource.")
+    invert_match: bool = Field(
+        default=False,
+        description="Keeps a trace of which nothing matches, also where none has the key.",
+    )
+
+    def inverted(self, matching: str) -> str:
+        """Return in words what is kept, from what matches."""
+        return f"not ({matching})" if self.invert_match else matching
+
+
+class StringAttributeOptions(AttributeOptions):
+    """Which texts."""
+
+    values: Annotated[tuple[str, ...], FromList] = Field(
+        min_length=1,
+        description="Keeps a trace with a span or resource of which the attribute is a string that "
+        "equals one of these. An empty string equals an empty one.",
+    )
+    enabled_regex_matching: bool = Field(
+        default=False,
+        description="The values are RE2 expressions; one that matches anywhere in the string is "
+        "enough (`^` and `$` anchor).",
+    )
+    cache_max_size: int = Field(default=0, description=f"Not needed here: {REGEX_CACHE}.")
+
+
+class StringAttributePolicy(PolicyBlock):
+    """Keeps a trace by a string attribute of its spans or resources."""
+
+    type: Literal["string_attribute"]
+    string_attribute: StringAttributeOptions
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        options = self.string_attribute
+        verb = "matches" if options.enabled_regex_matching else "is"
+        values = " or ".join(inline_yaml(value) for value in options.values)
+        return options.inverted(f"{options.key} {verb} {values}")
+
+
+NO_MIN: Final = -(2**63)
+NO_MAX: Final = 2**63 - 1
+
+
+class NumericAttributeOptions(AttributeOptions):
+    """Which numbers."""
+
+    min_value: int = Field(
+        default=NO_MIN,
+        ge=NO_MIN,
+        le=NO_MAX,
+        description="Keeps a trace with a span or resource of which the attribute is a number (int "
+        "or double) from this value. Unset: no bound; 0 is a bound.",
+    )
+    max_value: int = Field(
+        default=NO_MAX,
+        ge=NO_MIN,
+        le=NO_MAX,
+        description="And at most this one. Unset: no bound. One of the two is needed.",
+    )
+
+    @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The lowest and the highest value, None for no bound."""
+        return (
+            None if self.min_value == NO_MIN else self.min_value,
+            None if self.max_value == NO_MAX else self.max_value,
+        )
+
+
+class NumericAttributePolicy(PolicyBlock):
+    """Keeps a trace by a numeric attribute of its spans or resources."""
+
+    type: Literal["numeric_attribute"]
+    numeric_attribute: NumericAttributeOptions
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        options = self.numeric_attribute
+        low, high = options.bounds
+        bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
+        return options.inverted(f"{options.key} is {' and '.join(bounds)}")
+
+
+class BooleanAttributeOptions(AttributeOptions):
+    """Which boolean."""
+
+    value: bool = Field(
+        default=False,
+        description="Keeps a trace with a span or resource of which the attribute is this boolean.",
+    )
+
+
+class BooleanAttributePolicy(PolicyBlock):
+    """Keeps a trace by a boolean attribute of its spans or resources."""
+
+    type: Literal["boolean_attribute"]
+    boolean_attribute: BooleanAttributeOptions
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        options = self.boolean_attribute
+        return options.inverted(f"{options.key} is {inline_yaml(options.value)}")
+
+
+AnyAttributePolicy = StringAttributePolicy | NumericAttributePolicy | BooleanAttributePolicy
+
+
+class SpanCountOptions(Block):
+    """How many spans."""
+
+    min_spans: int = Field(
+        default=0, ge=0, description="Keeps a trace with at least this many spans."
+    )
+    max_spans: int = Field(default=0, ge=0, description="And at most this many; 0: no upper bound.")
+
+
+class SpanCountPolicy(PolicyBlock):
+    """Keeps a trace by how many spans it has."""
+
+    type: Literal["span_count"]
+    span_count: SpanCountOptions
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        options = self.span_count
+        most = f", at most {options.max_spans}" if options.max_spans else ""
+        return f"trace has at least {options.min_spans} spans{most}"
+
+
 SubPolicy = Annotated[
-    AlwaysSamplePolicy | StatusCodePolicy | LatencyPolicy | ProbabilisticPolicy,
+    AlwaysSamplePolicy
+    | StatusCodePolicy
+    | LatencyPolicy
+    | ProbabilisticPolicy
+    | AnyAttributePolicy
+    | SpanCountPolicy,
     Field(discriminator="type"),
 ]
 
@@ -137,16 +279,35 @@ class DropPolicy(PolicyBlock):
         return "dropped: " + " and ".join(sub.meaning() for sub in self.drop.drop_sub_policy)
 
 
-Policy = Annotated[
-    AlwaysSamplePolicy | StatusCodePolicy | LatencyPolicy | ProbabilisticPolicy | DropPolicy,
-    Field(discriminator="type"),
-]
+Policy = Annotated[SubPolicy | DropPolicy, Field(discriminator="type")]
+
+
+def sub_policies(policy: PolicyBlock) -> tuple[tuple[str, SubPolicy], ...]:
+    """Return a policy's sub-policies, each with its path below it; none for most types."""
+    if isinstance(policy, DropPolicy):
+        return tuple(
+            (f"drop.drop_sub_policy[{index}]", sub)
+            for index, sub in enumerate(policy.drop.drop_sub_policy)
+        )
+    return ()
+
+
+def flattened(path: str, policy: PolicyBlock) -> Iterator[tuple[str, PolicyBlock]]:
+    """Yield a policy and, to any depth, its sub-policies, each with its path."""
+    yield path, policy
+    for below, sub in sub_policies(policy):
+        yield from flattened(f"{path}.{below}", sub)
+
 
 POLICY_BLOCKS: Final[dict[str, type[PolicyBlock]]] = {
     "always_sample": AlwaysSamplePolicy,
     "status_code": StatusCodePolicy,
     "latency": LatencyPolicy,
     "probabilistic": ProbabilisticPolicy,
+    "string_attribute": StringAttributePolicy,
+    "numeric_attribute": NumericAttributePolicy,
+    "boolean_attribute": BooleanAttributePolicy,
+    "span_count": SpanCountPolicy,
     "drop": DropPolicy,
 }
 """The policies that are honoured, by type."""

@@ -12,7 +12,14 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from stream.settings.fields import Block, Duration, FromList
-from stream.settings.policies import Policy, default_policies
+from stream.settings.policies import (
+    POLICY_BLOCKS,
+    REGEX_CACHE,
+    Policy,
+    StringAttributePolicy,
+    default_policies,
+    flattened,
+)
 
 DAY_S: Final = 86_400
 
@@ -70,7 +77,7 @@ class TailSampling(Block):
         default_factory=default_policies,
         min_length=1,
         description="A trace is kept if any of these votes to keep it and no `drop` policy drops "
-        "it. Types: always_sample, status_code, latency, probabilistic, drop.",
+        "it. Types: " + ", ".join(POLICY_BLOCKS) + ".",
     )
     num_traces: int = Field(default=50_000, ge=0, description="Traces in memory.")
     block_on_overflow: bool = Field(default=False, description="Stop reading when that is reached.")
@@ -102,6 +109,14 @@ class TailSampling(Block):
         for option, instead in NOT_NEEDED.items():
             if option in self.model_fields_set:
                 yield f"tail_sampling.{option}: not needed here: {instead}"
+        yield from self._policy_notes()
         if "policies" not in self.model_fields_set:
             names = ", ".join(policy.name for policy in self.policies)
             yield f"tail_sampling.policies: not set, the default policies apply: {names}"
+
+    def _policy_notes(self) -> Iterator[str]:
+        for index, policy in enumerate(self.policies):
+            for path, each in flattened(f"tail_sampling.policies[{index}]", policy):
+                if isinstance(each, StringAttributePolicy) and each.string_attribute.cache_max_size:
+                    option = f"{path}.string_attribute.cache_max_size"
+                    yield f"{option}: not needed here: {REGEX_CACHE}"

@@ -8,18 +8,23 @@ import pytest
 
 from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Vote
-from stream.sampling.matcher import Matcher
+from stream.sampling.matcher import BooleanIs, Matcher, NumberWithin, StringIs
 from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.sampling.trace import OpenTrace
 
 EPOCH_NS = 1_700_000_000_000_000_000
 Build = Callable[[Matcher], Policy]
+
+TEXT = StringIs("k", frozenset({"x"}))
+REGEX = StringIs("k", frozenset({"x"}), regex=True)
 
 POLICIES: dict[str, Build] = {
     "always_sample": lambda _: AlwaysSample("p"),
@@ -29,6 +34,13 @@ POLICIES: dict[str, Build] = {
     "latency with an upper bound": lambda _: Latency("p", 100, 1500),
     "probabilistic": lambda _: Probabilistic("p", 37.5),
     "probabilistic with a salt": lambda _: Probabilistic("p", 62.5, "pepper"),
+    "string_attribute": lambda matcher: Attribute("p", TEXT, matcher),
+    "string_attribute by regex": lambda matcher: Attribute("p", REGEX, matcher),
+    "string_attribute, inverted": lambda matcher: Attribute("p", TEXT, matcher, invert_match=True),
+    "numeric_attribute": lambda matcher: Attribute("p", NumberWithin("k", 0, 9), matcher),
+    "boolean_attribute": lambda matcher: Attribute("p", BooleanIs("k", value=True), matcher),
+    "span_count": lambda _: SpanCount("p", 10, 20),
+    "span_count without a maximum": lambda _: SpanCount("p", 10),
     "drop": lambda matcher: Drop("p", [StatusCode("", ["OK"], matcher), Latency("", 500)]),
     "drop a share": lambda _: Drop("p", [Probabilistic("", 50)]),
 }

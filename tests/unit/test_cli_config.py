@@ -25,7 +25,7 @@ processors:
          probabilistic: {sampling_percentage: "${env:PERCENT:-3}", hash_salt: "1e5"}}
       - {name: rate, type: rate_limiting, rate_limiting: {spans_per_second: 5}}
       - {name: odd, type: my_extension}
-      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: span_count}]}}
+      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: trace_flags}]}}
 """
 
 SUPPORTED = """
@@ -148,7 +148,7 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
         ("- {name: share,", "# honoured"),
         ("- {name: rate,", "# not supported yet: policies of type rate_limiting"),
         ("- {name: odd,", "# not supported yet: no known type"),
-        ("- {name: never,", "# not supported yet: policies of type span_count, inside"),
+        ("- {name: never,", "# not supported yet: policies of type trace_flags, inside"),
     ):
         (at,) = [index for index, line in enumerate(lines) if line.startswith(setting)]
         assert lines[at - 1].startswith(above), setting

@@ -10,6 +10,7 @@ from stream.sampling.matcher import Matcher
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.latency import Latency, duration_ms
+from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 
 MS = 1_000_000
@@ -111,6 +112,27 @@ def test_latency_is_above_the_threshold_and_at_most_the_upper_one_in_whole_milli
 def test_a_trace_whose_bounds_are_unset_or_reversed_lasts_no_time(trace: Summary) -> None:
     assert duration_ms(trace) == 0
     assert not sampled(Latency("slow", 0).vote(trace))
+
+
+@pytest.mark.parametrize(
+    ("min_spans", "max_spans", "spans", "kept"),
+    [
+        (2, 4, 1, False),
+        (2, 4, 2, True),
+        (2, 4, 4, True),
+        (2, 4, 5, False),
+        (2, 0, 1, False),
+        (2, 0, 2, True),
+        (2, 0, 10**6, True),
+        (0, 2, 1, True),
+        (0, 2, 3, False),
+        (3, 3, 3, True),
+    ],
+)
+def test_span_count_has_both_ends_in_it_and_a_maximum_of_0_is_none(
+    min_spans: int, max_spans: int, spans: int, *, kept: bool
+) -> None:
+    assert sampled(SpanCount("p", min_spans, max_spans).vote(Summary(spans=spans))) is kept
 
 
 @pytest.mark.parametrize(

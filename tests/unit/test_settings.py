@@ -291,7 +291,17 @@ def test_a_policy_says_in_words_why_it_keeps_a_trace() -> None:
       {name: c, type: latency, latency: {threshold_ms: 5, upper_threshold_ms: 9}},
       {name: d, type: probabilistic, probabilistic: {sampling_percentage: 0.25}},
       {name: e, type: drop, drop: {drop_sub_policy: [
-        {type: always_sample}, {type: latency, latency: {threshold_ms: 5}}]}}]"""
+        {type: always_sample}, {type: latency, latency: {threshold_ms: 5}}]}},
+      {name: f, type: string_attribute, string_attribute: {key: k, values: [a b, '']}},
+      {name: g, type: string_attribute, string_attribute: {
+        key: k, values: ["^a"], enabled_regex_matching: true, invert_match: true}},
+      {name: h, type: numeric_attribute, numeric_attribute: {key: k, min_value: 0}},
+      {name: i, type: numeric_attribute, numeric_attribute: {key: k, max_value: 0}},
+      {name: j, type: numeric_attribute, numeric_attribute: {
+        key: k, min_value: -1, max_value: 1, invert_match: true}},
+      {name: k, type: boolean_attribute, boolean_attribute: {key: k, value: true}},
+      {name: l, type: span_count, span_count: {min_spans: 3}},
+      {name: m, type: span_count, span_count: {min_spans: 3, max_spans: 9}}]"""
     settings = load(None, [f"tail_sampling.policies={policies}"], {})
     assert [policy.meaning() for policy in settings.tail_sampling.policies] == [
         "every trace",
@@ -299,6 +309,27 @@ def test_a_policy_says_in_words_why_it_keeps_a_trace() -> None:
         "trace took more than 5 ms, at most 9 ms",
         "0.25 % of traces, by trace id",
         "dropped: every trace and trace took more than 5 ms",
+        "k is a b or ''",
+        "not (k matches ^a)",
+        "k is at least 0",
+        "k is at most 0",
+        "not (k is at least -1 and at most 1)",
+        "k is true",
+        "trace has at least 3 spans",
+        "trace has at least 3 spans, at most 9",
+    ]
+
+
+def test_the_size_of_the_collectors_regex_cache_is_not_needed_and_the_start_says_so() -> None:
+    text = "{key: k, values: [a], cache_max_size: 50}"
+    policies = f"""[
+      {{name: a, type: string_attribute, string_attribute: {text}}},
+      {{name: b, type: drop, drop: {{drop_sub_policy: [
+        {{type: always_sample}}, {{type: string_attribute, string_attribute: {text}}}]}}}}]"""
+    assert load(None, [f"tail_sampling.policies={policies}"], {}).notes() == [
+        f"tail_sampling.policies{path}.string_attribute.cache_max_size: not needed here: "
+        "the results for 1,024 values are remembered"
+        for path in ("[0]", "[1].drop.drop_sub_policy[1]")
     ]
 
 

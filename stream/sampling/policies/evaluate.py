@@ -14,7 +14,8 @@ class Judgement:
 
     `policy` is the one that decided: the first to vote dropped, else the first to vote sampled,
     else "". `threshold` is that of a sampled trace, the lowest among those who voted for it, so 0
-    where a filter did. `votes` are (policy name, vote) in the order they were cast.
+    where a filter did, and where not every policy was asked. `votes` are (policy name, vote) in the
+    order they were cast.
     """
 
     verdict: Verdict
@@ -27,20 +28,38 @@ class Policies:
     """All policies of a configuration: drop policies first, then the rest, each in file order.
 
     The first dropped vote ends it and beats every other. Until then every policy votes, also when
-    the verdict is known, so that the votes of each can be counted.
+    the verdict is known, so that the votes of each can be counted; with `sample_on_first_match` the
+    first sampled vote ends it. The verdict and the policy that decides are the same either way.
+
+    A trace whose bodies have more than `maximum_trace_size_bytes` is not sampled, and nobody is
+    asked; 0: no such limit.
     """
 
-    def __init__(self, policies: Sequence[Policy]) -> None:
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        *,
+        sample_on_first_match: bool = False,
+        maximum_trace_size_bytes: int = 0,
+    ) -> None:
         self._policies = sorted(policies, key=lambda policy: not isinstance(policy, Drop))
+        self._sample_on_first_match = sample_on_first_match
+        self._maximum_trace_size_bytes = maximum_trace_size_bytes
 
     @property
     def names(self) -> list[str]:
         """The names of the policies in the order they vote."""
         return [policy.name for policy in self._policies]
 
-    def judge(self, trace: TraceSummary) -> Judgement:
+    def too_large(self, body_bytes: int) -> bool:
+        """Return whether a trace of this size is not sampled whatever the policies say."""
+        return 0 < self._maximum_trace_size_bytes < body_bytes
+
+    def judge(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""
         votes: list[tuple[str, Vote]] = []
+        if self.too_large(body_bytes):
+            return Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
         winner: Policy | None = None
         threshold = 0
         for policy in self._policies:
@@ -51,6 +70,10 @@ class Policies:
             if vote is Vote.SAMPLED:
                 threshold = min(threshold, policy.threshold) if winner else policy.threshold
                 winner = winner or policy
+                if self._sample_on_first_match:
+                    break
         if winner is None:
             return Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
+        if len(votes) < len(self._policies):
+            threshold = 0  # one that was not asked may keep it for sure, so no share is claimed
         return Judgement(Verdict.SAMPLED, winner.name, threshold, votes)
