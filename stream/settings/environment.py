@@ -9,7 +9,7 @@ an empty variable, only scalars are replaced, and a variable that is not set sto
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from stream.settings.errors import Problem, SettingsError
@@ -36,6 +36,14 @@ class Reference(str):
         return reference
 
 
+class Unresolved(SettingsError):
+    """References that lead nowhere. `tree` has the others replaced, and these by nothing."""
+
+    def __init__(self, problems: Iterable[Problem], tree: Any) -> None:
+        super().__init__(problems)
+        self.tree = tree
+
+
 def environment() -> dict[str, str]:
     """Return this process's environment, with HOSTNAME also where nobody set it.
 
@@ -49,12 +57,13 @@ def substitute(tree: Any, environment: Mapping[str, str]) -> Any:
     """Return the tree with the references in its scalars replaced; keys stay as they are.
 
     Raises:
-        SettingsError: a variable is not set and has no default, or a reference is malformed.
+        Unresolved: a variable is not set and has no default, or a reference is malformed.
+        SettingsError: the tree is nested too deeply.
     """
     problems: list[Problem] = []
     replaced = _replace(tree, "", environment, problems)
     if problems:
-        raise SettingsError(problems)
+        raise Unresolved(problems, replaced)
     return replaced
 
 

@@ -20,17 +20,22 @@ _VALUE_CHARS_MAX: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong: the setting's path, its value as given, what is wrong, what to do."""
+    """One thing wrong: the setting's path, its value as given, what is wrong, what to do.
+
+    `place` is the path as it is told, where that is more than the path.
+    """
 
     setting: str
     value: object
     wrong: str
     remedy: str
+    place: str = ""
 
     def __str__(self) -> str:
+        place = self.place or self.setting
         if self.value is ABSENT:
-            return f"{self.setting}: {self.wrong}; {self.remedy}"
-        return f"{self.setting} = {shown(self.setting, self.value)}: {self.wrong}; {self.remedy}"
+            return f"{place}: {self.wrong}; {self.remedy}"
+        return f"{place} = {shown(self.setting, self.value)}: {self.wrong}; {self.remedy}"
 
 
 class SettingsError(Exception):

@@ -1,6 +1,8 @@
 """Pydantic's validation errors as problems that an operator can act on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -40,6 +42,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "status_codes": "write at least one of OK, ERROR, UNSET",
     }
 )
+_POLICY: Final = re.compile(r"^tail_sampling\.policies\[(\d+)\](?!\.name$)")
 _BOUNDS: Final = (
     ("ge", "less than {}", "set it to {} or more"),
     ("gt", "not more than {}", "set it above {}"),
@@ -63,6 +66,22 @@ def explain(error: ValidationError, tree: Any) -> tuple[Problem, ...]:
             detail.get("ctx", {}),
         )
     )
+
+
+def with_policy_names(problems: Iterable[Problem], tree: Any) -> list[Problem]:
+    """Return the problems, those of a policy with its name beside its index, as `tree` has it."""
+    return [
+        replace(problem, place=_POLICY.sub(lambda found: _named(found, tree), problem.setting))
+        for problem in problems
+    ]
+
+
+def _named(found: re.Match[str], tree: Any) -> str:
+    try:
+        name = tree["tail_sampling"]["policies"][int(found[1])]["name"]
+    except (LookupError, TypeError):
+        return found[0]
+    return f"{found[0]} ({name})" if isinstance(name, str) and name.strip() else found[0]
 
 
 def _problems(
@@ -111,7 +130,7 @@ def _bound(bound: float, unit: Unit | None) -> str:
         return format_duration(bound)
     if unit is Unit.SIZE:
         return format_size(int(bound))
-    return f"{bound:,}".replace(",", "_") if isinstance(bound, int) else f"{bound:g}"
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -15,6 +15,9 @@ KAFKA_DEFAULTS: Final = {
     "security.protocol": "PLAINTEXT",
 }
 
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+"""What `security.protocol` may be, in either case, as librdkafka takes it."""
+
 _GROUP: Final = "the worker joins as a classic cooperative-sticky member"
 _COMMITS: Final = "remove it: offsets are committed with the output, every worker.commit_interval"
 _ALL_REPLICAS: Final = "remove it: every record is acknowledged by all replicas in sync"
@@ -77,6 +80,8 @@ def _problems(given: Any) -> Iterator[Problem]:
             wrong = "empty" if value in (None, "") else "must be text, a number, true or false"
             remedy = "write its value, or remove it"
             yield Problem(name, value, wrong, remedy)
+        elif name == "security.protocol" and str(value).upper() not in PROTOCOLS:
+            yield Problem(name, value, "no such choice", f"write one of {', '.join(PROTOCOLS)}")
 
 
 def _unknown(name: str, value: Any) -> Problem:

@@ -7,9 +7,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from stream.settings.collector import take_tail_sampling
-from stream.settings.environment import substitute
+from stream.settings.environment import Unresolved, substitute
 from stream.settings.errors import ABSENT, Problem, SettingsError
-from stream.settings.explain import explain
+from stream.settings.explain import explain, with_policy_names
 from stream.settings.fields import WRITTEN
 from stream.settings.model import Settings
 from stream.settings.overrides import merge, parse_overrides
@@ -38,7 +38,12 @@ def load(path: Path | None, overrides: Sequence[str], environment: Mapping[str, 
     if path is not None:
         written, notes = take_tail_sampling(read_file(path))
     tree = merge(merge(DEFAULT_REFERENCES, written), parse_overrides(overrides))
-    return checked(substitute(tree, environment), notes)
+    try:
+        replaced = substitute(tree, environment)
+    except Unresolved as error:
+        problems = [*error.problems, *_others(error)]
+        raise SettingsError(with_policy_names(problems, tree)) from None
+    return checked(replaced, notes)
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -76,6 +81,22 @@ def checked(tree: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Settings:
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False, context=WRITTEN)
     except ValidationError as error:
-        raise SettingsError(explain(error, tree)) from None
+        raise SettingsError(with_policy_names(explain(error, tree), tree)) from None
     settings._source_notes = notes  # noqa: SLF001 - not a setting, so not a field
     return settings
+
+
+def _others(unresolved: Unresolved) -> list[Problem]:
+    """Return what else is wrong where references could not be replaced.
+
+    What one setting demands of another is left out: who knows what they would be.
+    """
+    tree = unresolved.tree
+    try:
+        Settings.model_validate(tree, by_alias=True, by_name=False, context=WRITTEN)
+    except ValidationError as error:
+        if all(detail["loc"] == () for detail in error.errors(include_url=False)):
+            return []
+        unknown = {problem.setting for problem in unresolved.problems}
+        return [problem for problem in explain(error, tree) if problem.setting not in unknown]
+    return []

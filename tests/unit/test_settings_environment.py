@@ -63,6 +63,31 @@ def test_a_reference_that_leads_nowhere_stops_the_start(text: str, wrong: str) -
     assert problem.remedy
 
 
+def test_a_variable_that_is_not_set_hides_no_other_problem() -> None:
+    policy = "{name: p, type: latency, latency: {threshold_ms: '${env:MS}', x: 1}}"
+    with pytest.raises(SettingsError) as refusal:
+        load(
+            None,
+            [
+                *("worker.group=${env:G}", "worker.commit_interval=${env:I}", "web.port=0"),
+                *("kafka.client.id=${env:C}", f"tail_sampling.policies=[{policy}]"),
+            ],
+            {},
+        )
+    settings = [str(problem).partition(" = ")[0] for problem in refusal.value.problems]
+    unset = ["worker.group", "worker.commit_interval", "kafka.client.id"]
+    in_policy = "tail_sampling.policies[0] (p).latency"
+    assert sorted(settings) == sorted(
+        [*unset, f"{in_policy}.threshold_ms", f"{in_policy}.x", "web.port"]
+    )
+
+
+def test_what_depends_on_a_variable_that_is_not_set_is_not_judged() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load(None, ["tail_sampling.decision_wait=${env:W:-20m}", "worker.group=${env:G}"], {})
+    assert [problem.setting for problem in refusal.value.problems] == ["worker.group"]
+
+
 def test_every_variable_that_is_not_set_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as refusal:
         load(None, ["worker.group=${env:G}", "topics.input=${env:T}"], {})

@@ -1,10 +1,12 @@
 """What an operator can get wrong, and that the error names setting, value and remedy."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from stream.settings.errors import SettingsError
+from stream.settings.kafka import PROTOCOLS
 from stream.settings.load import load
 
 
@@ -13,7 +15,8 @@ def refusal(directory: Path, text: str, *overrides: str) -> str:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError) as error:
         load(path, overrides, {})
-    return str(error.value).replace(str(directory) + "/", "")
+    told = str(error.value).replace(str(directory) + "/", "")
+    return told.replace(f"{FIRST} (p)", FIRST)
 
 
 POLICY = "{name: p, type: always_sample}"
@@ -95,7 +98,7 @@ BAD_VALUES = [
         "more than kafka.message.max.bytes (1000000)",
         "lower it",
     ),
-    ("web: {port: 70000}", "web.port = 70000", "more than 65_535", "65_535 or less"),
+    ("web: {port: 70000}", "web.port = 70000", "more than 65535", "65535 or less"),
     ("web: {host: ''}", 'web.host = ""', "empty", "write a name"),
     ("log: {level: INFO}", 'log.level = "INFO"', "no such choice", "info"),
     ("kafka: localhost", 'kafka = "****"', "must be a map", "bootstrap.servers"),
@@ -442,6 +445,35 @@ def test_two_policies_of_one_name_are_both_named(tmp_path: Path) -> None:
         "tail_sampling.policies[0].name",
         "tail_sampling.policies[1].name",
     ]
+
+
+def test_a_problem_of_a_policy_tells_its_index_and_its_name() -> None:
+    policies = "{name: vip, type: latency, latency: {x: 1, threshold_ms: 0}}, {type: nope}, 5"
+    with pytest.raises(SettingsError) as error:
+        load(None, [f"tail_sampling.policies=[{policies}]"], {})
+    assert [line.partition(" = ")[0] for line in str(error.value).splitlines()] == [
+        "tail_sampling.policies[0] (vip).latency.x",
+        "tail_sampling.policies[1].type",
+        "tail_sampling.policies[2]",
+    ]
+
+
+def test_a_policys_name_hides_no_value() -> None:
+    policy = "{name: token, type: latency, latency: {threshold_ms: 9, upper_threshold_ms: 5}}"
+    with pytest.raises(SettingsError, match=r"\(token\)\.latency\.upper_threshold_ms = 5: "):
+        load(None, [f"tail_sampling.policies=[{policy}]"], {})
+
+
+@pytest.mark.parametrize("protocol", ["sasl", "", "SASL-SSL", 5, True])
+def test_a_security_protocol_that_librdkafka_has_not_is_refused(protocol: object) -> None:
+    with pytest.raises(SettingsError, match=r"^kafka\.security\.protocol = .*: .*; write "):
+        load(None, [f"kafka.security.protocol={json.dumps(protocol)}"], {})
+
+
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, "ssl", "Sasl_Plaintext"])
+def test_a_security_protocol_is_taken_in_either_case(protocol: str) -> None:
+    settings = load(None, [f"kafka.security.protocol={protocol}"], {})
+    assert settings.kafka["security.protocol"] == protocol
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
