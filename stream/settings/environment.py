@@ -36,7 +36,7 @@ class Reference(str):
         return reference
 
 
-class Unresolved(SettingsError):
+class UnresolvedError(SettingsError):
     """References that lead nowhere. `tree` has the others replaced, and these by nothing."""
 
     def __init__(self, problems: Iterable[Problem], tree: Any) -> None:
@@ -57,13 +57,13 @@ def substitute(tree: Any, environment: Mapping[str, str]) -> Any:
     """Return the tree with the references in its scalars replaced; keys stay as they are.
 
     Raises:
-        Unresolved: a variable is not set and has no default, or a reference is malformed.
+        UnresolvedError: a variable is not set and has no default, or a reference is malformed.
         SettingsError: the tree is nested too deeply.
     """
     problems: list[Problem] = []
     replaced = _replace(tree, "", environment, problems)
     if problems:
-        raise Unresolved(problems, replaced)
+        raise UnresolvedError(problems, replaced)
     return replaced
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from stream.settings.collector import take_tail_sampling
-from stream.settings.environment import Unresolved, substitute
+from stream.settings.environment import UnresolvedError, substitute
 from stream.settings.errors import ABSENT, Problem, SettingsError
 from stream.settings.explain import explain, with_policy_names
 from stream.settings.fields import WRITTEN
@@ -40,7 +40,7 @@ def load(path: Path | None, overrides: Sequence[str], environment: Mapping[str, 
     tree = merge(merge(DEFAULT_REFERENCES, written), parse_overrides(overrides))
     try:
         replaced = substitute(tree, environment)
-    except Unresolved as error:
+    except UnresolvedError as error:
         problems = [*error.problems, *_others(error)]
         raise SettingsError(with_policy_names(problems, tree)) from None
     return checked(replaced, notes)
@@ -86,7 +86,7 @@ def checked(tree: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Settings:
     return settings
 
 
-def _others(unresolved: Unresolved) -> list[Problem]:
+def _others(unresolved: UnresolvedError) -> list[Problem]:
     """Return what else is wrong where references could not be replaced.
 
     What one setting demands of another is left out: who knows what they would be.
