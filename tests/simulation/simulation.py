@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from stream.kafka.log_state import Identity
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.stores import SpanStore
 from stream.state.memory import MemorySpanStore
@@ -486,7 +485,7 @@ def a_driver(broker: Broker, slot: str, shape: Shape, open_spans: OpenSpans) -> 
         slot,
         open_partition=open_partition,
         plan=core.rules.plan,
-        identity=Identity(core.identity.cluster_id, core.identity.topic_id),
+        identity=core.identity,
         bounds=Bounds(*shape.bounds),
     )
 

@@ -123,14 +123,14 @@ def test_late_spans_share_a_delivery_until_it_is_taken_and_raise_its_upto() -> N
     sampler = CORE.sampler()
     sampler.fold([a_record(0, 100, an_error(1)), a_tick(1, 130)])
     deliver(sampler)
-    sampler.fold([a_record(i, 131, an_error(1, first_span=i)) for i in (2, 3)])
+    sampler.fold([a_record(i, 129 + i, an_error(1, first_span=i)) for i in (2, 3)])
     (first,) = taken(sampler)
     assert isinstance(first, Delivery)
     sampler.fold([a_record(4, 131, an_error(1, first_span=4))])
     sampler.settle([Settled(first)])
     (second,) = cut(sampler)
     assert (first.decision.offsets, first.decision.upto) == ([2, 3], 4)
-    assert (first.decision.errors, first.decision.time_ms) == (2, 131)
+    assert (first.decision.errors, first.decision.time_ms) == (2, 132)
     assert first.body_bytes > 0
     assert (second.offsets, second.upto) == ([4], 5)
 
