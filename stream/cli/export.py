@@ -1,0 +1,101 @@
+"""`tailstream export`: send the kept traces to a backend."""
+
+import asyncio
+import dataclasses
+
+import click
+
+from stream import logs
+from stream.cli.options import settings_options
+from stream.cli.refused import ClusterRefused
+from stream.cli.running import Progress, listed, until_told_to_stop
+from stream.export.backend import BackendSettings, shown, traces_url
+from stream.export.delivery import ExportCounts, GaveUpError, NotForUsError
+from stream.export.exporter import Exporter, ExportPlan
+from stream.kafka.client_settings import Membership, consumer_settings, producer_settings
+from stream.kafka.dead_letters import RECORD_OVERHEAD_BYTES
+from stream.kafka.errors import KafkaException
+from stream.kafka.record_producer import RecordProducer
+from stream.kafka.required_topics import required_topics
+from stream.kafka.topics import ClusterError
+from stream.settings.model import Settings
+from stream.version import build
+
+log = logs.logger("tailstream")
+
+
+@click.command()
+@settings_options
+def command(settings: Settings) -> None:
+    """Read topics.output (committed records only) and POST it to export.endpoint, OTLP/HTTP.
+
+    At least once, in order per partition: an offset is committed after the backend's 2xx. What the
+    backend refuses for good goes to the dead letters. Ends on SIGTERM or SIGINT within seconds,
+    what was acknowledged committed. Exit codes: 0 clean, 2 an operator's mistake, 1 gave up
+    (export.retry_for) or a client that could not go on: start it again.
+    """
+    logs.configure(settings.log.level, settings.log.format)
+    try:
+        counts = _run(settings)
+    except (ClusterError, NotForUsError) as problem:
+        raise ClusterRefused(str(problem)) from None
+    except GaveUpError as problem:
+        raise click.ClickException(str(problem)) from None
+    except KafkaException as problem:
+        raise click.ClickException(f"Kafka: {problem.args[0].str()}: start it again") from None
+    click.echo(f"export: {listed(flat(counts))}")
+
+
+def flat(counts: ExportCounts) -> dict[str, int]:
+    """Return the counts with the dead letters of each reason under a name of its own."""
+    found = {
+        each.name: getattr(counts, each.name)
+        for each in dataclasses.fields(counts)
+        if each.name != "dead_letters"
+    }
+    return {**found, **{f"dead_letters_{reason}": n for reason, n in counts.dead_letters.items()}}
+
+
+def _run(settings: Settings) -> ExportCounts:
+    topics, worker, export = settings.topics, settings.worker, settings.export
+    names = {"topics.output": topics.output, "topics.dead_letters": topics.dead_letters}
+    required_topics(settings.kafka, names)
+    member = Membership(
+        export.consumer_group or f"{worker.group}-export",
+        worker.instance_id,
+        worker.static_membership,
+        worker.session_timeout_s,
+    )
+    producing = producer_settings(
+        settings.kafka, member, compression=settings.output.compression, transaction_timeout_s=None
+    )
+    backend = BackendSettings(
+        url=traces_url(export.endpoint),
+        headers=export.headers,
+        gzip=export.compression == "gzip",
+        timeout_s=export.timeout_s,
+        user_agent=f"tailstream/{build()['version']}",
+    )
+    exporter = Exporter(
+        _plan(settings),
+        backend,
+        consumer_settings(settings.kafka, member),
+        RecordProducer(producing, partitioner=topics.partitioner),
+    )
+    log.info("export", source=topics.output, url=shown(backend.url), group=member.group)
+    with until_told_to_stop() as stopping, Progress("export") as progress:
+        asyncio.run(exporter.run(stopping, lambda counts: progress.tell(lambda: flat(counts))))
+    return exporter.counts
+
+
+def _plan(settings: Settings) -> ExportPlan:
+    return ExportPlan(
+        source=settings.topics.output,
+        dead_letters=settings.topics.dead_letters,
+        dead_letter_bytes_max=max(0, settings.output.message_bytes_max - RECORD_OVERHEAD_BYTES),
+        initial_offset=settings.worker.initial_offset,
+        instance_id=settings.worker.instance_id,
+        request_bytes_max=settings.export.request_bytes_max,
+        requests_max=settings.export.requests_max,
+        retry_for_s=settings.export.retry_for_s,
+    )

@@ -1,0 +1,1 @@
+"""The last mile: kept traces from the output topic to a backend, over OTLP/HTTP, at least once."""

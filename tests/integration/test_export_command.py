@@ -1,0 +1,426 @@
+"""`tailstream export` from a real Kafka to a real HTTP server, checked by an independent decode."""
+
+import gzip
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from stream.testing.spans import a_trace, trace_id_of, traces_data
+from tests.harness.broker import free_ports
+from tests.harness.children import Child
+from tests.harness.reading import Stored, read_whole
+from tests.harness.topics import GroupOffsets, end_offsets, wait_for
+
+pytestmark = pytest.mark.integration
+
+COMMAND = Path(sys.executable).with_name("tailstream")
+PARTITIONS = 4
+TIMEOUT_S = 60.0
+POISON = 17
+"""The trace that a backend may refuse."""
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    after_s: float = 0.0
+
+
+Answers = Callable[[ExportTraceServiceRequest, int], Reply]
+"""(request, how many came before it) -> reply."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed does not read its reply."""
+
+
+class LocalBackend:
+    """An OTLP/HTTP server of the standard library's, which keeps what it accepted."""
+
+    def __init__(self, answers: Answers, *, port: int = 0) -> None:
+        self.accepted: list[tuple[bytes, ...]] = []  # a request's trace ids, by span
+        self.requests = 0
+        self.seen_headers: list[dict[str, str]] = []
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", port), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def spans_by_trace(self) -> Counter[bytes]:
+        with self._lock:
+            return Counter(trace_id for request in self.accepted for trace_id in request)
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        assert path == "/v1/traces", path
+        assert headers["Content-Type"] == "application/x-protobuf"
+        plain = gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
+        message = ExportTraceServiceRequest.FromString(plain)
+        with self._lock:
+            before = self.requests
+            self.requests += 1
+            self.seen_headers.append(headers)
+        reply = self._answers(message, before)
+        time.sleep(reply.after_s)
+        if reply.status == 200:
+            with self._lock:
+                self.accepted.append(tuple(trace_ids_of(message)))
+        return reply
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                reply = backend.take(self.path, dict(self.headers.items()), body)
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(reply.body)))
+                self.end_headers()
+                self.wfile.write(reply.body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+@dataclass
+class Space:
+    """Topics that nobody else uses, a backend, and the command run as an operator runs it."""
+
+    bootstrap: str
+    home: Path
+    prefix: str = field(default_factory=lambda: f"export_{uuid.uuid4().hex[:12]}")
+    children: list[Child] = field(default_factory=list)
+    backends: list[LocalBackend] = field(default_factory=list)
+
+    @property
+    def topics(self) -> dict[str, str]:
+        return {role: f"{self.prefix}_{role}" for role in ("output", "dead_letters")}
+
+    def create(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        new = [NewTopic(name, PARTITIONS, 1) for name in self.topics.values()]
+        for created in admin.create_topics(new).values():
+            created.result(TIMEOUT_S)
+
+    def close(self) -> None:
+        for child in self.children:
+            if child.returncode() is None:
+                child.end(signal.SIGKILL, timeout_s=TIMEOUT_S)
+        for backend in self.backends:
+            backend.close()
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for deleted in admin.delete_topics(list(self.topics.values())).values():
+            deleted.result(TIMEOUT_S)
+
+    def backend(self, answers: Answers) -> LocalBackend:
+        backend = LocalBackend(answers)
+        self.backends.append(backend)
+        return backend
+
+    def start(self, endpoint: str, *settings: str) -> Child:
+        given = [f"kafka.bootstrap.servers={self.bootstrap}", f"worker.group={self.prefix}"]
+        given += [f"topics.{role}={name}" for role, name in self.topics.items()]
+        given += ["worker.session_timeout=6s", f"export.endpoint={endpoint}"]
+        options = [word for one in (*given, *settings) for word in ("--set", one)]
+        log = self.home / f"export-{len(self.children)}.log"
+        child = Child([str(COMMAND), "export", *options], log=log, env={**os.environ})
+        self.children.append(child)
+        return child
+
+    def send(self, traces: int, *, first: int = 0) -> None:
+        """Send traces of three spans, one a record, as the worker writes them."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        for number in range(first, first + traces):
+            producer.produce(
+                self.topics["output"],
+                traces_data(a_trace(number)),
+                trace_id_of(number).hex(),
+                partition=number % PARTITIONS,
+            )
+        assert producer.flush(TIMEOUT_S) == 0
+
+    def group(self) -> GroupOffsets:
+        return GroupOffsets(self.bootstrap, f"{self.prefix}-export", self.topics["output"])
+
+    def wait_until_committed(self, child: Child) -> None:
+        """Return when the group has committed the end of the output topic."""
+        ends = end_offsets(self.bootstrap, self.topics["output"])
+        group = self.group()
+
+        def reached() -> bool:
+            assert child.returncode() is None, child.log_tail()
+            return group.committed() == {number: end for number, end in ends.items() if end}
+
+        try:
+            wait_for("everything committed", reached, timeout_s=TIMEOUT_S)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}\n{group.committed()} {ends}\n{child.log_tail()}") from late
+
+    def dead_letters(self) -> list[Stored]:
+        return read_whole(self.bootstrap, self.topics["dead_letters"])
+
+
+@pytest.fixture
+def space(kafka: str, tmp_path: Path) -> Iterator[Space]:
+    space = Space(kafka, tmp_path)
+    space.create()
+    yield space
+    space.close()
+
+
+def test_every_span_arrives_once_at_a_backend_that_takes_all_and_offsets_are_committed(
+    space: Space,
+) -> None:
+    backend = space.backend(lambda _request, _before: Reply())
+    space.send(2_000)
+    child = space.start(
+        backend.endpoint,
+        "export.headers={Authorization: Bearer s3cr3t}",
+        "export.request_bytes_max=100kB",
+    )
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert backend.spans_by_trace() == {trace_id_of(number): 3 for number in range(2_000)}
+    assert backend.requests < 50, "records are joined"
+    assert {headers["Authorization"] for headers in backend.seen_headers} == {"Bearer s3cr3t"}
+    assert {headers["Content-Encoding"] for headers in backend.seen_headers} == {"gzip"}
+    assert "s3cr3t" not in child.log_tail(1000)
+    assert "2,000 records, 6,000 spans" in child.log_tail()
+    assert space.dead_letters() == []
+
+
+def test_a_partitions_order_holds(space: Space) -> None:
+    backend = space.backend(lambda _request, before: Reply(after_s=0.02 * (before % 3)))
+    space.send(400)
+    child = space.start(backend.endpoint, "export.request_bytes_max=4kB")
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    arrived: defaultdict[int, list[int]] = defaultdict(list)
+    for request in backend.accepted:
+        for trace_id in request[::3]:
+            number = int.from_bytes(trace_id[1:], "big")
+            arrived[number % PARTITIONS].append(number)
+    assert len(arrived) == PARTITIONS
+    for numbers in arrived.values():
+        assert numbers == sorted(numbers)
+        assert len(numbers) == 100
+
+
+def test_503_and_429_are_tried_again_until_the_backend_takes_it(space: Space) -> None:
+    busy = [Reply(503), Reply(429, {"Retry-After": "1"}), Reply(502), Reply(504)]
+    backend = space.backend(
+        lambda _request, before: busy[before - 1] if 1 <= before <= len(busy) else Reply()
+    )
+    space.send(50)
+    child = space.start(backend.endpoint, "export.requests_max=1")
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert backend.spans_by_trace() == {trace_id_of(number): 3 for number in range(50)}
+    assert "4 retries" in child.log_tail()
+    assert space.dead_letters() == []
+
+
+def test_a_backend_that_is_not_there_yet_is_waited_for(space: Space) -> None:
+    (port,) = free_ports(1)
+    space.send(20)
+    child = space.start(f"http://127.0.0.1:{port}")
+    wait_for("a retry", lambda: "will be sent again" in child.log_tail(), timeout_s=TIMEOUT_S)
+    assert space.group().committed() == {}
+
+    later = LocalBackend(lambda _request, _before: Reply(), port=port)
+    space.backends.append(later)
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert later.spans_by_trace() == {trace_id_of(number): 3 for number in range(20)}
+
+
+def test_the_one_record_that_the_backend_refuses_becomes_a_dead_letter_and_the_others_arrive(
+    space: Space,
+) -> None:
+    poison = trace_id_of(POISON)
+
+    def answers(request: ExportTraceServiceRequest, _before: int) -> Reply:
+        return Reply(400, body=b"bad trace") if poison in trace_ids_of(request) else Reply()
+
+    backend = space.backend(answers)
+    space.send(200)
+    child = space.start(backend.endpoint)
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    expected = {trace_id_of(number): 3 for number in range(200) if number != POISON}
+    assert backend.spans_by_trace() == expected
+    (letter,) = space.dead_letters()
+    assert letter.key == poison.hex().encode()
+    assert letter.value == traces_data(a_trace(POISON))
+    assert letter.headers == {
+        "tailstream.reason": b"refused_by_backend",
+        "tailstream.topic": space.topics["output"].encode(),
+        "tailstream.partition": str(POISON % PARTITIONS).encode(),
+        "tailstream.offset": str(POISON // PARTITIONS).encode(),
+        "tailstream.truncated": b"false",
+        "tailstream.answer": b"400: bad trace",
+    }
+    assert "1 dead letters refused by backend" in child.log_tail()
+
+
+def test_partial_success_is_counted_not_repeated(space: Space) -> None:
+    partial = ExportTraceServiceResponse()
+    partial.partial_success.rejected_spans = 2
+    partial.partial_success.error_message = "too old"
+    body = partial.SerializeToString()
+
+    def answers(request: ExportTraceServiceRequest, _before: int) -> Reply:
+        if not request.resource_spans:
+            return Reply()
+        return Reply(200, {"Content-Type": "application/x-protobuf"}, body)
+
+    backend = space.backend(answers)
+    space.send(1)
+    child = space.start(backend.endpoint)
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert backend.spans_by_trace() == {trace_id_of(0): 3}
+    assert "2 rejected spans" in child.log_tail()
+    assert "too old" in child.log_tail()
+
+
+def test_what_is_not_otlp_becomes_a_dead_letter_and_never_touches_its_neighbours(
+    space: Space,
+) -> None:
+    backend = space.backend(lambda _request, _before: Reply())
+    producer = Producer({"bootstrap.servers": space.bootstrap})
+    swallower = b"\x0a\x7f"  # would make the next record's first 127 bytes its own
+    for value in (traces_data(a_trace(1)), swallower, b"", traces_data(a_trace(2))):
+        producer.produce(space.topics["output"], value, partition=0)
+    assert producer.flush(TIMEOUT_S) == 0
+    child = space.start(backend.endpoint)
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert backend.spans_by_trace() == {trace_id_of(1): 3, trace_id_of(2): 3}
+    (letter,) = space.dead_letters()
+    assert (letter.value, letter.headers["tailstream.reason"]) == (swallower, b"malformed")
+
+
+def test_killed_in_mid_work_it_repeats_but_loses_nothing(space: Space) -> None:
+    backend = space.backend(lambda _request, _before: Reply(after_s=0.1))
+    space.send(1_500)
+    small = "export.request_bytes_max=8kB"
+    child = space.start(backend.endpoint, small)
+    wait_for("some progress", lambda: bool(space.group().committed()), timeout_s=TIMEOUT_S)
+    child.end(signal.SIGKILL, timeout_s=TIMEOUT_S)
+    at_kill = sum(space.group().committed().values())
+    assert 0 < at_kill < 1_500, "it was killed after its work"
+    child = space.start(backend.endpoint, small)
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    arrived = backend.spans_by_trace()
+    assert set(arrived) == {trace_id_of(number) for number in range(1_500)}
+    assert all(spans % 3 == 0 for spans in arrived.values())
+
+
+def test_a_second_member_takes_partitions_over_and_nothing_is_lost(space: Space) -> None:
+    backend = space.backend(lambda _request, _before: Reply(after_s=0.05))
+    space.send(1_000)
+    first = space.start(backend.endpoint, "export.request_bytes_max=8kB")
+    wait_for("some progress", lambda: bool(space.group().committed()), timeout_s=TIMEOUT_S)
+    second = space.start(
+        backend.endpoint, "export.request_bytes_max=8kB", "worker.instance_id=worker-1"
+    )
+    wait_for("a rebalance", lambda: "revoked" in first.log_tail(200), timeout_s=TIMEOUT_S)
+    space.send(400, first=1_000)
+    space.wait_until_committed(second)
+    for child in (first, second):
+        assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert set(backend.spans_by_trace()) == {trace_id_of(number) for number in range(1_400)}
+
+
+def test_sigterm_ends_it_in_seconds_while_the_backend_hangs_and_commits_nothing_unacknowledged(
+    space: Space,
+) -> None:
+    backend = space.backend(
+        lambda request, _before: Reply(after_s=30.0 if request.resource_spans else 0.0)
+    )
+    space.send(10)
+    child = space.start(backend.endpoint, "export.timeout=60s")
+    wait_for("a request", lambda: backend.requests > 1, timeout_s=TIMEOUT_S)
+
+    assert child.end(signal.SIGTERM, timeout_s=15) == 0, child.log_tail()
+
+    assert space.group().committed() == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [(401, "export.headers"), (404, "set export.endpoint"), (301, "set export.endpoint")],
+)
+def test_an_endpoint_that_takes_nothing_from_us_ends_it_with_the_remedy(
+    space: Space, status: int, remedy: str
+) -> None:
+    backend = space.backend(lambda _request, _before: Reply(status))
+    space.send(5)
+    child = space.start(backend.endpoint)
+
+    assert child.wait(timeout_s=TIMEOUT_S) == 2, child.log_tail()
+
+    (last,) = child.log_tail(1).splitlines()
+    assert last.startswith(f"export.endpoint: {backend.endpoint}/v1/traces: ")
+    assert f"{status}" in last
+    assert remedy in last
+    assert space.group().committed() == {}
+    assert space.dead_letters() == []
+
+
+def trace_ids_of(request: ExportTraceServiceRequest) -> list[bytes]:
+    """Return the trace id of every span."""
+    return [
+        span.trace_id
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
