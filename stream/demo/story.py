@@ -8,10 +8,6 @@ from rich.text import Text
 from stream.demo.trace_view import render_trace
 
 INDENT = "  "
-EMBEDDED_END = (
-    "Embedded broker: at least once, nothing kept after exit.   Next:  make demo KAFKA=host:9092"
-)
-"""The last line of a demo without a Kafka of its own."""
 
 
 @dataclass(frozen=True, slots=True)

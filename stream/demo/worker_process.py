@@ -1,5 +1,7 @@
 """A worker as an operator runs it: a process of its own, with its settings in a file."""
 
+import atexit
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +19,17 @@ class WorkerFailedError(Exception):
 
 
 class WorkerProcess:
-    """Runs `tailstream worker` on `settings` while the context lasts; ends it with SIGTERM."""
+    """Runs `tailstream worker` on `settings` while the context lasts; ends it with SIGTERM.
+
+    It is in a process group of its own, so that a Ctrl-C is ours alone to pass on. It is ended also
+    where we are not asked: at exit, and on Linux when this process is killed (`worker_child`).
+    """
 
     def __init__(self, settings: dict[str, Any], directory: Path, *, check_topics: bool) -> None:
         config = directory / "tailstream.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
-        self._command = [sys.executable, "-m", "stream.cli", "worker", "--config", str(config)]
+        ours = [sys.executable, "-m", "stream.demo.worker_child", str(os.getpid())]
+        self._command = [*ours, "worker", "--config", str(config)]
         if not check_topics:
             self._command.append("--without-topic-check")
         self._log = directory / "worker.log"
@@ -39,8 +46,13 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
             )
+        atexit.register(self._process.kill)
         return self
 
     def __exit__(
@@ -54,5 +66,9 @@ class WorkerProcess:
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Also where a second Ctrl-C says that it takes too long.
             self._process.kill()
             self._process.wait()
+            atexit.unregister(self._process.kill)

@@ -17,6 +17,9 @@ DEAD_LETTERS_RETENTION_MS = 7 * 24 * 3600 * 1000
 BROKER_MESSAGE_BYTES = 1_048_588
 """Kafka's default of `max.message.bytes`."""
 
+MESSAGE_BYTES_SENSIBLE = 64 * 1024
+"""Nobody is told to write smaller records: too many traces would be split."""
+
 FRAMING_BYTES = 16 * 1024
 """Room for key, headers and the batch: a topic's limit counts them, ours is of the value alone."""
 
@@ -212,12 +215,18 @@ def _message_sizes(found: Found, needs: Needs) -> list[Finding]:
             f"little for output.message_bytes_max={needs.message_bytes_max} and {FRAMING_BYTES} "
             "of key, headers and batch: the broker would refuse the largest records. Change it: "
             + _alter(topic.name, needs, f"max.message.bytes={_message_bytes(needs)}")
-            + f", or set output.message_bytes_max to {topic.max_message_bytes - FRAMING_BYTES}."
+            + _or_smaller_records(topic.max_message_bytes - FRAMING_BYTES)
         )
         for role, topic in found.items()
         if role in {"output", "dead_letters"}
         and topic.max_message_bytes < needs.message_bytes_max + FRAMING_BYTES
     ]
+
+
+def _or_smaller_records(room_bytes: int) -> str:
+    if room_bytes < MESSAGE_BYTES_SENSIBLE:
+        return ""
+    return f", or set output.message_bytes_max to {room_bytes}."
 
 
 RULES: tuple[Rule, ...] = (

@@ -86,11 +86,11 @@ class Cluster:
     """A cluster, asked through the admin API.
 
     Every method raises `ClusterError` where no broker answers within `REQUEST_TIMEOUT_S` seconds
-    or the request is refused.
+    or the request is refused. `option` is the command's option that gave the address, if one did.
     """
 
-    def __init__(self, kafka: Mapping[str, Any]) -> None:
-        self._complaints = Complaints(kafka)
+    def __init__(self, kafka: Mapping[str, Any], *, option: str = "") -> None:
+        self._complaints = Complaints(kafka, option=option)
         self._admin = self._complaints.client(AdminClient, kafka)
 
     def facts(self) -> ClusterFacts:
@@ -145,6 +145,14 @@ class Cluster:
         for name in wanted:
             self._result(futures[name], f"delete topic {name!r}", ignored=ignored)
 
+    def delete_groups(self, names: Iterable[str]) -> None:
+        """Delete consumer groups without members. One that does not exist is left as it is."""
+        wanted = list(names)
+        futures = self._admin.delete_consumer_groups(wanted, request_timeout=REQUEST_TIMEOUT_S)
+        ignored = KafkaError.GROUP_ID_NOT_FOUND
+        for name in wanted:
+            self._result(futures[name], f"delete consumer group {name!r}", ignored=ignored)
+
     def _existing(self, futures: Mapping[Any, Future[Any]], doing: str) -> dict[str, Any]:
         """Wait for answers about topics, keyed by topic name; leave out topics that are unknown."""
         answers = {}
@@ -172,10 +180,12 @@ class Complaints:
     """What a client said while it failed to connect, kept for the one error that is shown.
 
     librdkafka repeats each failed attempt on stderr, and the request itself only times out.
+    `option` is the command's option that gave the address, where that is not the settings.
     """
 
-    def __init__(self, kafka: Mapping[str, Any]) -> None:
+    def __init__(self, kafka: Mapping[str, Any], *, option: str = "") -> None:
         self._bootstrap = kafka["bootstrap.servers"]
+        self._option = option
         self._first = ""
 
     def client(self, make: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
@@ -192,10 +202,9 @@ class Complaints:
         """Turn a client's error into one for the operator. `doing`: what was refused."""
         if error.code() in UNREACHABLE:
             return ClusterError(
-                f"kafka.bootstrap.servers is {self._bootstrap!r}: no broker there can be used "
-                f"({self._first or error.str()}). Start Kafka, or correct the address with "
-                "--set kafka.bootstrap.servers=host:port; if it is right, look at "
-                "kafka.security.protocol and the kafka.sasl.* and kafka.ssl.* settings."
+                f"{self._option or 'kafka.bootstrap.servers'} is {self._bootstrap!r}: no broker "
+                f"there can be used ({self._first or error.str()}). Start Kafka, or correct the "
+                f"address{self._where_to()}."
             )
         if error.code() in UNAUTHORISED:
             return ClusterError(
@@ -204,6 +213,14 @@ class Complaints:
                 "(kafka-acls.sh --add)."
             )
         return ClusterError(f"Kafka at {self._bootstrap!r} refused to {doing}: {error.str()}")
+
+    def _where_to(self) -> str:
+        if self._option:
+            return "; a listener that asks for TLS or a password cannot be used here"
+        return (
+            " with --set kafka.bootstrap.servers=host:port; if it is right, look at "
+            "kafka.security.protocol and the kafka.sasl.* and kafka.ssl.* settings"
+        )
 
     def _note(self, error: KafkaError) -> None:
         if not self._first and error.code() != ALL_BROKERS_DOWN:

@@ -12,7 +12,7 @@ from stream.demo.account import Account
 from stream.demo.generator import Load
 from stream.demo.live import Live
 from stream.demo.record import Record, RecordKind
-from stream.demo.story import EMBEDDED_END, Example, PolicyRow, Story, render_story
+from stream.demo.story import Example, PolicyRow, Story, render_story
 from stream.demo.trace_view import render_trace
 from stream.demo.truth import Truth
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
@@ -82,7 +82,7 @@ GOOD = Story(
     dead_letters={"malformed": 3},
     delivered_twice=0,
     example=Example(TRACE_ID, "slow", checkout()),
-    end=EMBEDDED_END,
+    end="Embedded broker: at least once, nothing kept after exit.   Next:  tailstream init",
 )
 
 GOLDEN = """\
@@ -102,7 +102,7 @@ nothing unaccounted for
   ├─ reserve      inventory ▉                        88 ms
   └─ charge       payment    ███████████████████  1,950 ms
      └─ authorise psp          █████████████████  1,704 ms
-  Embedded broker: at least once, nothing kept after exit.   Next:  make demo KAFKA=host:9092
+  Embedded broker: at least once, nothing kept after exit.   Next:  tailstream init
 """
 
 

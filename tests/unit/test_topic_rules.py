@@ -85,6 +85,17 @@ def test_what_does_no_harm_is_not_reported(role: str, changes: dict[str, object]
     assert check(cluster(**{role: changes}), NEEDS) == []
 
 
+@pytest.mark.parametrize(
+    ("topic_bytes", "told"),
+    [(81_920, "set output.message_bytes_max to 65536"), (81_919, ""), (1, "")],
+)
+def test_a_tiny_limit_is_to_be_raised_and_not_to_be_lived_with(topic_bytes: int, told: str) -> None:
+    (finding,) = check(cluster(output={"max_message_bytes": topic_bytes}), NEEDS)
+    assert "--add-config max.message.bytes=1048588" in finding.text
+    assert told in finding.text
+    assert ("or set" in finding.text) is bool(told)
+
+
 def test_every_command_names_the_cluster_and_the_topic_to_change() -> None:
     bad = {"cleanup_policy": "compact", "max_message_bytes": 1, "timestamp_type": "CreateTime"}
     for finding in check(cluster(input=bad, output=bad, decisions=bad, dead_letters=bad), NEEDS):

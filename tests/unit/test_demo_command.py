@@ -1,0 +1,84 @@
+"""`tailstream demo` as a process: what it leaves behind however it ends, and what it says."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stream.cli import main
+from stream.cli.demo import _embedded
+
+TIMEOUT_S = 60
+
+
+@contextmanager
+def demo_running(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A demo without end that has begun to send, and a file descriptor of its worker's process."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream.cli", "demo", "--traces", "1000000"],
+        env={**os.environ, "TMPDIR": str(directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as demo:
+        try:
+            assert demo.stdout is not None
+            assert "sending" in demo.stdout.readline()
+            (worker,) = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+            ended = os.pidfd_open(int(worker))
+            try:
+                yield demo, ended
+            finally:
+                os.close(ended)
+        finally:
+            demo.kill()
+
+
+def has_ended(worker: int) -> bool:
+    """Whether a process ends, of which this is a descriptor."""
+    return bool(select.select([worker], [], [], TIMEOUT_S)[0])
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+)
+def test_a_demo_that_is_told_to_end_leaves_no_worker_and_no_files(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    with demo_running(tmp_path) as (demo, worker):
+        assert list(tmp_path.iterdir())
+        demo.send_signal(number)
+        _, said = demo.communicate(timeout=TIMEOUT_S)
+        assert demo.returncode == code
+        assert "Traceback" not in said
+        assert select.select([worker], [], [], 0)[0]
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent-death signal")
+def test_the_worker_of_a_demo_that_is_killed_ends_with_it(tmp_path: Path) -> None:
+    with demo_running(tmp_path) as (demo, worker):
+        demo.kill()
+        assert has_ended(worker)
+
+
+def test_an_address_without_a_broker_is_the_options_and_nothing_else_is_advised() -> None:
+    told = CliRunner().invoke(main, ["demo", "--kafka", "127.0.0.1:1"])
+    assert told.exit_code == 2
+    assert told.stderr.startswith("--kafka is '127.0.0.1:1': no broker there can be used")
+    assert "--set" not in told.stderr
+    assert "kafka." not in told.stderr.partition("(")[0]
+
+
+def test_the_last_line_says_how_to_go_on() -> None:
+    for given, said in ((None, "tailstream demo --kafka host:9092"), ("make demo", "make demo")):
+        with _embedded({"input": "spans"}, given) as stage:
+            assert stage.end.endswith(f"   Next:  {said}")
