@@ -14,6 +14,7 @@ import faust
 import mode
 
 from stream import clock, logs
+from stream.exits import Exit, end_process
 from stream.host import Host, HostSettings, Opened
 from stream.kafka.client_settings import (
     Membership,
@@ -21,8 +22,9 @@ from stream.kafka.client_settings import (
     consumer_settings,
     producer_settings,
 )
-from stream.kafka.log_reader import LogReader, Topics
+from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
+from stream.kafka.partition_log import PartitionLog, Topics
 from stream.kafka.partitioner import PARTITIONERS
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import AtLeastOnceCommitter, Committer, TransactionalCommitter
@@ -35,9 +37,12 @@ from stream.sampling.policies.evaluate import Policies
 from stream.sampling.stores import DecisionStore, SpanStore
 from stream.sampling.tail_sampler import TailSampler
 from stream.settings.compiled import policies_of
+from stream.settings.errors import SettingsError
 from stream.settings.load import load
 from stream.settings.model import Settings
 from stream.slot import Slot
+from stream.start import check_start
+from stream.state.rocksdb import StorageError
 from stream.state.storage import Storage
 from stream.state.tables import (
     DECISIONS_SCHEME,
@@ -92,6 +97,18 @@ class Tables:
         self._storage.close()
 
 
+def start_app(settings: Settings, *, check_topics: bool = True) -> App:
+    """Return the app of a worker that may start; the process ends where it may not."""
+    logs.configure(settings.log.level, settings.log.format)
+    check_start(settings, check_topics=check_topics)
+    try:
+        app = create_app(settings)
+    except StorageError as problem:
+        end_process(Exit.OPERATOR, str(problem))
+    app.finalize()
+    return app
+
+
 def create_app(settings: Settings) -> App:
     """Return the worker's app. Nothing is connected before it is started."""
     app = _faust_app(settings)
@@ -100,7 +117,8 @@ def create_app(settings: Settings) -> App:
     reader = LogReader(
         connection(settings.kafka),
         group=settings.worker.group,
-        topics=Topics(settings.topics.input, settings.topics.decisions),
+        topic=settings.topics.input,
+        needs_topic_id=settings.worker.delivery == "exactly_once",
     )
     matcher = Matcher()
     policies = policies_of(settings.tail_sampling.policies, matcher)
@@ -111,11 +129,12 @@ def create_app(settings: Settings) -> App:
             settings.worker.initial_offset,
             # The broker aborts and fences at its timeout; ours comes first, and says so.
             0.8 * settings.worker.transaction_timeout_s,
-            Slot(settings.storage.directory).fenced,
+            Slot(settings.storage.directory, settings.worker.instance_id).fenced,
         ),
-        receiver=_receiver(settings, matcher, reader),
+        receiver=Receiver(matcher.plan(), PARTITIONERS[settings.topics.partitioner]),
         committer=_committer(settings, lambda: app.host),
         reader=reader,
+        open_log=functools.partial(_open_log, settings),
         measurements=Measurements(metrics),
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=tables.close,
@@ -198,13 +217,14 @@ def _guarded(act: Callable[[], Any], host: Host) -> Callable[[], Any]:
     return timer
 
 
-def _receiver(settings: Settings, matcher: Matcher, reader: LogReader) -> Receiver:
-    @functools.cache
-    def partitions() -> int:
-        return reader.partitions(settings.topics.input)
-
-    partitioner = PARTITIONERS[settings.topics.partitioner]
-    return Receiver(matcher.plan(), partitioner, partitions)
+def _open_log(settings: Settings, number: int, wanted: Callable[[], bool]) -> PartitionLog:
+    return PartitionLog(
+        connection(settings.kafka),
+        group=settings.worker.group,
+        topics=Topics(settings.topics.input, settings.topics.decisions),
+        number=number,
+        wanted=wanted,
+    )
 
 
 def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
@@ -214,6 +234,7 @@ def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
         settings.kafka,
         _membership(settings),
         compression=settings.output.compression,
+        message_bytes_max=settings.output.message_bytes_max,
         transaction_timeout_s=worker.transaction_timeout_s if exactly_once else None,
     )
     position_group = f"{worker.group}-position" if worker.position_group else None
@@ -292,7 +313,7 @@ def _delivering(settings: Settings) -> Delivering:
 
 
 # Key, headers and the record's own framing count against the client's message.max.bytes.
-RECORD_OVERHEAD_BYTES = 512
+RECORD_OVERHEAD_BYTES = 2_048
 
 
 def _membership(settings: Settings) -> Membership:
@@ -332,7 +353,9 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(name)
     configured = os.environ.get("TAILSTREAM_CONFIG")
-    settings = load(Path(configured) if configured else None, (), os.environ)
-    logs.configure(settings.log.level, settings.log.format)
-    globals()["app"] = create_app(settings)
+    try:
+        settings = load(Path(configured) if configured else None, (), os.environ)
+    except SettingsError as problem:
+        end_process(Exit.OPERATOR, str(problem))
+    globals()["app"] = start_app(settings)
     return globals()["app"]

@@ -14,15 +14,22 @@ from typing import Any
 
 from stream import clock, logs
 from stream.exits import Exit, end_process
-from stream.kafka.errors import KafkaException, is_fenced, is_operators_fault
-from stream.kafka.log_reader import LogReader, PartitionsMissingError
-from stream.kafka.log_state import Identity, LogState
+from stream.kafka.errors import (
+    KafkaException,
+    is_fenced,
+    is_operators_fault,
+    is_unreachable,
+)
+from stream.kafka.log_reader import LogReader
+from stream.kafka.log_state import Identity
+from stream.kafka.partition_log import PartitionLog, PartitionsMissingError
 from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import (
     AbortedError,
     Committer,
     FencedError,
+    RefusedError,
     UnknownOutcomeError,
 )
 from stream.measurements import Measurements
@@ -44,7 +51,10 @@ log = logs.logger("tailstream.host")
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What the host needs of the configuration. Times in seconds."""
+    """What the host needs of the configuration. Times in seconds.
+
+    `fenced` takes note of a fence before the process ends.
+    """
 
     consumer: dict[str, Any]
     initial_offset: str
@@ -60,6 +70,10 @@ class Opened:
     build: Callable[[ResumePoint, Restore], Partition]
 
 
+OpenLog = Callable[[int, Callable[[], bool]], PartitionLog]
+"""Opens the logs of a partition for a restore that goes on while the second argument says so."""
+
+
 class Host:
     """Assignments, restores, transactions and the wall clock of one worker process."""
 
@@ -70,6 +84,7 @@ class Host:
         receiver: Receiver,
         committer: Committer,
         reader: LogReader,
+        open_log: OpenLog,
         measurements: Measurements,
         open_partition: Callable[[int, Identity], Opened],
         close_stores: Callable[[], None],
@@ -83,6 +98,7 @@ class Host:
         self._settings = settings
         self._committer = committer
         self._reader = reader
+        self._open_log = open_log
         self._measurements = measurements
         self._open = open_partition
         self._close_stores = close_stores
@@ -100,6 +116,7 @@ class Host:
     async def start(self) -> None:
         """Fence predecessors before any offset is read."""
         self.identity = await self._run(self._reading, self._reader.identity)
+        self.receiver.partitions = await self._run(self._reading, self._reader.partitions)
         await self._run(self._transactions, self._committer.start)
         # The start's objects live for ever: the collector would walk them for nothing.
         gc.collect()
@@ -112,12 +129,21 @@ class Host:
             end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END_REMEDY)
         if isinstance(problem, PartitionsMissingError):
             end_process(Exit.OPERATOR, str(problem))
-        if isinstance(problem, KafkaException) and is_fenced(problem):
-            self._settings.fenced()
-            end_process(Exit.FENCED, str(problem.args[0]), remedy=FENCED_REMEDY)
-        if isinstance(problem, KafkaException) and is_operators_fault(problem):
-            end_process(Exit.OPERATOR, str(problem.args[0]), remedy="grant the worker the topic")
+        if isinstance(problem, KafkaException):
+            self._kafka_failed(problem.args[0])
         end_process(Exit.BUG, "the worker cannot go on", problem=problem)
+
+    def _kafka_failed(self, error: Any) -> None:
+        if is_fenced(error):
+            self._settings.fenced()
+            end_process(Exit.FENCED, error.str(), remedy=FENCED_REMEDY)
+        if is_operators_fault(error):
+            end_process(Exit.OPERATOR, error.str(), remedy=REFUSED_REMEDY)
+        if is_unreachable(error):
+            end_process(Exit.WATCHDOG, f"the broker did not answer: {error.str()}")
+        if "offset" in error.name().lower():
+            # The restart finds where the log begins now, goes on there, and counts what is lost.
+            end_process(Exit.WATCHDOG, f"retention has passed the position: {error.str()}")
 
     def stopped(self) -> None:
         """The consumer has left the group: release what is left."""
@@ -131,7 +157,8 @@ class Host:
     @property
     def ready(self) -> bool:
         """Return whether the group has answered and every partition of ours is restored."""
-        return self._assigned and not self._restoring
+        reading = self.thread is not None and self.thread.is_alive()
+        return self._assigned and reading and not self._restoring
 
     # Records
 
@@ -152,8 +179,9 @@ class Host:
         self._epochs.update(epochs)
         if epochs:
             log.info("assigned", partitions=sorted(epochs))
-            restore = asyncio.get_running_loop().create_task(self._restore(epochs))
-            self._restoring.update(dict.fromkeys(epochs, restore))
+        for number, epoch in epochs.items():
+            restore = asyncio.get_running_loop().create_task(self._restore(number, epoch))
+            self._restoring[number] = restore
 
     async def revoked(self, partitions: Collection[int]) -> None:
         """Finish their work: the running transaction, then a last one; then let go."""
@@ -175,8 +203,7 @@ class Host:
 
     async def _forget(self, partitions: Collection[int]) -> list[int]:
         ours = [number for number in partitions if self._epochs.pop(number, None) is not None]
-        restores = {self._restoring.pop(n) for n in ours if n in self._restoring}
-        await asyncio.gather(*restores)
+        await asyncio.gather(*(self._restoring[n] for n in ours if n in self._restoring))
         return ours
 
     def _drop(self, numbers: Iterable[int], how: str) -> None:
@@ -184,51 +211,44 @@ class Host:
             partition = self.worker.partitions.get(number)
             released = self.worker.drop([number])
             self._ends.pop(number, None)
-            if partition is not None:
-                self._measurements.revoked(number, partition.sampler.accounts)
-                log.info(how, partition=number, released_spans=released)
+            accounts = partition.sampler.accounts if partition else None
+            self._measurements.revoked(number, accounts)
+            log.info(how, partition=number, released_spans=released)
 
-    async def _restore(self, epochs: dict[int, int]) -> None:
+    async def _restore(self, number: int, epoch: int) -> None:
+        started_s = clock.monotonic_s()
         try:
-            wanted = lambda: any(self._ours(n, e) for n, e in epochs.items())  # noqa: E731 - a closure
-            states = await self._run(self._reading, self._reader.states, list(epochs), wanted)
-            if states is not None:
-                await asyncio.gather(
-                    *(self._restore_one(n, epochs[n], state) for n, state in states.items())
-                )
+            self.receiver.partitions = await self._run(self._reading, self._reader.partitions)
+            restored = await self._run(self._restores, self._read, number, epoch)
+            if restored is None or not self._ours(number, epoch):
+                return
+            point, restore, opened = restored
+            self.worker.ready(opened.build(point, restore))
+            assert self.thread is not None
+            self.thread.start_partition(number, epoch, point.offset)
+            self._restored(number, point, restore, clock.monotonic_s() - started_s)
         except Exception as problem:  # noqa: BLE001 - a task of its own: nobody else would see it
             self.failed(problem)
         finally:
-            for number in epochs:
-                self._restoring.pop(number, None)
+            if self._restoring.get(number) is asyncio.current_task():
+                del self._restoring[number]
 
-    async def _restore_one(self, number: int, epoch: int, state: LogState) -> None:
-        started_s = clock.monotonic_s()
-        initial = self._settings.initial_offset
-        point = resume_point(state, identity=self.identity, initial_offset=initial)
-        if not self._ours(number, epoch):
-            return
-        opened = self._open(number, self.identity)
-        restore = Restore(point, identity=self.identity, decisions=opened.decisions)
-        await self._run(self._restores, self._read_decisions, number, epoch, point, restore)
-        if not self._ours(number, epoch):
-            return
-        self.worker.ready(opened.build(point, restore))
-        assert self.thread is not None
-        self.thread.start_partition(number, epoch, point.offset)
-        self._restored(number, point, restore, clock.monotonic_s() - started_s)
-
-    def _read_decisions(
-        self, number: int, epoch: int, point: ResumePoint, restore: Restore
-    ) -> None:
-        runs = self._reader.read_decisions(number, point.decisions_from, point.decisions_end)
-        for run in runs:
-            if not self._ours(number, epoch):
-                return
-            restore.read(run)
-            remaining = point.decisions_end - (run[-1][0] + 1) if run else None
-            if remaining is not None:
-                self._measurements.restoring(number, max(0, remaining))
+    def _read(self, number: int, epoch: int) -> tuple[ResumePoint, Restore, Opened] | None:
+        """In a restore thread: where to start, and the decisions; None once it is not ours."""
+        with self._open_log(number, lambda: self._ours(number, epoch)) as partition_log:
+            state = partition_log.state()
+            if state is None:
+                return None
+            initial = self._settings.initial_offset
+            point = resume_point(state, identity=self.identity, initial_offset=initial)
+            opened = self._open(number, self.identity)
+            restore = Restore(point, identity=self.identity, decisions=opened.decisions)
+            for run in partition_log.decisions(point.decisions_from, point.decisions_end):
+                restore.read(run)
+                if run:
+                    remaining = max(0, point.decisions_end - run[-1][0] - 1)
+                    self._measurements.restoring(number, remaining)
+        return point, restore, opened
 
     def _restored(self, number: int, point: ResumePoint, restore: Restore, seconds: float) -> None:
         odd = {
@@ -274,13 +294,15 @@ class Host:
             return False
         except TimeoutError:
             end_process(Exit.WATCHDOG, f"no end of a transaction in {self._settings.watchdog_s} s")
+        except RefusedError as problem:
+            end_process(Exit.OPERATOR, str(problem), remedy=REFUSED_REMEDY)
         except UnknownOutcomeError as problem:
             end_process(Exit.WATCHDOG, f"whether a transaction committed is unknown: {problem}")
         except FencedError as problem:
             self._settings.fenced()
             end_process(Exit.FENCED, str(problem), remedy=FENCED_REMEDY)
-        self.worker.committed(receipt)
-        self._measurements.committed(transaction, receipt.seconds, clock.now_ms())
+        committed = self.worker.committed(receipt)
+        self._measurements.committed(committed, receipt.seconds, clock.now_ms())
         return True
 
     async def _group_metadata(self) -> Any:
@@ -336,9 +358,7 @@ class Host:
 
     async def _end_offsets(self, numbers: list[int]) -> dict[int, int]:
         try:
-            ends: dict[int, int] = await self._run(
-                self._reading, lambda: {n: self._reader.end(n) for n in numbers}
-            )
+            ends: dict[int, int] = await self._run(self._reading, self._reader.ends, numbers)
         except KafkaException as problem:
             log.debug("no end of the log", error=str(problem.args[0]))
             return {}
@@ -348,6 +368,10 @@ class Host:
         return await asyncio.get_running_loop().run_in_executor(pool, act, *args)
 
 
+REFUSED_REMEDY = (
+    "grant the worker's principal what the message names, or mend the topic that it names; "
+    "`tailstream topics` checks all four"
+)
 FENCED_REMEDY = (
     "give every worker its own worker.instance_id: two with the same one fence each other. "
     "After a long pause or a lost network this is expected once, and the restart goes on"

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from stream.metrics import Metrics
 from stream.sampling.accounting import Accounts
 from stream.sampling.delivery import DeadLetter, Settled
-from stream.worker.partition import Partition
-from stream.worker.transaction import Transaction
+from stream.worker.partition import Partition, PartitionPlan
 
 OUTCOMES = (
     "sampled",
@@ -26,23 +25,26 @@ class Measurements:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._seen: dict[int, Counter[tuple[str, ...]]] = {}
+        self._seen: dict[int, tuple[Accounts, Counter[tuple[str, ...]]]] = {}
 
     def accounts(self, number: int, accounts: Accounts) -> None:
         """Add what a partition's accounts have grown by."""
         now = _flat(accounts)
-        before = self._seen.get(number, Counter())
+        seen, before = self._seen.get(number, (accounts, Counter()))
+        if seen is not accounts:
+            # The partition went and came back: these accounts began anew.
+            before = Counter()
         for labels, count in now.items():
             if grown := count - before[labels]:
                 name, *values = labels
                 instrument = self._metrics[name]
                 (instrument.labels(*values) if values else instrument).inc(grown)
-        self._seen[number] = now
+        self._seen[number] = (accounts, now)
 
-    def committed(self, transaction: Transaction, seconds: float, now_ms: int) -> None:
-        """A transaction committed."""
+    def committed(self, plans: Iterable[PartitionPlan], seconds: float, now_ms: int) -> None:
+        """A transaction committed, with these plans of partitions that are still ours."""
         self._metrics["transaction_seconds"].labels("committed").observe(seconds)
-        for plan in transaction.plans:
+        for plan in plans:
             self.accounts(plan.partition, plan.owner.sampler.accounts)
             for settled in plan.settled:
                 self._settled(settled, now_ms)
@@ -68,9 +70,13 @@ class Measurements:
         for kind, count in counts.items():
             self._metrics["records"].labels(kind).inc(count)
 
-    def revoked(self, number: int, accounts: Accounts) -> None:
-        """A partition is no longer ours: count what it released, take its gauges away."""
-        self.accounts(number, accounts)
+    def revoked(self, number: int, accounts: Accounts | None) -> None:
+        """A partition is no longer ours: count what it released, take its gauges away.
+
+        One that was not restored yet has no accounts.
+        """
+        if accounts is not None:
+            self.accounts(number, accounts)
         self._seen.pop(number, None)
         self._metrics.forget_partition(number)
 

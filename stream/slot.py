@@ -22,8 +22,11 @@ class Slot:
     `started_s` is the monotonic time at which the process started, now unless it is given.
     """
 
-    def __init__(self, directory: Path, *, started_s: float | None = None) -> None:
+    def __init__(
+        self, directory: Path, instance_id: str, *, started_s: float | None = None
+    ) -> None:
         self._note = directory / "fenced"
+        self._instance_id = instance_id
         self._started_s = clock.monotonic_s() if started_s is None else started_s
 
     def wait(self, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -31,10 +34,13 @@ class Slot:
         if not self._note.exists():
             return
         age_s = clock.now_s() - self._note.stat().st_mtime
+        fenced = self._note.read_text()
         self._note.unlink()
-        if age_s < SOON_S:
+        # A worker that was given a slot of its own since has nobody to wait for.
+        if age_s < SOON_S and fenced == self._instance_id:
             log.error(
                 "the last start was fenced at once: is worker.instance_id used twice?",
+                instance_id=self._instance_id,
                 waiting_s=WAIT_S,
             )
             sleep(WAIT_S)
@@ -43,4 +49,4 @@ class Slot:
         """Note a fence, if it came soon after the start."""
         if clock.monotonic_s() - self._started_s < SOON_S:
             self._note.parent.mkdir(parents=True, exist_ok=True)
-            self._note.touch()
+            self._note.write_text(self._instance_id)

@@ -1,5 +1,7 @@
 """What is looked at before a worker starts: a refusal names what, which value, what to do."""
 
+import socket
+
 from stream import logs
 from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
@@ -13,11 +15,23 @@ log = logs.logger("tailstream")
 
 def check_start(settings: Settings, *, check_topics: bool) -> None:
     """Say what runs, and refuse what cannot work."""
-    log.info("tailstream", **build(), policies=settings.policies_hash())
-    log.warning("the core runs in pure Python: about ten times the CPU of a compiled one")
+    worker = settings.worker
+    log.info(
+        "tailstream",
+        **build(),
+        bootstrap=settings.kafka["bootstrap.servers"],
+        group=worker.group,
+        instance_id=worker.instance_id,
+        delivery=worker.delivery,
+        input=settings.topics.input,
+        output=settings.topics.output,
+        web=f"http://{settings.web.host}:{settings.web.port}",
+        policies=settings.policies_hash(),
+    )
     for note in settings.notes():
         log.info(note)
-    Slot(settings.storage.directory).wait()
+    _check_port(settings)
+    Slot(settings.storage.directory, worker.instance_id).wait()
     if check_topics:
         _check_topics(settings)
 
@@ -35,6 +49,22 @@ def needs_of(settings: Settings) -> Needs:
     )
 
 
+def _check_port(settings: Settings) -> None:
+    """Faust would start everything else before it finds that the port is taken."""
+    host, port = settings.web.host, settings.web.port
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address[4])
+    except OSError as problem:
+        end_process(
+            Exit.OPERATOR,
+            f"web.port: {port} on {host}: {problem.strerror}",
+            remedy="set web.port to a free one (each worker on a host needs its own), or web.host",
+        )
+
+
 def _check_topics(settings: Settings) -> None:
     needs = needs_of(settings)
     try:
@@ -46,5 +76,7 @@ def _check_topics(settings: Settings) -> None:
         if finding.level is Level.WARN:
             log.warning(finding.text)
     refused = [finding.text for finding in found if finding.level is Level.REFUSE]
+    for text in refused[:-1]:
+        log.error(text)
     if refused:
-        end_process(Exit.OPERATOR, "; ".join(refused))
+        end_process(Exit.OPERATOR, refused[-1])

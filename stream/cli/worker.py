@@ -20,19 +20,17 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     """Run a worker: read spans, decide on traces, republish those that matter.
 
     Ends on SIGTERM or SIGINT within seconds, everything committed. Exit codes: 0 clean, 2 an
-    operator's mistake, 3 fenced (two workers in one slot), 70 a bug, 71 a transaction hung.
+    operator's mistake, 3 fenced (two workers in one slot), 70 a bug, 71 a transaction hung or the
+    broker went away.
     """
     # Imported here: Faust takes a second, which the other commands need not wait for.
     import faust  # noqa: PLC0415 - see above
 
     from stream import logs  # noqa: PLC0415 - see above
-    from stream.app import create_app  # noqa: PLC0415 - see above
-    from stream.start import check_start  # noqa: PLC0415 - see above
+    from stream.app import start_app  # noqa: PLC0415 - see above
 
-    logs.configure(settings.log.level, settings.log.format)
-    check_start(settings, check_topics=not without_topic_check)
-    app = create_app(settings)
-    app.finalize()
+    app = start_app(settings, check_topics=not without_topic_check)
+    log = logs.logger("tailstream")
     worker = faust.Worker(
         app, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False
     )
@@ -41,7 +39,9 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+        log.info("stopped", exit_code=code)
         sys.stdout.flush()
         sys.stderr.flush()
         # Without waiting for threads that may hang in librdkafka.
-        os._exit(end.code if isinstance(end.code, int) else 1)
+        os._exit(code)

@@ -3,9 +3,16 @@
 The sources of the values are the measurements in `stream/RATIONALE.md`.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+LOGGER = logging.getLogger("tailstream.librdkafka")
+"""Where every client's own log lines go: they would come out raw on stderr otherwise."""
+
+MESSAGE_BYTES_DEFAULT = 1_000_000
+"""librdkafka's default of `message.max.bytes`."""
 
 CONNECTION_PREFIXES = (
     "bootstrap.",
@@ -84,13 +91,18 @@ def producer_settings(
     member: Membership,
     *,
     compression: str,
+    message_bytes_max: int = MESSAGE_BYTES_DEFAULT,
     transaction_timeout_s: float | None,
 ) -> dict[str, Any]:
-    """Return the producer's settings; without a transaction timeout it is merely idempotent."""
+    """Return the producer's settings; without a transaction timeout it is merely idempotent.
+
+    `message_bytes_max`: the largest record that is to be sent; the client must not refuse it.
+    """
     settings: dict[str, Any] = {
         "linger.ms": 5,
         "batch.size": 1_000_000,
         "queue.buffering.max.messages": 500_000,
+        "message.max.bytes": max(MESSAGE_BYTES_DEFAULT, message_bytes_max),
         "client.id": f"tailstream-{member.instance_id}",
         **_for("producer", kafka),
         "compression.type": compression,

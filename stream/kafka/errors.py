@@ -1,14 +1,27 @@
-"""Which of the client's errors are an operator's to mend."""
+"""What the client's errors mean for the worker."""
+
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-__all__ = ["KafkaException", "is_fenced", "is_operators_fault"]
+__all__ = [
+    "KafkaException",
+    "is_end_of_partition",
+    "is_fenced",
+    "is_message_fault",
+    "is_operators_fault",
+    "is_passing",
+    "is_unreachable",
+]
 
+# Public codes of librdkafka's own; their names begin with an underscore all the same.
 _FENCED = frozenset(
     {
-        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's public code
+        KafkaError._FENCED,  # noqa: SLF001 - see above
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError.UNRELEASED_INSTANCE_ID,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
     }
 )
 
@@ -19,16 +32,73 @@ _OPERATORS = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's public code
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - see above
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - see above
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - see above
+    }
+)
+
+# The fault of one record, not of the broker: smaller transactions find the culprit.
+MESSAGE_FAULTS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+    }
+)
+
+_UNREACHABLE = frozenset(
+    {
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - see above
+        KafkaError._TRANSPORT,  # noqa: SLF001 - see above
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - see above
+        KafkaError._RESOLVE,  # noqa: SLF001 - see above
+    }
+)
+
+_PASSING = _UNREACHABLE | frozenset(
+    {
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - see above
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - see above
     }
 )
 
 
-def is_fenced(problem: KafkaException) -> bool:
+def is_fenced(error: Any) -> bool:
     """Return whether another worker has our place."""
-    return problem.args[0].code() in _FENCED
+    return error.code() in _FENCED
 
 
-def is_operators_fault(problem: KafkaException) -> bool:
+def is_operators_fault(error: Any) -> bool:
     """Return whether retrying cannot help until somebody grants or configures something."""
-    return problem.args[0].code() in _OPERATORS
+    return error.code() in _OPERATORS
+
+
+def is_message_fault(error: Any) -> bool:
+    """Return whether one of the records was refused for what it is."""
+    return error.code() in MESSAGE_FAULTS
+
+
+def is_unreachable(error: Any) -> bool:
+    """Return whether the broker did not answer."""
+    return error.code() in _UNREACHABLE
+
+
+def is_passing(error: Any) -> bool:
+    """Return whether asking again later may help."""
+    return error.code() in _PASSING
+
+
+def is_end_of_partition(error: Any) -> bool:
+    """Return whether it is no error: the partition has been read to its end."""
+    return bool(error.code() == KafkaError._PARTITION_EOF)  # noqa: SLF001 - see above

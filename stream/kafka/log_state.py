@@ -7,10 +7,14 @@ NO_OFFSET = -1
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which log a number speaks of: an offset means nothing in another cluster or topic."""
+    """Which log a number speaks of, and whose decisions count.
+
+    An offset means nothing in another cluster or topic; another group has other policies.
+    """
 
     cluster_id: str
     topic_id: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

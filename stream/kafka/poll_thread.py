@@ -10,12 +10,14 @@ import concurrent.futures
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream import clock
+from stream.kafka.client_settings import LOGGER
+from stream.kafka.errors import is_operators_fault
 from stream.kafka.receive import Batch, Receiver
 
 POLL_MESSAGES_MAX = 1_000
@@ -24,6 +26,14 @@ CALLBACK_TIMEOUT_S = 120.0
 # Short back-pressure is left to librdkafka's own queue: a pause throws away what is fetched.
 PAUSE_AFTER_S = 0.3
 HELD_WAIT_S = 0.005
+
+
+_MAY_COME = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - as above
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - as above
+    }
+)
 
 
 class Owner(Protocol):
@@ -67,10 +77,9 @@ class PollThread(threading.Thread):
         self.stopping = threading.Event()
         self.group_metadata: Any = None
         self.turned_s = clock.monotonic_s()
-        self._incremental = settings.get("group.protocol") == "consumer" or "cooperative" in str(
-            settings.get("partition.assignment.strategy")
-        )
-        self._consumer = Consumer(settings)
+        # The message of a fatal error has no reason; what was reported before it does.
+        self._fatal: Any = None
+        self._consumer = Consumer({**settings, "error_cb": self._reported}, logger=LOGGER)
         self._topic = topic
         self._owner = owner
         self._receiver = receiver
@@ -99,7 +108,10 @@ class PollThread(threading.Thread):
 
     def start_partition(self, number: int, epoch: int, offset: int) -> None:
         """Read the partition from `offset` on, unless it has been taken away meanwhile."""
-        self.request(lambda consumer: self._start_partition(consumer, number, epoch, offset))
+        started = self.request(
+            lambda consumer: self._start_partition(consumer, number, epoch, offset)
+        )
+        started.add_done_callback(self._check_start)
 
     def positions(self, numbers: list[int]) -> "concurrent.futures.Future[dict[int, int]]":
         """Return where reading stands, without partitions of which nothing was read yet."""
@@ -164,32 +176,33 @@ class PollThread(threading.Thread):
         return POLL_WAIT_S
 
     def _error(self, error: Any) -> None:
-        if error.fatal() or error.code() in (
-            KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - librdkafka's public code
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.GROUP_AUTHORIZATION_FAILED,
-        ):
+        fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's public code
+        if fatal:
+            raise KafkaException(self._fatal or error)
+        reset = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
+        # A topic that is not there (yet) is waited for; one that is denied is not.
+        denied = is_operators_fault(error) and error.code() not in _MAY_COME
+        if error.code() == reset or denied:
             raise KafkaException(error)
         self._owner.warned(error)
+
+    def _reported(self, error: Any) -> None:
+        if error.fatal():
+            self._fatal = error
+
+    def _check_start(self, answer: "concurrent.futures.Future[Any]") -> None:
+        problem = answer.exception()
+        if problem is not None:
+            self._owner.failed(problem)
 
     def _start_partition(self, consumer: Any, number: int, epoch: int, offset: int) -> None:
         if self._epochs.get(number) != epoch:
             return
         partition = TopicPartition(self._topic, number, offset)
-        try:
-            consumer.seek(partition)
-        except KafkaException as problem:
-            # The assignment has not reached librdkafka's fetcher yet: ask again after a poll.
-            if problem.args[0].code() not in (
-                KafkaError._STATE,  # noqa: SLF001 - librdkafka's public code
-                KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
-            ):
-                raise
-            self._loop.call_soon_threadsafe(self.start_partition, number, epoch, offset)
-            return
+        consumer.incremental_assign([partition])
         self._reading[number] = epoch
-        if not self._paused:
-            consumer.resume([partition])
+        if self._paused:
+            consumer.pause([partition])
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         try:
@@ -197,14 +210,9 @@ class PollThread(threading.Thread):
             for partition in partitions:
                 self._epoch += 1
                 epochs[partition.partition] = self._epoch
-                # Where to start is asked for off this thread; until then nothing is read.
-                partition.offset = OFFSET_END
-            if self._incremental:
-                consumer.incremental_assign(list(partitions))
-            else:
-                consumer.assign(list(partitions))
-            if partitions:
-                consumer.pause(list(partitions))
+            # The group has them given to us; the client gets each with its resume offset, once that
+            # is known. Assigned earlier and sought later, it could read from elsewhere first.
+            consumer.incremental_assign([])
             self.group_metadata = consumer.consumer_group_metadata()
             self._epochs.update(epochs)
             self._ask(self._owner.assigned(epochs))
@@ -226,6 +234,7 @@ class PollThread(threading.Thread):
         tell: Callable[[list[int]], Coroutine[Any, Any, None]],
     ) -> None:
         numbers = [partition.partition for partition in partitions]
+        read = [number for number in numbers if number in self._reading]
         for number in numbers:
             self._epochs.pop(number, None)
             self._reading.pop(number, None)
@@ -233,19 +242,16 @@ class PollThread(threading.Thread):
             self._ask(tell(numbers))
         except BaseException as problem:  # noqa: BLE001 - the owner ends the process
             self._owner.failed(problem)
-        if self._incremental:
-            consumer.incremental_unassign(list(partitions))
-        else:
-            consumer.unassign()
+        consumer.incremental_unassign(self._partitions(read))
 
     def _ask(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it on the loop and wait, serving what the loop asks of this thread meanwhile."""
         answer = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         until = clock.monotonic_s() + CALLBACK_TIMEOUT_S
         while not answer.done():
+            self.turned_s = clock.monotonic_s()
             if self._requests:
                 self._requests.popleft()(self._consumer)
-                continue
             try:
                 answer.result(HELD_WAIT_S)
             except concurrent.futures.TimeoutError:
@@ -254,7 +260,7 @@ class PollThread(threading.Thread):
                     raise
         answer.result()
 
-    def _partitions(self, numbers: dict[int, int]) -> list[Any]:
+    def _partitions(self, numbers: Iterable[int]) -> list[Any]:
         return [TopicPartition(self._topic, number) for number in numbers]
 
     def _close(self) -> None:

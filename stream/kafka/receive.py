@@ -1,7 +1,7 @@
 """One poll's messages, scanned and grouped by partition. Runs on the poll thread."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,14 +34,16 @@ class Batch:
 
 
 class Receiver:
-    """Turns messages into batches. `partitions()` is the input's partition count."""
+    """Turns messages into batches.
 
-    def __init__(
-        self, plan: ScanPlan, partitioner: Partitioner, partitions: Callable[[], int]
-    ) -> None:
+    `partitions` is the input's partition count, 0 while it is not known: then no record can be
+    called misrouted.
+    """
+
+    def __init__(self, plan: ScanPlan, partitioner: Partitioner, partitions: int = 0) -> None:
+        self.partitions = partitions
         self._plan = plan
         self._partitioner = partitioner
-        self._partitions = partitions
 
     def receive(
         self, messages: Sequence[Any], epochs: dict[int, int], errors: list[Any]
@@ -92,7 +94,8 @@ class Receiver:
         key = record.key
         if any(key != fragment.trace_id.hex().encode() for fragment in record.fragments):
             batch.keys["key_mismatch"] += 1
-        if key and self._partitioner(key, self._partitions()) != batch.partition:
+        count = self.partitions
+        if key and count and self._partitioner(key, count) != batch.partition:
             batch.keys["misrouted"] += 1
 
 

@@ -8,9 +8,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream import logs
 from stream.kafka.commit import Produce
+from stream.kafka.errors import MESSAGE_FAULTS
 from stream.kafka.load_producer import PARTITIONERS
 from stream.kafka.topics import ClusterError
-from stream.kafka.transactions import MESSAGE_FAULTS
 
 FULL_QUEUE_WAIT_S = 0.1
 FLUSH_S = 1.0

@@ -10,23 +10,16 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from stream import clock
+from stream import clock, logs
+from stream.kafka.client_settings import LOGGER, connection
 from stream.kafka.commit import PartitionCommit, Produce, Receipt
+from stream.kafka.errors import is_fenced, is_message_fault, is_operators_fault
 
 CALL_TIMEOUT_S = 30.0
 RETRY_WAIT_S = 0.1
 BLANK_GENERATION = b"\xff\xff\xff\xff"
 
-# The fault of one record, not of the broker: smaller transactions find the culprit.
-MESSAGE_FAULTS = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.INVALID_MSG,
-        KafkaError.INVALID_MSG_SIZE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-    }
-)
+log = logs.logger("tailstream.kafka")
 
 
 class AbortedError(Exception):
@@ -39,6 +32,10 @@ class AbortedError(Exception):
 
 class FencedError(Exception):
     """Another worker uses our transactional id, or took over while we were away."""
+
+
+class RefusedError(Exception):
+    """The broker refuses us until an operator grants or mends something."""
 
 
 class UnknownOutcomeError(Exception):
@@ -56,7 +53,7 @@ class Committer(Protocol):
 
         Raises:
             AbortedError: nothing of it happened.
-            FencedError, UnknownOutcomeError: the process must end.
+            FencedError, RefusedError, UnknownOutcomeError: the process must end.
         """
 
 
@@ -64,12 +61,10 @@ class TransactionalCommitter:
     """Exactly once: records, resume offsets and positions in one transaction."""
 
     def __init__(self, settings: dict[str, Any], *, topic: str, position_group: str | None) -> None:
-        self._producer = Producer(settings)
+        self._producer = Producer(settings, logger=LOGGER)
         self._topic = topic
         # A group without members: its metadata is blank, which such a group accepts.
-        self._positions = (
-            Consumer(_group_settings(settings, position_group)) if position_group else None
-        )
+        self._positions = _position_client(settings, position_group) if position_group else None
 
     def start(self) -> None:
         """Abort what a predecessor left open, and fence it."""
@@ -80,14 +75,16 @@ class TransactionalCommitter:
         started = clock.monotonic_s()
         refuse_blank(group_metadata)
         ends: dict[int, int] = {}
+        committing = False
         try:
             self._producer.begin_transaction()
             _produce(self._producer, commits, ends)
             self._producer.flush(CALL_TIMEOUT_S)
+            committing = True
             self._send_offsets(commits, group_metadata)
             _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as problem:
-            self._abort(problem)
+            self._abort(problem, committing=committing)
         return Receipt(ends, clock.monotonic_s() - started)
 
     def _send_offsets(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:
@@ -105,17 +102,23 @@ class TransactionalCommitter:
                 lambda: self._producer.send_offsets_to_transaction(positions, blank, CALL_TIMEOUT_S)
             )
 
-    def _abort(self, problem: KafkaException) -> None:
+    def _abort(self, problem: KafkaException, *, committing: bool) -> None:
+        """Abort, and say so; whatever leaves a doubt, or cannot get better, is said instead.
+
+        Before it was `committing`, nothing can have happened: any failure is only an abort.
+        """
         error = problem.args[0]
         if error.fatal():
-            raise FencedError(str(error)) from problem
-        if not error.txn_requires_abort() and error.code() not in MESSAGE_FAULTS:
+            raise _fatal(error) from problem
+        if committing and not error.txn_requires_abort() and not is_message_fault(error):
             raise UnknownOutcomeError(str(error)) from problem
         try:
             _retry(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
         except KafkaException as failed:
+            if failed.args[0].fatal():
+                raise _fatal(failed.args[0]) from problem
             raise UnknownOutcomeError(f"{error}; abort failed: {failed.args[0]}") from problem
-        raise AbortedError(error, message_fault=error.code() in MESSAGE_FAULTS) from problem
+        raise _aborted(error) from problem
 
 
 class AtLeastOnceCommitter:
@@ -129,12 +132,10 @@ class AtLeastOnceCommitter:
         position_group: str | None,
         commit_offsets: Callable[[list[Any]], None],
     ) -> None:
-        self._producer = Producer(settings)
+        self._producer = Producer(settings, logger=LOGGER)
         self._topic = topic
         self._commit_offsets = commit_offsets
-        self._positions = (
-            Consumer(_group_settings(settings, position_group)) if position_group else None
-        )
+        self._positions = _position_client(settings, position_group) if position_group else None
 
     def start(self) -> None:
         """There is nobody to fence."""
@@ -149,15 +150,32 @@ class AtLeastOnceCommitter:
             _produce(self._producer, commits, ends, failures)
             _refuse_undelivered(failures, self._producer.flush(CALL_TIMEOUT_S))
             self._commit_offsets(_resume_offsets(commits, self._topic))
-            if self._positions is not None:
-                positions = _positions(commits, self._topic)
-                self._positions.commit(offsets=positions, asynchronous=False)
         except KafkaException as problem:
             error = problem.args[0]
-            if error.fatal():
-                raise FencedError(str(error)) from problem
-            raise AbortedError(error, message_fault=error.code() in MESSAGE_FAULTS) from problem
+            raise _fatal(error) if error.fatal() else _aborted(error) from problem
+        self._commit_positions(commits)
         return Receipt(ends, clock.monotonic_s() - started)
+
+    def _commit_positions(self, commits: Sequence[PartitionCommit]) -> None:
+        """Positions are for the eyes: the resume offsets are committed, so nothing is undone."""
+        if self._positions is None:
+            return
+        try:
+            self._positions.commit(offsets=_positions(commits, self._topic), asynchronous=False)
+        except KafkaException as problem:
+            log.warning("position group not committed", error=str(problem.args[0]))
+
+
+def _fatal(error: Any) -> Exception:
+    if is_operators_fault(error):
+        return RefusedError(str(error))
+    return FencedError(str(error)) if is_fenced(error) else UnknownOutcomeError(str(error))
+
+
+def _aborted(error: Any) -> Exception:
+    if is_operators_fault(error):
+        return RefusedError(str(error))
+    return AbortedError(error, message_fault=is_message_fault(error))
 
 
 def _refuse_undelivered(failures: list[Any], left: int) -> None:
@@ -248,8 +266,7 @@ def _positions(commits: Sequence[PartitionCommit], topic: str) -> list[Any]:
     return [TopicPartition(topic, commit.partition, commit.position) for commit in commits]
 
 
-def _group_settings(settings: dict[str, Any], group: str) -> dict[str, Any]:
-    """A consumer's settings from the producer's: the connection is shared, the rest is not."""
-    connection = ("bootstrap.", "security.", "sasl.", "ssl.", "client.", "oauth", "enable.ssl")
-    kept = {name: value for name, value in settings.items() if name.startswith(connection)}
-    return {**kept, "group.id": group, "enable.auto.commit": False}
+def _position_client(settings: dict[str, Any], group: str) -> Any:
+    """Return a client that never joins: a group without members takes offsets from anybody."""
+    own = {"group.id": group, "enable.auto.commit": False}
+    return Consumer({**connection(settings), **own}, logger=LOGGER)

@@ -142,11 +142,13 @@ class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
         while not (self.should_stop or fetcher.should_stop):
             if not self._inbox:
                 self._arrived.clear()
+                # Not wait_for: on 3.11 it can swallow the cancel that ends this task.
                 try:
-                    await asyncio.wait_for(self._arrived.wait(), IDLE_WAIT_S)
+                    async with asyncio.timeout(IDLE_WAIT_S):
+                        await self._arrived.wait()
                 except TimeoutError:
                     continue
-            while self._inbox:
+            while self._inbox and not (self.should_stop or fetcher.should_stop):
                 for batch in self._inbox.popleft():
                     await self._hand_over(batch, generation)
             await asyncio.sleep(0)
@@ -270,7 +272,10 @@ class HostProducer(FaustProducer):  # type: ignore[misc]  # faust is untyped
     async def on_start(self) -> None:
         """Fence whoever used our transactional id before; offsets are read only after this."""
         await super().on_start()
-        await self.app.host.start()
+        try:
+            await self.app.host.start()
+        except Exception as problem:  # noqa: BLE001 - the host knows what each means for the process
+            self.app.host.failed(problem)
 
     async def flush(self) -> None:
         """Faust sends nothing through it."""

@@ -4,6 +4,8 @@ import heapq
 
 from stream.sampling.trace import OpenTrace
 
+STALE_ENTRIES_MIN = 1_024
+
 
 class Deadlines:
     """Open traces by (deadline, first offset): the order in which they are cut.
@@ -28,6 +30,16 @@ class Deadlines:
             if trace and trace.deadline_ms == deadline_ms and trace.first_offset == first_offset:
                 return trace
         return None
+
+    def forget_stale(self, open_traces: dict[bytes, OpenTrace]) -> None:
+        """Drop the entries of traces that were cut before their time, once they are the most.
+
+        They would stay until that time comes, outside every limit.
+        """
+        if len(self._heap) <= 2 * len(open_traces) + STALE_ENTRIES_MIN:
+            return
+        self._heap = [(t.deadline_ms, t.first_offset, t.trace_id) for t in open_traces.values()]
+        heapq.heapify(self._heap)
 
     def next_ms(self) -> int | None:
         """Return a lower bound of the next deadline, None when nothing is scheduled."""

@@ -76,8 +76,11 @@ class Decision:
     span_ids_complete: bool = True
 
 
-def encode(decision: Decision, *, config: str, topic_id: str) -> bytes:
-    """Return the msgpack map of a decision. `config`: hash of the policies that took it.
+def encode(decision: Decision, *, config: str, topic_id: str, group: str) -> bytes:
+    """Return the msgpack map of a decision.
+
+    `config` is the hash of the policies that took it, `group` whose it is: two groups may read one
+    input, each with policies of its own.
 
     `offsets` holds delta varints, or, above 2 KB of them, [first, last] under `offset_range`.
     """
@@ -100,6 +103,7 @@ def encode(decision: Decision, *, config: str, topic_id: str) -> bytes:
         "dead_lettered": decision.dead_lettered,
         "config": config,
         "topic_id": topic_id,
+        "group": group,
     }
     if len(deltas) <= OFFSETS_BYTES_MAX:
         record["offsets"] = deltas
@@ -113,8 +117,8 @@ def encode(decision: Decision, *, config: str, topic_id: str) -> bytes:
     return packed
 
 
-def decode(value: bytes) -> tuple[Decision, str]:
-    """Return a decision and the topic id of the input it speaks of.
+def decode(value: bytes) -> tuple[Decision, str, str]:
+    """Return a decision, the topic id of the input it speaks of, and the group that took it.
 
     Raises:
         ValueError: not a decision record of a version that this release reads.
@@ -123,7 +127,7 @@ def decode(value: bytes) -> tuple[Decision, str]:
         record = msgpack.unpackb(value)
         version = record["v"]
         if version == RECORD_VERSION:
-            return _decision(record), record["topic_id"]
+            return _decision(record), record["topic_id"], record["group"]
     except Exception as problem:  # a foreign writer can make msgpack and us raise nearly anything
         raise ValueError(f"not a decision record: {problem!r}") from problem
     raise ValueError(f"decision record of version {version}, expected {RECORD_VERSION}")

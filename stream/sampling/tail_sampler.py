@@ -300,6 +300,7 @@ class TailSampler:
         self._decisions.put(decisions)
         resume_offset, resume_ms = self.resume()
         self._spans.discard_below(resume_offset)
+        self._deadlines.forget_stale(self._open)
         # As old as they are there: late spans that wait for a transaction still need theirs.
         self._decisions.expire(resume_ms - self._windows.decision_retention_ms, resume_offset)
 

@@ -214,7 +214,12 @@ class Partition:
         )
 
     def _decision_record(self, decision: Decision) -> Produce:
-        value = encode(decision, config=self._delivering.config, topic_id=self._identity.topic_id)
+        value = encode(
+            decision,
+            config=self._delivering.config,
+            topic_id=self._identity.topic_id,
+            group=self._identity.group,
+        )
         key = decision.trace_id.hex().encode()
         return Produce(self._delivering.decisions_topic, self.number, key, value)
 

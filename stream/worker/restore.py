@@ -47,10 +47,12 @@ def resume_point(log: LogState, *, identity: Identity, initial_offset: str) -> R
         )
     held = hints.decode(log.metadata, offset=log.committed, identity=identity)
     found = held or Hints(log.committed, 0, 0, 0, 0)
+    # A decisions topic that was made anew ends below what the hints say of the old one.
+    decisions_from = found.decisions_from if found.decisions_next <= log.decisions_end else 0
     return ResumePoint(
         offset=max(log.committed, log.start),
         time_ms=found.time_ms,
-        decisions_from=max(found.decisions_from, log.decisions_start),
+        decisions_from=max(decisions_from, log.decisions_start),
         decisions_end=log.decisions_end,
         dead_letters_upto=found.dead_letters_upto,
         lost=max(0, log.start - log.committed),
@@ -69,15 +71,15 @@ class Restore:
         self._point = point
 
     def read(self, records: list[tuple[int, bytes]]) -> None:
-        """Take records, each (offset, value). Those of another topic are counted and passed by."""
+        """Take records, each (offset, value). Those of another topic or group are counted."""
         known: list[tuple[bytes, KnownDecision]] = []
         for offset, value in records:
             try:
-                decision, topic_id = decode(value)
+                decision, *origin = decode(value)
             except ValueError:
                 self.foreign += 1
                 continue
-            if topic_id != self._identity.topic_id:
+            if origin != [self._identity.topic_id, self._identity.group]:
                 self.foreign += 1
                 continue
             self.log.append(decision, offset)

@@ -57,5 +57,7 @@ class Bounds:
 
     def failed(self, deliveries: int) -> None:
         """One that carried `deliveries` did not go through: try half of it."""
+        if not deliveries:
+            return
         self.deliveries = max(1, min(self.deliveries, deliveries) // 2)
         self.bytes = max(64 * 1024, self.bytes // 2)

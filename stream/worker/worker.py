@@ -56,12 +56,14 @@ class Worker:
         self._planned = Transaction(plans) if plans else None
         return self._planned
 
-    def committed(self, receipt: Receipt) -> None:
-        """The planned transaction committed."""
+    def committed(self, receipt: Receipt) -> list[PartitionPlan]:
+        """The planned transaction committed; returns its plans, but for partitions lost since."""
         transaction = self._end()
         self._bounds.committed(receipt.seconds)
-        for plan in self._still_ours(transaction):
+        plans = self._still_ours(transaction)
+        for plan in plans:
             plan.owner.committed(plan, decisions_end=receipt.decisions_end.get(plan.partition))
+        return plans
 
     def aborted(self, *, message_fault: bool) -> None:
         """The planned transaction was aborted; `message_fault`: for a fault of one of its records.

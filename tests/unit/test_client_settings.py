@@ -60,6 +60,21 @@ def test_the_transactional_id_is_the_group_s_slot() -> None:
     assert settings["compression.type"] == "zstd"
 
 
+def test_the_client_never_refuses_a_record_that_the_output_may_hold() -> None:
+    def limit(message_bytes_max: int) -> int:
+        settings = producer_settings(
+            KAFKA,
+            DYNAMIC,
+            compression="lz4",
+            message_bytes_max=message_bytes_max,
+            transaction_timeout_s=30,
+        )
+        return int(settings["message.max.bytes"])
+
+    assert limit(3_000_000) == 3_000_000
+    assert limit(10_000) == 1_000_000
+
+
 def test_without_transactions_the_producer_is_still_idempotent() -> None:
     settings = producer_settings(KAFKA, DYNAMIC, compression="lz4", transaction_timeout_s=None)
 

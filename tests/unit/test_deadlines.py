@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.sampling.deadlines import Deadlines
+from stream.sampling.deadlines import STALE_ENTRIES_MIN, Deadlines
 from stream.sampling.trace import OpenTrace
 
 MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(1, 30)), max_size=20)
@@ -53,3 +53,16 @@ def test_the_next_deadline_is_never_overestimated() -> None:
     trace.deadline_ms = 10
     deadlines.schedule(trace)
     assert deadlines.next_ms() == 10
+
+
+def test_entries_of_traces_that_were_cut_early_do_not_pile_up() -> None:
+    deadlines = Deadlines()
+    stays = a_trace(1, 1_000_000)
+    deadlines.schedule(stays)
+    for number in range(STALE_ENTRIES_MIN + 2):
+        deadlines.schedule(OpenTrace(number.to_bytes(4), number, 0, 5))
+
+    deadlines.forget_stale({stays.trace_id: stays})
+
+    assert deadlines.next_ms() == 1_000_000
+    assert popped(deadlines, {stays.trace_id: stays}, 1_000_000) == [1]

@@ -70,8 +70,8 @@ def a_decision(offsets: list[int]) -> Decision:
 
 @given(decision=DECISIONS, topic_id=st.text(max_size=40))
 def test_a_decision_is_read_as_it_was_written(decision: Decision, topic_id: str) -> None:
-    value = encode(decision, config="c0ffee", topic_id=topic_id)
-    assert decode(value) == (decision, topic_id)
+    value = encode(decision, config="c0ffee", topic_id=topic_id, group="g")
+    assert decode(value) == (decision, topic_id, "g")
 
 
 @given(OFFSETS)
@@ -86,7 +86,7 @@ def test_offsets_take_a_byte_for_each_small_step() -> None:
 @pytest.mark.parametrize("steps", [OFFSETS_BYTES_MAX, OFFSETS_BYTES_MAX + 1, 100_000])
 def test_offsets_above_two_kilobytes_become_a_range_so_a_record_stays_small(steps: int) -> None:
     offsets = list(range(1, steps + 1))
-    value = encode(a_decision(offsets), config="c", topic_id="t")
+    value = encode(a_decision(offsets), config="c", topic_id="t", group="g")
     fits = steps <= OFFSETS_BYTES_MAX
     assert ("offsets" in msgpack.unpackb(value)) is fits
     assert ("offset_range" in msgpack.unpackb(value)) is not fits
@@ -95,7 +95,7 @@ def test_offsets_above_two_kilobytes_become_a_range_so_a_record_stays_small(step
 
 
 def record_but(**changed: object) -> bytes:
-    record = msgpack.unpackb(encode(a_decision([1]), config="c", topic_id="t"))
+    record = msgpack.unpackb(encode(a_decision([1]), config="c", topic_id="t", group="g"))
     return bytes(msgpack.packb({k: v for k, v in {**record, **changed}.items() if v is not None}))
 
 

@@ -63,13 +63,37 @@ def test_partitions_add_up_and_one_that_comes_back_starts_anew() -> None:
     metrics = Metrics()
     measurements = Measurements(metrics)
 
-    measurements.accounts(0, Accounts(received=5, released=5))
+    gone = Accounts(received=5, released=5)
+    measurements.accounts(0, gone)
     measurements.accounts(1, Accounts(received=2))
-    measurements.revoked(0, Accounts(received=5, released=5))
+    measurements.revoked(0, gone)
     measurements.accounts(0, Accounts(received=3))
 
     assert value(metrics.registry, "spans_received_total") == 10
     assert value(metrics.registry, "spans_total", outcome="released") == 5
+
+
+def test_a_partition_that_is_measured_once_more_after_it_was_lost_counts_nothing_twice() -> None:
+    metrics = Metrics()
+    measurements = Measurements(metrics)
+    lost = Accounts(received=100)
+    measurements.accounts(0, lost)
+    measurements.revoked(0, lost)
+
+    measurements.accounts(0, Accounts(received=7))
+    measurements.accounts(0, Accounts(received=3))
+
+    assert value(metrics.registry, "spans_received_total") == 110
+
+
+def test_a_partition_that_was_not_restored_yet_leaves_no_gauge() -> None:
+    metrics = Metrics()
+    measurements = Measurements(metrics)
+    measurements.restoring(3, 10)
+
+    measurements.revoked(3, None)
+
+    assert value(metrics.registry, "restore_remaining_records", partition="3") is None
 
 
 def test_every_outcome_of_the_accounting_law_is_exported() -> None:

@@ -41,7 +41,7 @@ def received(
 ) -> tuple[list[Batch], list[KafkaError]]:
     errors: list[KafkaError] = []
     ours = dict.fromkeys(range(PARTITIONS), 1) if epochs is None else epochs
-    receiver = Receiver(ScanPlan(), fnv1a, lambda: PARTITIONS)
+    receiver = Receiver(ScanPlan(), fnv1a, PARTITIONS)
     return receiver.receive(messages, ours, errors), errors
 
 

@@ -103,7 +103,9 @@ def test_decisions_that_were_expected_and_are_gone_are_counted(
 
 def test_a_decision_is_known_as_its_record_says_and_the_last_record_holds() -> None:
     first, late = a_decision(1, 40), a_decision(1, 45, Trigger.LATE)
-    values = [encode(one, config="c", topic_id=IDENTITY.topic_id) for one in (first, late)]
+    values = [
+        encode(one, config="c", topic_id=IDENTITY.topic_id, group="") for one in (first, late)
+    ]
     _, decisions = restored([(10, values[0]), (12, values[1])])
     known = decisions.get(trace_id_of(1))
     assert known is not None
@@ -113,8 +115,8 @@ def test_a_decision_is_known_as_its_record_says_and_the_last_record_holds() -> N
 
 
 def test_decisions_about_another_topic_and_unreadable_ones_are_passed_by_and_counted() -> None:
-    foreign = encode(a_decision(1, 40), config="c", topic_id="the topic before it was recreated")
-    ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id)
+    foreign = encode(a_decision(1, 40), config="c", topic_id="the topic before", group="")
+    ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id, group="")
     restore, decisions = restored([(10, foreign), (11, b"\xc1"), (12, ours), (13, b"")])
     assert restore.foreign == 3
     assert decisions.get(trace_id_of(1)) is None
@@ -122,7 +124,7 @@ def test_decisions_about_another_topic_and_unreadable_ones_are_passed_by_and_cou
 
 
 def test_a_successor_of_the_restored_reads_from_the_first_record_it_needs() -> None:
-    ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id)
+    ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id, group="")
     restore, _ = restored([(12, ours)])
     log = restore.done()
     assert log.needed_from(resume_offset=39, retained_from_ms=10_000) == 12
@@ -134,3 +136,18 @@ def test_hints_of_another_topic_are_not_used() -> None:
     metadata = hints.encode(HINTS, Identity("cluster", "another"))
     point = point_of(LogState(50, metadata, 0, 100, 2, 30))
     assert (point.time_ms, point.decisions_from, point.dead_letters_upto) == (0, 2, 0)
+
+
+def test_decisions_of_another_group_on_the_same_input_are_not_ours() -> None:
+    theirs = encode(a_decision(1, 40), config="c", topic_id=IDENTITY.topic_id, group="another")
+
+    restore, decisions = restored([(10, theirs)])
+
+    assert restore.foreign == 1
+    assert decisions.get(trace_id_of(1)) is None
+
+
+def test_a_decisions_topic_that_was_made_anew_is_read_from_its_start() -> None:
+    point = point_of(log_state(decisions=(0, 5)))
+
+    assert (point.decisions_from, point.decisions_end) == (0, 5)

@@ -49,3 +49,11 @@ def test_failures_alone_come_down_to_a_single_delivery(deliveries_max: int) -> N
 def test_a_transaction_without_offsets_would_not_be_fenced_so_it_cannot_be_made() -> None:
     with pytest.raises(AssertionError, match="at least one offset"):
         Transaction([])
+
+
+def test_an_abort_that_carried_no_delivery_says_nothing_about_their_number() -> None:
+    bounds = Bounds(deliveries_max=1_000, bytes_max=1 << 20)
+
+    bounds.failed(0)
+
+    assert (bounds.deliveries, bounds.bytes) == (1_000, 1 << 20)

@@ -1,0 +1,179 @@
+"""What must be known of one partition's logs before it is read: offsets, ends, decisions.
+
+A restore has clients of its own: it may wait long for a transaction that a dead owner left open,
+and nothing else must wait for it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from stream.kafka.client_settings import LOGGER
+from stream.kafka.errors import is_end_of_partition, is_passing
+from stream.kafka.log_state import NO_OFFSET, LogState
+
+CALL_TIMEOUT_S = 10.0
+RETRY_WAIT_S = 0.1
+READ_RECORDS_MAX = 1_000
+READ_WAIT_S = 0.1
+EMPTY_READS_MAX = 50
+
+T = TypeVar("T")
+
+
+class PartitionsMissingError(Exception):
+    """The decisions topic has fewer partitions than the input: an operator has to add them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The two logs a worker restores from."""
+
+    input: str
+    decisions: str
+
+
+class PartitionLog:
+    """One input partition and its decisions. `wanted` says whether the restore still matters."""
+
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        *,
+        group: str,
+        topics: Topics,
+        number: int,
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._connection = connection
+        self._topics = topics
+        self._number = number
+        self._wanted = wanted
+        # read_committed makes `committed()` wait for transactions that a dead owner left open.
+        self._committed = Consumer(
+            {**connection, "group.id": group, "isolation.level": "read_committed"},
+            logger=LOGGER,
+        )
+        self._ends = Consumer(
+            {**connection, "group.id": group, "isolation.level": "read_uncommitted"},
+            logger=LOGGER,
+        )
+
+    def state(self) -> LogState | None:
+        """Return the committed offset first, the ends after; None once nobody wants them.
+
+        Raises:
+            PartitionsMissingError: the decisions topic did not grow with the input.
+        """
+        committed = self._retried(self._stable_offset)
+        if committed is None:
+            return None
+        partitions = self._retried(lambda: self._partitions(self._topics.decisions))
+        if partitions is not None and partitions <= self._number:
+            raise PartitionsMissingError(
+                f"topics.decisions: {self._topics.decisions}: {partitions} partitions, but the "
+                f"input has a partition {self._number}: add partitions to {self._topics.decisions} "
+                f"first, then to {self._topics.input}"
+            )
+        ends = self._retried(lambda: self._watermarks(self._topics.input))
+        decisions = self._retried(lambda: self._watermarks(self._topics.decisions))
+        if ends is None or decisions is None:
+            return None
+        return LogState(*committed, *ends, *decisions)
+
+    def decisions(self, first: int, end: int) -> Iterator[list[tuple[int, bytes]]]:
+        """Yield the committed decision records from `first` up to `end`, in runs, while wanted.
+
+        `end` counts open transactions: where a dead owner left one, this waits until it is ended.
+        """
+        # Made here and not before: a client that has been idle takes a second to begin to fetch.
+        reader = Consumer(
+            {
+                **self._connection,
+                "group.id": "tailstream-restore",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+            },
+            logger=LOGGER,
+        )
+        try:
+            reader.assign([TopicPartition(self._topics.decisions, self._number, first)])
+            yield from self._runs(reader, first, end)
+        finally:
+            reader.close()
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._committed.close()
+        self._ends.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stable_offset(self) -> tuple[int, str | None]:
+        asked = [TopicPartition(self._topics.input, self._number)]
+        (found,) = self._committed.committed(asked, CALL_TIMEOUT_S)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return (found.offset if found.offset >= 0 else NO_OFFSET), found.metadata
+
+    def _partitions(self, topic: str) -> int:
+        return len(self._ends.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
+
+    def _watermarks(self, topic: str) -> tuple[int, int]:
+        low, high = self._ends.get_watermark_offsets(
+            TopicPartition(topic, self._number), timeout=CALL_TIMEOUT_S, cached=False
+        )
+        return low, high
+
+    def _retried(self, ask: Callable[[], T]) -> T | None:
+        """Ask until the broker answers; None once nobody wants the answer."""
+        while self._wanted():
+            try:
+                return ask()
+            except KafkaException as problem:
+                if not is_passing(problem.args[0]):
+                    raise
+                time.sleep(RETRY_WAIT_S)
+        return None
+
+    def _runs(self, reader: Any, position: int, end: int) -> Iterator[list[tuple[int, bytes]]]:
+        empty = 0
+        while position < end and self._wanted():
+            run, position = _run(reader, position)
+            yield run
+            empty = 0 if run else empty + 1
+            if empty >= EMPTY_READS_MAX:
+                # The log may have been cut meanwhile: it cannot reach what it no longer holds.
+                empty = 0
+                now = self._retried(lambda: self._watermarks(self._topics.decisions))
+                end = min(end, now[1]) if now else end
+
+
+def _run(reader: Any, position: int) -> tuple[list[tuple[int, bytes]], int]:
+    run: list[tuple[int, bytes]] = []
+    for message in reader.consume(READ_RECORDS_MAX, READ_WAIT_S):
+        error = message.error()
+        if error is None:
+            run.append((message.offset(), message.value() or b""))
+            position = message.offset() + 1
+        elif is_end_of_partition(error):
+            position = max(position, message.offset())
+        elif not is_passing(error):
+            raise KafkaException(error)
+    return run, position
