@@ -6,6 +6,7 @@ SEED ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
 PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
@@ -16,10 +17,10 @@ help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-install: $(INSTALLED) ## make .venv with the tailstream command and the development tools
+install: $(INSTALLED_DEV) ## make .venv with the tailstream command and the development tools
 
-demo: install ## run the main job on an embedded broker; KAFKA=host:port runs it on yours, exactly once
-	$(BIN)/tailstream demo $(if $(KAFKA),--kafka $(KAFKA))
+demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port runs it on yours, exactly once
+	@$(BIN)/tailstream demo $(if $(KAFKA),--kafka $(KAFKA) --next '. $(BIN)/activate && tailstream init',--next 'make demo KAFKA=host:9092')
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST)
@@ -63,6 +64,12 @@ clean: ## remove what the other targets made
 $(INSTALLED): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Tailstream needs 3.11 or later: make PYTHON=/path/to/python3.11"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@echo "Installing Tailstream and what it needs into $(VENV), once (about half a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@echo "Installing the development tools into $(VENV), once ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
