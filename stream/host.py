@@ -288,7 +288,10 @@ class Host:
         try:
             receipt = await asyncio.wait_for(commit, self._settings.watchdog_s)
         except AbortedError as problem:
-            self.worker.aborted(message_fault=problem.message_fault)
+            if self.worker.aborted(message_fault=problem.message_fault):
+                end_process(
+                    Exit.OPERATOR, f"refused even as a pointer: {problem}", remedy=LIMIT_REMEDY
+                )
             self._measurements.aborted(clock.monotonic_s() - started_s)
             log.warning("transaction aborted", reason=str(problem))
             return False
@@ -331,14 +334,15 @@ class Host:
         if self.thread is None:
             return
         wall_ms = clock.now_ms()
-        numbers = [n for n, p in self.worker.partitions.items() if self._may_idle(n, p, wall_ms)]
+        # A partition that is being revoked is out: its polled records will not be folded any more.
+        numbers = [n for n in self._epochs if self._may_idle(n, wall_ms)]
         if not numbers:
             return
         ends = await self._end_offsets(numbers)
         positions = await asyncio.wrap_future(self.thread.positions(list(ends)))
         for number, end in ends.items():
             partition = self.worker.partitions.get(number)
-            if partition is None or self.pending(number):
+            if partition is None or number not in self._epochs or self.pending(number):
                 continue
             position = positions.get(number, partition.sampler.position)
             if max(position, partition.sampler.position) == end:
@@ -350,8 +354,9 @@ class Host:
         partitions = self.worker.partitions.values()
         self._measurements.partitions(partitions, self._ends, clock.now_ms())
 
-    def _may_idle(self, number: int, partition: Partition, wall_ms: int) -> bool:
-        if self.pending(number):
+    def _may_idle(self, number: int, wall_ms: int) -> bool:
+        partition = self.worker.partitions.get(number)
+        if partition is None or self.pending(number):
             return False
         sampler = partition.sampler
         return sampler.due_by(wall_ms) or self._ends.get(number, 0) > sampler.position
@@ -371,6 +376,10 @@ class Host:
 REFUSED_REMEDY = (
     "grant the worker's principal what the message names, or mend the topic that it names; "
     "`tailstream topics` checks all four"
+)
+LIMIT_REMEDY = (
+    "raise max.message.bytes of the dead letters and the decisions topic: a pointer and a decision "
+    "take some hundred bytes"
 )
 FENCED_REMEDY = (
     "give every worker its own worker.instance_id: two with the same one fence each other. "

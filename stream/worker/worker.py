@@ -65,14 +65,17 @@ class Worker:
             plan.owner.committed(plan, decisions_end=receipt.decisions_end.get(plan.partition))
         return plans
 
-    def aborted(self, *, message_fault: bool) -> None:
+    def aborted(self, *, message_fault: bool) -> bool:
         """The planned transaction was aborted; `message_fault`: for a fault of one of its records.
 
-        Halving finds the culprit; alone in its transaction, it goes to the dead letters.
+        Halving finds the culprit; alone in its transaction, it goes to the dead letters as a
+        pointer. Returns True where even that was refused: it would be refused for ever.
         """
         transaction = self._end()
         delivered = [one.delivered for plan in transaction.plans for one in plan.settled]
+        stuck = False
         if message_fault and (len(delivered) == 1 or _of_one_record(transaction)):
+            stuck = all(one.undeliverable for one in delivered)
             for one in delivered:
                 one.undeliverable = True
         self._bounds.failed(len(delivered))
@@ -81,6 +84,7 @@ class Worker:
         self._turn -= 1
         for plan in self._still_ours(transaction):
             plan.owner.aborted()
+        return stuck
 
     def drop(self, numbers: Collection[int]) -> int:
         """Give partitions up, without a word to the broker; returns the spans released."""

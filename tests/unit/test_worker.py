@@ -210,3 +210,13 @@ def test_a_partition_assigned_twice_or_two_transactions_at_once_are_our_own_bug(
 
 def test_dropping_a_partition_that_is_not_ours_releases_nothing() -> None:
     assert a_worker().drop([7]) == 0
+
+
+def test_what_is_refused_even_as_a_pointer_is_said_to_be_refused_for_ever() -> None:
+    worker = a_worker()
+    worker.fold(0, [a_bad_record(0, 1)], wall_ms=None)
+
+    planned(worker)
+    assert not worker.aborted(message_fault=True)
+    planned(worker)
+    assert worker.aborted(message_fault=True)
