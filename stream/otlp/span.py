@@ -69,7 +69,7 @@ def read_span(  # noqa: C901, PLR0912  # hot: one loop, no call a field
                 elif (
                     tests
                     and tag == _ATTRIBUTE
-                    and 1 < length <= end - position  # room for a key, inside the span
+                    and length > 1  # there is room for a key
                     and (buffer[position + 1] in key_starts or buffer[position] != KEY)
                 ):
                     bits |= tests.bits(buffer, position, position + length)

@@ -232,6 +232,17 @@ def test_mutated_bytes_never_raise_and_what_is_not_malformed_is_read_as_protobuf
     assert DeadLetterReason.MALFORMED not in reasons
 
 
+@pytest.mark.parametrize("content", [b"\x0a\x02a", b"\x0a\x02"])
+@pytest.mark.parametrize("on_resource", [False, True])
+def test_a_key_as_long_as_a_wanted_one_that_is_cut_is_malformed(
+    content: bytes, *, on_resource: bool
+) -> None:
+    record = with_attribute(content, on_resource=on_resource)
+    with pytest.raises(DecodeError):
+        decoded(record)
+    assert is_malformed(record)
+
+
 def test_an_attribute_no_condition_names_is_not_looked_at_however_broken_it_is() -> None:
     for content in (b"\x0a\x03abc\xff", b"\x0a\x07", b"\x0a\x01b\xff\xff", b"\xff"):
         assert found(with_attribute(content)) == {trace_id_of(1): 0}
