@@ -8,12 +8,14 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream import logs
 from stream.kafka.commit import Produce
-from stream.kafka.errors import MESSAGE_FAULTS
+from stream.kafka.errors import is_message_fault
 from stream.kafka.load_producer import PARTITIONERS
 from stream.kafka.topics import ClusterError
 
 FULL_QUEUE_WAIT_S = 0.1
 FLUSH_S = 1.0
+MESSAGE_BYTES_MAX = 1_000_000_000
+"""librdkafka's largest value."""
 
 log = logs.logger("tailstream")
 
@@ -40,6 +42,9 @@ class RecordProducer:
                     "message.timeout.ms": 0,
                     "queue.buffering.max.kbytes": 65_536,
                     **settings,
+                    # How large a record may be is the broker's to say, and it looks at batches
+                    # after compression; this client would refuse some that fit.
+                    "message.max.bytes": MESSAGE_BYTES_MAX,
                     "partitioner": PARTITIONERS[partitioner],
                     "error_cb": _warn,
                     "log_level": 0,
@@ -119,7 +124,7 @@ class RecordProducer:
         if error is None:
             self.in_flight_bytes -= len(sent.record.value)
             sent.delivered()
-        elif error.code() not in MESSAGE_FAULTS:
+        elif not is_message_fault(error):
             self._problem = self._problem or error
         else:
             (self._culprits if alone else self._suspects).append(sent)

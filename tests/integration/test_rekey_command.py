@@ -27,6 +27,7 @@ pytestmark = pytest.mark.integration
 COMMAND = Path(sys.executable).with_name("tailstream")
 PARTITIONS = 6
 TIMEOUT_S = 60.0
+LARGE = {"max.message.bytes": "10000000"}
 FIRST_MS = 1_790_000_000_000
 
 
@@ -49,7 +50,7 @@ class Space:
         # More partitions in the target than in the source: nothing is where it was.
         counts = {"unkeyed": 3, "input": PARTITIONS, "dead_letters": 1}
         new = [
-            NewTopic(name, counts[role], 1, config=config if role == "input" else {})
+            NewTopic(name, counts[role], 1, config=config if role == "input" else LARGE)
             for role, name in self.topics.items()
         ]
         for created in admin.create_topics(new).values():
@@ -71,7 +72,13 @@ class Space:
 
     def send(self, values: list[bytes], headers: list[tuple[str, bytes]] | None = None) -> None:
         """Send records without keys, one millisecond of their own time apart."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "linger.ms": 5,
+                "message.max.bytes": 10_000_000,
+            }
+        )
         for number, value in enumerate(values):
             producer.produce(
                 self.topics["unkeyed"],
@@ -221,6 +228,26 @@ def test_a_part_that_the_target_does_not_take_becomes_a_dead_letter_and_stops_no
         (letter,) = space.read("dead_letters")
         assert letter.headers["tailstream.reason"] == b"undeliverable"
         assert letter.value == large.SerializeToString()
+    finally:
+        space.delete()
+
+
+def test_a_record_of_five_megabytes_passes_where_the_topics_take_it(
+    kafka: str, tmp_path: Path
+) -> None:
+    space = Space(kafka, tmp_path)
+    space.create(**{"max.message.bytes": "10000000"})
+    try:
+        large = TracesData.FromString(record_of(b"L" * 16))
+        large.resource_spans[0].scope_spans[0].spans[0].name = Random(1).randbytes(2_500_000).hex()
+        space.send([large.SerializeToString()])
+
+        child = space.start()
+        space.wait_until_committed(child)
+        assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+        assert [record.value for record in space.read("input")] == [large.SerializeToString()]
+        assert space.read("dead_letters") == []
     finally:
         space.delete()
 
