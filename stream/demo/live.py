@@ -4,9 +4,10 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from stream.demo.account import Account
+from stream.demo.progress import TracesProgress
 from stream.demo.truth import Truth
 
 PLAIN_LINES = 10
@@ -20,19 +21,11 @@ class Live:
         self._console = console
         self._traces = traces
         self._told = ""
-        self._progress: Progress | None = None
+        self._progress: TracesProgress | None = None
         if console.is_terminal:
-            self._progress = Progress(
-                TextColumn("  {task.description:<8}", style="bold"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("traces   {task.fields[found]}"),
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-            )
-            self._sent = self._progress.add_task("sent", total=traces, found="")
-            self._decided = self._progress.add_task("decided", total=traces, found="")
+            self._progress = TracesProgress(console, clock=TimeElapsedColumn())
+            self._sent = self._progress.add_task("  sent", total=traces, told="")
+            self._decided = self._progress.add_task("  decided", total=traces, told="")
 
     def show(self, phase: str, truth: Truth, account: Account) -> None:
         """Show where the run is; `phase` is a few words on what it waits for."""
@@ -42,8 +35,8 @@ class Live:
             f"late {account.late_spans:,}  dead letters {account.dead_letters.total():,}"
         )
         if self._progress is not None:
-            self._progress.update(self._sent, completed=truth.traces, found=phase)
-            self._progress.update(self._decided, completed=decided, found=found)
+            self._progress.update(self._sent, completed=truth.traces, told=phase)
+            self._progress.update(self._decided, completed=decided, told=found)
             return
         step = decided * PLAIN_LINES // max(1, self._traces)
         told = f"{phase} {step}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from stream.demo.trace_view import render_trace
+from stream.demo.words import amount, noun
 
 INDENT = "  "
 
@@ -109,14 +110,14 @@ def _line(name: str, text: str, style: str = "") -> Text:
 
 
 def _amount(traces: int, spans: int) -> str:
-    return f"{traces:>5,} traces  {spans:>7,} spans"
+    return f"{traces:>5,} {noun(traces, 'trace'):<6}  {spans:>7,} {noun(spans, 'span'):<5}"
 
 
 def _sent(story: Story) -> Text:
     return _line(
         "in",
-        f"{_amount(story.traces, story.spans)}   {story.records:,} records   "
-        f"{story.partitions} partitions   {story.late_spans:,} late spans   "
+        f"{_amount(story.traces, story.spans)}   {amount(story.records, 'record')}   "
+        f"{amount(story.partitions, 'partition')}   {amount(story.late_spans, 'late span')}   "
         f"{story.resent_spans:,} resent",
     )
 
@@ -149,15 +150,16 @@ def _late(story: Story) -> Text:
     late = story.late_sampled + story.late_not_sampled
     return _line(
         "late",
-        f"{late:>5,} spans: {story.late_sampled:,} followed a kept trace out, "
+        f"{late:>5,} {noun(late, 'span')}: {story.late_sampled:,} followed a kept trace out, "
         f"{story.late_not_sampled:,} followed a drop",
     )
 
 
 def _resent(story: Story) -> Text:
+    resent = story.resent_spans
     return _line(
         "resent",
-        f"{story.resent_spans:>5,} spans: {story.duplicates:,} removed from a kept trace, "
+        f"{resent:>5,} {noun(resent, 'span')}: {story.duplicates:,} removed from a kept trace, "
         f"{story.resent_dropped:,} fell with a drop",
     )
 
@@ -173,7 +175,7 @@ def _dropped(story: Story) -> Text:
     return _line(
         "dropped",
         f"{_amount(story.dropped_traces, story.not_sampled)}      "
-        f"dead letters {records:,} records{tail}",
+        f"dead letters {amount(records, 'record')}{tail}",
     )
 
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -190,3 +191,33 @@ def test_generate_makes_new_traces_each_time_but_for_a_seed(broker: EmbeddedBrok
     for _ in range(2):
         assert CliRunner().invoke(generate, [*common.split(), "--seed", "9"]).exit_code == 0
     assert len({record.key() for record in read(broker, "again")}) == 15
+
+
+def test_generate_claims_no_late_span_that_it_did_not_wait_with(broker: EmbeddedBroker) -> None:
+    broker.create_topic("unpaced")
+    common = f"--bootstrap {broker.address} --topic unpaced --traces 1 --malformed 0 --resent 0"
+    for pace in ("--rate 0", "--rate 100 --late-after 0"):
+        told = CliRunner().invoke(generate, [*common.split(), *pace.split(), "--late", "1"])
+        assert "1 of 1 trace, " in told.output
+        assert "up to 1 late span (sent without waiting" in told.output
+    none = CliRunner().invoke(generate, [*common.split(), "--rate", "0", "--late", "0"])
+    assert "0 late spans" in none.output
+    assert "up to" not in none.output
+
+
+def test_generate_says_that_it_waits_for_late_spans_and_leaves_the_wait_out_of_the_rate(
+    broker: EmbeddedBroker,
+) -> None:
+    broker.create_topic("waiting")
+    told = CliRunner().invoke(
+        generate,
+        f"--bootstrap {broker.address} --topic waiting --traces 40 --rate 200 --late 1 --seed 4 "
+        "--late-after 2 --set tail_sampling.decision_wait=1s".split(),
+    )
+    waits, sent, rate, *rest = told.output.splitlines()
+    assert waits == "All traces are sent. Up to 2 s more for late spans; Ctrl-C ends it."
+    assert sent.startswith("40 of 40 traces, ")
+    match = re.fullmatch(r"[\d,]+ spans/s for (\d\.\d) s, then ([12]\.\d) s for late spans", rate)
+    assert match
+    assert float(match[1]) < 1
+    assert re.search(r"\d+ slow, \d+ late spans, ", rest[0])

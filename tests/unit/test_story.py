@@ -1,3 +1,4 @@
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -5,6 +6,7 @@ from io import StringIO
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -363,6 +365,29 @@ def test_on_a_terminal_progress_leaves_nothing_behind_but_a_cleared_line() -> No
         live.show("sending", TRUTH, account_of(DECISIONS, OUTPUTS))
     assert "dead letters 3" in out.getvalue()
     assert "400/400" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (24, []),
+        (40, ["━", "0:00:0"]),
+        (64, ["dead letters 3"]),
+        (75, ["━", "dead letters 3"]),
+        (83, ["━", "dead letters 3", "0:00:0"]),
+        (130, ["━", "traces", "dead letters 3", "0:00:0"]),
+    ],
+)
+def test_a_narrow_terminal_shows_less_and_cuts_nothing(width: int, shown: list[str]) -> None:
+    out = StringIO()
+    with Live(Console(file=out, width=width, force_terminal=True), traces=LOAD.traces) as live:
+        live.show("sending", TRUTH, account_of(DECISIONS, OUTPUTS))
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert "400/400" in told
+    assert "…" not in told
+    for words in shown:
+        assert words in told
+    assert max(map(cell_len, re.split(r"[\r\n]", told))) <= width
 
 
 def test_the_status_that_marks_a_failure_is_otlps_error() -> None:
