@@ -160,6 +160,7 @@ def _faust_app(settings: Settings) -> App:
         key_serializer="raw",
         value_serializer="raw",
         TableManager=TailTableManager,
+        logging_config=logs.config(settings.log.level, settings.log.format),
         web_enabled=True,
         web_bind=settings.web.host,
         web_host=settings.web.host,

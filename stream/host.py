@@ -44,6 +44,7 @@ from stream.worker.restore import (
 from stream.worker.worker import Worker
 
 RESTORES_MAX = 4
+TELL_EVERY_S = 60.0
 LAST_TRANSACTIONS_MAX = 3
 
 log = logs.logger("tailstream.host")
@@ -106,6 +107,7 @@ class Host:
         self._restoring: dict[int, asyncio.Task[None]] = {}
         self._assigned = False
         self._ends: dict[int, int] = {}
+        self._told_s = clock.monotonic_s()
         self._lock = asyncio.Lock()
         self._transactions = ThreadPoolExecutor(1, "tailstream-transactions")
         self._reading = ThreadPoolExecutor(1, "tailstream-reading")
@@ -353,6 +355,9 @@ class Host:
         self._ends.update(await self._end_offsets(list(self.worker.partitions)))
         partitions = self.worker.partitions.values()
         self._measurements.partitions(partitions, self._ends, clock.now_ms())
+        if clock.monotonic_s() >= self._told_s + TELL_EVERY_S:
+            self._told_s = clock.monotonic_s()
+            log.info("so far", **self._measurements.summary())
 
     def _may_idle(self, number: int, wall_ms: int) -> bool:
         partition = self.worker.partitions.get(number)

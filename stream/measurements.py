@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from stream.metrics import Metrics
+from stream.metrics import PREFIX, Metrics
 from stream.sampling.accounting import Accounts
 from stream.sampling.delivery import DeadLetter, Settled
 from stream.worker.partition import Partition, PartitionPlan
@@ -64,6 +64,22 @@ class Measurements:
             held.update(partition.held_bytes())
         for where, size in held.items():
             self._metrics["held_bytes"].labels(where).set(size)
+
+    def summary(self) -> dict[str, int]:
+        """Return what a line in the log tells of the process so far, in spans, and of now."""
+        registry = self._metrics.registry
+        counted = {
+            "received": registry.get_sample_value(PREFIX + "spans_received_total"),
+            **{
+                outcome: registry.get_sample_value(PREFIX + "spans_total", {"outcome": outcome})
+                for outcome in OUTCOMES
+            },
+        }
+        now = {
+            name: sum(sample.value for sample in self._metrics[name].collect()[0].samples)
+            for name in ("open_traces", "lag_records")
+        }
+        return {name: int(value or 0) for name, value in (counted | now).items()}
 
     def keys(self, counts: Mapping[str, int]) -> None:
         """Count records whose key tells of a misrouted or unkeyed topic."""

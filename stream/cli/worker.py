@@ -1,7 +1,9 @@
 """`tailstream worker`: run a worker until it is told to stop."""
 
 import os
+import signal
 import sys
+from typing import Any
 
 import click
 
@@ -23,6 +25,9 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     operator's mistake, 3 fenced (two workers in one slot), 70 a bug, 71 a transaction hung or the
     broker went away.
     """
+    # Until Faust's own handlers stand, nothing is under way that would have to be ended.
+    for early in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(early, _end)
     # Imported here: Faust takes a second, which the other commands need not wait for.
     import faust  # noqa: PLC0415 - see above
 
@@ -45,3 +50,7 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
         sys.stderr.flush()
         # Without waiting for threads that may hang in librdkafka.
         os._exit(code)
+
+
+def _end(*_: Any) -> None:
+    os._exit(0)

@@ -112,3 +112,13 @@ def test_a_revoked_partition_s_gauges_vanish() -> None:
     measurements.revoked(3, Accounts())
 
     assert value(metrics.registry, "restore_remaining_records", partition="3") is None
+
+
+def test_the_summary_tells_the_outcomes_and_what_is_open() -> None:
+    measurements = Measurements(Metrics())
+    measurements.accounts(0, some_accounts())
+
+    told = measurements.summary()
+
+    assert (told["received"], told["sampled"], told["late_sampled"]) == (20, 6, 1)
+    assert (told["open_traces"], told["lag_records"], told["released"]) == (0, 0, 0)
