@@ -83,7 +83,23 @@ class Commands(click.Group):
             raise SettingsRefused(error) from None
 
 
+def _tell_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's signature
+    if asked:
+        from stream.cli.version import installed  # noqa: PLC0415 - a command's module, when needed
+
+        click.echo(f"tailstream {installed('tailstream')}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Say which version this is, and end.",
+)
 def main() -> None:
     """Tailstream: a streaming tail sampler on Kafka.
 

@@ -24,7 +24,8 @@ from stream.settings.template import template, unsupported
 def command(path: Path, source: Path | None, *, force: bool) -> None:
     """Write a commented settings file to PATH (tailstream.yaml; `-`: to stdout).
 
-    Every setting is in it with its meaning and its default.
+    Every setting is in it with its meaning and its default. What stops the start, of a block that
+    is taken over, is named on stderr.
     """
     try:
         pasted = None if source is None else _tail_sampling_of(source)
@@ -35,10 +36,13 @@ def command(path: Path, source: Path | None, *, force: bool) -> None:
             _write(path, text, force=force)
     except SettingsError as error:
         raise SettingsRefused(error) from None
-    for name in unsupported(pasted or {}):
-        click.echo(f"tail_sampling.{name}: not supported yet, stops the start", err=True)
+    stops = unsupported(pasted or {})
     if str(path) != "-":
-        click.echo(f"Wrote {path}. Next: tailstream validate --config {path}")
+        first = "mend what stops the start (below), then " if stops else ""
+        click.echo(f"Wrote {path}. Next: {first}tailstream validate --config {path}")
+    # Last: what is to be done is not to be scrolled away by what is done.
+    for stop in stops:
+        click.echo(f"stops the start: {stop}", err=True)
 
 
 def _tail_sampling_of(source: Path) -> dict[str, Any]:

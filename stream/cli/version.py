@@ -12,16 +12,17 @@ def command() -> None:
 
     Imports none of it, so it also answers where one of them is broken.
     """
-    click.echo(f"tailstream  {_installed('tailstream')}")
+    click.echo(f"tailstream  {installed('tailstream')}")
     python = f"{platform.python_implementation()} {platform.python_version()}"
     click.echo(f"python      {python} ({platform.system()} {platform.machine()})")
-    click.echo(f"librdkafka  the one in confluent-kafka {_installed('confluent-kafka')}")
-    click.echo(f"faust       {_installed('faust-streaming')}")
-    click.echo(f"rocksdict   {_installed('rocksdict')}")
+    click.echo(f"librdkafka  the one in confluent-kafka {installed('confluent-kafka')}")
+    click.echo(f"faust       {installed('faust-streaming')}")
+    click.echo(f"rocksdict   {installed('rocksdict')}")
     click.echo("core        pure Python")
 
 
-def _installed(package: str) -> str:
+def installed(package: str) -> str:
+    """Return the version of a distribution, or words that say that it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -50,13 +50,17 @@ def template(pasted: Mapping[str, Any] | None = None) -> str:
 
 
 def unsupported(pasted: Mapping[str, Any]) -> list[str]:
-    """Return the options and policies of a Collector's block that stop the start."""
-    options = [option for option in pasted if _standing(option, pasted).startswith("not supported")]
+    """Return the options and policies of a Collector's block that stop the start, and why."""
+    standings = {option: _standing(option, pasted) for option in pasted}
     policies = pasted.get("policies")
-    return options + [
-        f"policies[{index}]"
-        for index, policy in enumerate(policies if isinstance(policies, list) else [])
-        if _policy_standing(policy) != "honoured"
+    for index, policy in enumerate(policies if isinstance(policies, list) else []):
+        name = policy.get("name") if isinstance(policy, Mapping) else None
+        named = f" ({name})" if isinstance(name, str) and name.strip() else ""
+        standings[f"policies[{index}]{named}"] = _policy_standing(policy)
+    return [
+        f"tail_sampling.{place}: {standing}"
+        for place, standing in standings.items()
+        if standing.startswith("not supported")
     ]
 
 

@@ -152,13 +152,39 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
     ):
         (at,) = [index for index, line in enumerate(lines) if line.startswith(setting)]
         assert lines[at - 1].startswith(above), setting
-    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == [
-        "tail_sampling.maximum_trace_size_bytes",
-        "tail_sampling.made_up",
-        "tail_sampling.policies[2]",
-        "tail_sampling.policies[3]",
-        "tail_sampling.policies[4]",
+    assert [line.split(": ")[:2] for line in result.stderr.splitlines()] == [
+        ["stops the start", f"tail_sampling.{place}"]
+        for place in (
+            "maximum_trace_size_bytes",
+            "made_up",
+            "policies[2] (rate)",
+            "policies[3] (odd)",
+            "policies[4] (never)",
+        )
     ]
+
+
+def test_what_stops_the_start_is_said_after_all_else_and_is_no_failure_of_init(
+    tmp_path: Path,
+) -> None:
+    source, path = tmp_path / "otelcol.yaml", tmp_path / "t.yaml"
+    source.write_text(COLLECTOR)
+    result = run("init", "--from", str(source), str(path))
+    assert result.exit_code == 0
+    first, *stops = result.output.splitlines()
+    assert first.startswith(f"Wrote {path}. Next: mend what stops the start (below), then ")
+    assert stops == result.stderr.splitlines()
+    assert stops[2] == (
+        "stops the start: tail_sampling.policies[2] (rate): not supported yet: "
+        "policies of type rate_limiting"
+    )
+
+
+def test_the_version_is_said_on_a_line() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    said, known = (each.stdout.splitlines()[0].split() for each in (result, run("version")))
+    assert said == known
 
 
 def test_what_init_takes_over_loads_as_the_collectors_file_itself_does(tmp_path: Path) -> None:
