@@ -121,7 +121,7 @@ def create_app(settings: Settings) -> App:
         needs_topic_id=settings.worker.delivery == "exactly_once",
     )
     matcher = Matcher()
-    policies = policies_of(settings.tail_sampling.policies, matcher)
+    policies = policies_of(settings.tail_sampling, matcher)
     windows = _windows(settings)
     host = Host(
         HostSettings(

@@ -34,6 +34,7 @@ def cross_checks(settings: Settings) -> Iterator[Problem]:
         remedy = "set compatibility: fixed"
         yield Problem("compatibility", "collector", "not supported yet", remedy)
     yield from _sampling(settings.tail_sampling)
+    yield from _size(settings)
     yield from _policies(settings.tail_sampling)
     yield from _topics(settings)
     yield from _times(settings)
@@ -75,6 +76,18 @@ def _sampling(sampling: TailSampling) -> Iterator[Problem]:
             format_duration(after_root_s),
             f"not below decision_wait ({wait}), so it would never matter",
             f"set it below {wait}, or to 0s",
+        )
+
+
+def _size(settings: Settings) -> Iterator[Problem]:
+    dropped_above = settings.tail_sampling.maximum_trace_size_bytes
+    judged_at = settings.limits.trace_bytes_max
+    if dropped_above >= judged_at:
+        yield Problem(
+            "tail_sampling.maximum_trace_size_bytes",
+            dropped_above,
+            f"not below limits.trace_bytes_max ({judged_at}), at which the policies judge a trace",
+            "set limits.trace_bytes_max above it, or remove it",
         )
 
 

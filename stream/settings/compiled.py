@@ -1,23 +1,28 @@
 """From the policies as they are configured to the objects that vote."""
 
-from collections.abc import Sequence
-
 from stream.sampling.matcher import AttributeIs, BooleanIs, Matcher, NumberWithin, StringIs
 from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
+from stream.settings.tail_sampling import TailSampling
 
 
-def policies_of(blocks: Sequence[configured.Policy], matcher: Matcher) -> Policies:
+def policies_of(sampling: TailSampling, matcher: Matcher) -> Policies:
     """Return what judges a trace. Leaf conditions are registered with the matcher."""
-    return Policies([_policy(block, matcher) for block in blocks])
+    return Policies(
+        [_policy(block, matcher) for block in sampling.policies],
+        sample_on_first_match=sampling.sample_on_first_match,
+        maximum_trace_size_bytes=sampling.maximum_trace_size_bytes,
+    )
 
 
 def _policy(  # noqa: PLR0911 - one a type
@@ -39,6 +44,11 @@ def _policy(  # noqa: PLR0911 - one a type
         case configured.DropPolicy():
             subs = [_policy(sub, matcher) for sub in block.drop.drop_sub_policy]
             return Drop(block.name, subs)
+        case configured.AndPolicy():
+            subs = [_policy(sub, matcher) for sub in block.and_.and_sub_policy]
+            return And(block.name, subs)
+        case configured.NotPolicy():
+            return Not(block.name, _policy(block.not_.not_sub_policy, matcher))
         case _:
             return _attribute(block, matcher)
 

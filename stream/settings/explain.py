@@ -12,7 +12,7 @@ from stream.settings.errors import ABSENT, Problem, nearest
 from stream.settings.fields import Unit, fields_by_key, unit_of
 from stream.settings.policies import NOT_SUPPORTED_YET, POLICY_BLOCKS
 from stream.settings.units import format_duration, format_size
-from stream.settings.walk import LISTS_OF_POLICIES, all_paths, block_at, choices_of, field_at
+from stream.settings.walk import all_paths, block_at, choices_of, field_at, is_policy_type
 
 _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -22,6 +22,7 @@ _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "finite_number": ("must be a finite number", "write e.g. 5 or 0.1"),
         "bool_type": ("must be true or false", "write true or false, without quotes"),
         "string_type": ("must be text", "write it in quotes"),
+        "string_unicode": ("is no text", "write it without halves of surrogate pairs"),
         "tuple_type": ("must be a list", "write [a, b], or one `- ` a line"),
         "path_type": ("must be a path", "write it in quotes"),
         "model_type": ("must be a map of settings", "write `name: value` lines below it"),
@@ -39,6 +40,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "policies": "write at least one policy: without one nothing would be kept",
         "drop_sub_policy": "write at least one: the Collector drops every trace when it is empty",
+        "and_sub_policy": "write at least one: the Collector keeps every trace when it is empty",
         "status_codes": "write at least one of OK, ERROR, UNSET",
     }
 )
@@ -139,7 +141,7 @@ def _path(location: Sequence[str | int]) -> str:
     for index, part in enumerate(location):
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not _is_policy_type(location, index):
+        elif not is_policy_type(location, index):
             path += f".{part}" if path else str(part)
     return path
 
@@ -147,21 +149,13 @@ def _path(location: Sequence[str | int]) -> str:
 def _as_given(tree: Any, location: Sequence[str | int], otherwise: Any) -> Any:
     value = tree
     for index, part in enumerate(location):
-        if _is_policy_type(location, index):
+        if is_policy_type(location, index):
             continue
         try:
             value = value[part]
         except (LookupError, TypeError):
             return otherwise
     return value
-
-
-def _is_policy_type(location: Sequence[str | int], index: int) -> bool:
-    return (
-        index >= 2  # noqa: PLR2004 - the list, the index, then the type
-        and isinstance(location[index - 1], int)
-        and location[index - 2] in LISTS_OF_POLICIES
-    )
 
 
 def _unknown_remedy(location: Sequence[str | int]) -> str:
@@ -186,7 +180,7 @@ def _policy_type(path: str, value: Any) -> Problem:
         return Problem(setting, given, "a policy needs a type", f"write one of {', '.join(known)}")
     if given == "drop":
         remedy = f"write one of {', '.join(kind for kind in known if kind != 'drop')}"
-        return Problem(setting, given, "a drop policy cannot hold another", remedy)
+        return Problem(setting, given, "a drop policy stands at the top only", remedy)
     honoured = f"supported are {', '.join(known)}"
     if given in NOT_SUPPORTED_YET:
         return Problem(setting, given, "not supported yet", f"remove this policy; {honoured}")

@@ -277,11 +277,13 @@ class Settings(Block):
         SHA-256 over canonical JSON, so it is the same in every process and on every machine.
         """
         sampling = self.tail_sampling
-        judged = {
+        judged: dict[str, Any] = {
             "policies": [policy.model_dump(mode="json") for policy in sampling.policies],
             "decision_wait_s": sampling.decision_wait_s,
             "decision_wait_after_root_received_s": sampling.decision_wait_after_root_received_s,
         }
+        if sampling.maximum_trace_size_bytes:
+            judged["maximum_trace_size_bytes"] = sampling.maximum_trace_size_bytes
         canonical = json.dumps(judged, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 

@@ -13,10 +13,8 @@ from stream.settings.fields import Block, FromList
 from stream.settings.yaml_text import inline_yaml
 
 NOT_SUPPORTED_YET: Final = (
-    "and",
     "bytes_limiting",
     "composite",
-    "not",
     "ottl_condition",
     "rate_limiting",
     "trace_flags",
@@ -248,15 +246,62 @@ class SpanCountPolicy(PolicyBlock):
         return f"trace has at least {options.min_spans} spans{most}"
 
 
+class AndOptions(Block):
+    """Which traces."""
+
+    and_sub_policy: Annotated[tuple["SubPolicy", ...], FromList] = Field(
+        min_length=1,
+        description="Keeps a trace for which all of these vote to keep; policies of any type but "
+        "drop, to any depth.",
+    )
+
+
+class AndPolicy(PolicyBlock):
+    """Keeps a trace for which all its sub-policies vote sampled."""
+
+    type: Literal["and"]
+    and_: AndOptions = Field(alias="and")
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        return " and ".join(sub.meaning() for sub in self.and_.and_sub_policy)
+
+
+class NotOptions(Block):
+    """Which traces."""
+
+    not_sub_policy: "SubPolicy" = Field(
+        description="Keeps a trace for which this policy does not vote to keep; of any type but "
+        "drop, to any depth."
+    )
+
+
+class NotPolicy(PolicyBlock):
+    """Keeps a trace for which its sub-policy votes not sampled."""
+
+    type: Literal["not"]
+    not_: NotOptions = Field(alias="not")
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        return f"not ({self.not_.not_sub_policy.meaning()})"
+
+
 SubPolicy = Annotated[
     AlwaysSamplePolicy
     | StatusCodePolicy
     | LatencyPolicy
     | ProbabilisticPolicy
     | AnyAttributePolicy
-    | SpanCountPolicy,
+    | SpanCountPolicy
+    | AndPolicy
+    | NotPolicy,
     Field(discriminator="type"),
 ]
+AndOptions.model_rebuild()
+NotOptions.model_rebuild()
+AndPolicy.model_rebuild()
+NotPolicy.model_rebuild()
 
 
 class DropOptions(Block):
@@ -284,12 +329,16 @@ Policy = Annotated[SubPolicy | DropPolicy, Field(discriminator="type")]
 
 def sub_policies(policy: PolicyBlock) -> tuple[tuple[str, SubPolicy], ...]:
     """Return a policy's sub-policies, each with its path below it; none for most types."""
-    if isinstance(policy, DropPolicy):
-        return tuple(
-            (f"drop.drop_sub_policy[{index}]", sub)
-            for index, sub in enumerate(policy.drop.drop_sub_policy)
-        )
-    return ()
+    match policy:
+        case DropPolicy():
+            subs, name = policy.drop.drop_sub_policy, "drop.drop_sub_policy"
+        case AndPolicy():
+            subs, name = policy.and_.and_sub_policy, "and.and_sub_policy"
+        case NotPolicy():
+            return (("not.not_sub_policy", policy.not_.not_sub_policy),)
+        case _:
+            return ()
+    return tuple((f"{name}[{index}]", sub) for index, sub in enumerate(subs))
 
 
 def flattened(path: str, policy: PolicyBlock) -> Iterator[tuple[str, PolicyBlock]]:
@@ -308,6 +357,8 @@ POLICY_BLOCKS: Final[dict[str, type[PolicyBlock]]] = {
     "numeric_attribute": NumericAttributePolicy,
     "boolean_attribute": BooleanAttributePolicy,
     "span_count": SpanCountPolicy,
+    "and": AndPolicy,
+    "not": NotPolicy,
     "drop": DropPolicy,
 }
 """The policies that are honoured, by type."""

@@ -39,10 +39,6 @@ NOT_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
 NOT_SUPPORTED_YET: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sampling_strategy": "remove it: a trace is judged whole (trace-complete)",
-        "maximum_trace_size_bytes": (
-            "remove it: limits.trace_bytes_max judges a trace when it reaches that size"
-        ),
-        "sample_on_first_match": "remove it: all policies are asked, which keeps the same traces",
     }
 )
 """Options that stop the start when they differ from the Collector's default, and the remedy."""
@@ -94,10 +90,15 @@ class TailSampling(Block):
         default="trace-complete", description="When policies are asked."
     )
     maximum_trace_size_bytes: int = Field(
-        default=0, ge=0, description="Drop a trace that grows larger; 0: off."
+        default=0,
+        ge=0,
+        description="A trace that grows larger is not sampled, whatever the policies say; 0: off. "
+        "Must be below limits.trace_bytes_max.",
     )
     sample_on_first_match: bool = Field(
-        default=False, description="Ask no further policy once one has voted to keep."
+        default=False,
+        description="Ask no further policy once one has voted to keep: the same traces are kept, "
+        "fewer votes counted, and ot=th claims nothing unless all were asked.",
     )
 
     def policies_in_order(self) -> tuple[Policy, ...]:

@@ -11,7 +11,7 @@ from stream.settings.policies import NOT_SUPPORTED_YET as POLICIES_NOT_SUPPORTED
 from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.reference import default_text
 from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET, TailSampling
-from stream.settings.walk import Leaf
+from stream.settings.walk import LISTS_OF_POLICIES, ONE_POLICY, Leaf
 from stream.settings.yaml_text import inline_yaml
 
 _WIDTH: Final = 100
@@ -129,11 +129,19 @@ def _policy_standing(policy: Any) -> str:
     if kind not in POLICY_BLOCKS:
         return "not supported yet: no known type of policy"
     options = policy.get(kind)
-    subs = options.get("drop_sub_policy") if isinstance(options, Mapping) else None
-    for sub in subs if isinstance(subs, list) else ():
-        if _policy_standing(sub) != "honoured":
-            return f"{_policy_standing(sub)}, inside"
+    for sub in _sub_policies(options) if isinstance(options, Mapping) else ():
+        standing = _policy_standing(sub)
+        if standing != "honoured":
+            return f"{standing.removesuffix(', inside')}, inside"
     return "honoured"
+
+
+def _sub_policies(options: Mapping[str, Any]) -> Iterator[Any]:
+    for name in LISTS_OF_POLICIES:
+        subs = options.get(name)
+        yield from subs if isinstance(subs, list) else ()
+    if ONE_POLICY in options:
+        yield options[ONE_POLICY]
 
 
 def _brief(policy: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from stream.settings.fields import Block, block_of, fields_by_key, unit_of
 from stream.settings.model import Settings
 from stream.settings.policies import POLICY_BLOCKS
 
-LISTS_OF_POLICIES = ("policies", "drop_sub_policy")
+LISTS_OF_POLICIES = ("policies", "drop_sub_policy", "and_sub_policy")
+ONE_POLICY = "not_sub_policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Leaf:
         choices = choices_of(self.field)
         if choices:
             return "one of " + ", ".join(choices)
+        if self.path.endswith(f".{ONE_POLICY}"):
+            return "policy"
         return _KINDS.get(self.field.annotation, "list")
 
 
@@ -62,6 +65,14 @@ def leaves(block: type[Block] = Settings, prefix: str = "") -> Iterator[Leaf]:
             yield Leaf(prefix + key, field)
 
 
+def is_policy_type(location: Sequence[str | int], index: int) -> bool:
+    """Return whether this part of a pydantic location is a policy's type, which YAML has not."""
+    before = location[max(index - 2, 0) : index]
+    if before and isinstance(before[-1], int):
+        return before[0] in LISTS_OF_POLICIES
+    return ONE_POLICY in before[-1:]
+
+
 @cache
 def all_paths() -> tuple[str, ...]:
     """Return every setting's path, and every section's."""
@@ -76,11 +87,10 @@ def block_at(location: Sequence[str | int]) -> type[Block] | None:
     for index, part in enumerate(location):
         if block is None:
             return None
-        before = location[index - 1] if index else None
-        if isinstance(part, int) or part in LISTS_OF_POLICIES:
+        if is_policy_type(location, index):
+            block = POLICY_BLOCKS.get(str(part))
             continue
-        if isinstance(before, int):
-            block = POLICY_BLOCKS.get(part)
+        if isinstance(part, int) or part in LISTS_OF_POLICIES or part == ONE_POLICY:
             continue
         field = fields_by_key(block).get(part)
         block = block_of(field) if field is not None else None

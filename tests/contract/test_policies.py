@@ -10,10 +10,12 @@ from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import BooleanIs, Matcher, NumberWithin, StringIs
 from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.span_count import SpanCount
@@ -41,10 +43,19 @@ POLICIES: dict[str, Build] = {
     "boolean_attribute": lambda matcher: Attribute("p", BooleanIs("k", value=True), matcher),
     "span_count": lambda _: SpanCount("p", 10, 20),
     "span_count without a maximum": lambda _: SpanCount("p", 10),
+    "and": lambda matcher: And("p", [Attribute("", TEXT, matcher), SpanCount("", 5)]),
+    "and of a share": lambda _: And("p", [SpanCount("", 5), Probabilistic("", 50)]),
+    "and of shares": lambda _: And("p", [Probabilistic("", 80), Probabilistic("", 50)]),
+    "not": lambda matcher: Not("p", StatusCode("", ["ERROR"], matcher)),
+    "not of a share": lambda _: Not("p", Probabilistic("", 50)),
+    "not of and of not": lambda matcher: Not(
+        "p", And("", [Not("", Attribute("", TEXT, matcher)), Latency("", 500)])
+    ),
     "drop": lambda matcher: Drop("p", [StatusCode("", ["OK"], matcher), Latency("", 500)]),
     "drop a share": lambda _: Drop("p", [Probabilistic("", 50)]),
 }
 CONSTANT = {"always_sample"}
+SHARES = {kind for kind in POLICIES if kind.startswith(("probabilistic", "and of"))}
 
 
 def fragments(seed: int) -> list[Fragment]:
@@ -140,9 +151,11 @@ def test_the_suite_sees_every_policy_vote_both_ways() -> None:
     assert undivided == CONSTANT
 
 
-def test_only_probabilistic_policies_have_a_threshold_and_it_fits_56_bits(policy: Policy) -> None:
+@pytest.mark.parametrize("kind", POLICIES)
+def test_only_what_keeps_a_share_has_a_threshold_and_it_fits_56_bits(kind: str) -> None:
+    policy = POLICIES[kind](Matcher())
     assert 0 <= policy.threshold < 2**56
-    assert (policy.threshold > 0) is isinstance(policy, Probabilistic)
+    assert (policy.threshold > 0) is (kind in SHARES)
 
 
 def test_a_policy_alone_gives_the_verdict_of_its_vote(policy: Policy) -> None:

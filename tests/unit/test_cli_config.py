@@ -17,7 +17,7 @@ processors:
   tail_sampling:
     decision_wait: 10s
     num_traces: 100
-    maximum_trace_size_bytes: 5
+    sampling_strategy: span-ingest
     made_up: 1
     policies:
       - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
@@ -26,6 +26,10 @@ processors:
       - {name: rate, type: rate_limiting, rate_limiting: {spans_per_second: 5}}
       - {name: odd, type: my_extension}
       - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: trace_flags}]}}
+      - {name: deep, type: and, and: {and_sub_policy: [
+         {type: not, not: {not_sub_policy: {type: x}}}]}}
+      - {name: fine, type: and, and: {and_sub_policy: [
+         {type: not, not: {not_sub_policy: {type: always_sample}}}]}}
 """
 
 SUPPORTED = """
@@ -142,24 +146,27 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
     for setting, above in (
         ("decision_wait: 10s", "# honoured"),
         ("num_traces: 100", "# not needed here: limits.open_traces_max"),
-        ("maximum_trace_size_bytes: 5", "# not supported yet: remove it"),
+        ("sampling_strategy: span-ingest", "# not supported yet: remove it"),
         ("made_up: 1", "# not supported yet: no option"),
         ("- {name: errors,", "# honoured"),
         ("- {name: share,", "# honoured"),
         ("- {name: rate,", "# not supported yet: policies of type rate_limiting"),
         ("- {name: odd,", "# not supported yet: no known type"),
         ("- {name: never,", "# not supported yet: policies of type trace_flags, inside"),
+        ("- {name: deep,", "# not supported yet: no known type of policy, inside"),
+        ("- {name: fine,", "# honoured"),
     ):
         (at,) = [index for index, line in enumerate(lines) if line.startswith(setting)]
         assert lines[at - 1].startswith(above), setting
     assert [line.split(": ")[:2] for line in result.stderr.splitlines()] == [
         ["stops the start", f"tail_sampling.{place}"]
         for place in (
-            "maximum_trace_size_bytes",
+            "sampling_strategy",
             "made_up",
             "policies[2] (rate)",
             "policies[3] (odd)",
             "policies[4] (never)",
+            "policies[5] (deep)",
         )
     ]
 

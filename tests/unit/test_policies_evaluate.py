@@ -89,6 +89,33 @@ def test_a_dropped_vote_beats_those_cast_before_it_and_is_not_a_share_of_anythin
     assert judgement == Judgement(Verdict.NOT_SAMPLED, "b", 0, [("a", S), ("b", D)])
 
 
+@pytest.mark.parametrize(
+    ("policies", "policy", "votes", "threshold"),
+    [
+        ([keep("a"), keep("b")], "a", [("a", S)], 0),
+        ([pass_by("a"), keep("b"), pass_by("c")], "b", [("a", N), ("b", S)], 0),
+        ([keep("a"), drop_nothing("b")], "a", [("b", N), ("a", S)], 0),
+        ([keep("a"), drop_nothing("b"), drop("c")], "c", [("b", N), ("c", D)], 0),
+        ([pass_by("a")], "", [("a", N)], 0),
+        ([pass_by("a"), Keeps("b", 7)], "b", [("a", N), ("b", S)], 7),
+        # The one that was not asked may keep it for sure: no share is claimed.
+        ([Keeps("a", 7), keep("b")], "a", [("a", S)], 0),
+    ],
+)
+def test_with_sample_on_first_match_the_first_sampled_vote_ends_it_after_the_drop_policies(
+    policies: list[Policy], policy: str, votes: list[tuple[str, Vote]], threshold: int
+) -> None:
+    judgement = Policies(policies, sample_on_first_match=True).judge(TRACE)
+    assert (judgement.policy, judgement.votes, judgement.threshold) == (policy, votes, threshold)
+
+
+def test_a_trace_above_the_maximum_size_is_not_sampled_and_nobody_is_asked() -> None:
+    policies = Policies([keep("a")], maximum_trace_size_bytes=10)
+    assert policies.judge(TRACE, body_bytes=11) == Judgement(Verdict.NOT_SAMPLED, "", 0, [])
+    assert policies.judge(TRACE, body_bytes=10).policy == "a"
+    assert Policies([keep("a")]).judge(TRACE, body_bytes=2**40).policy == "a"
+
+
 def test_every_policy_is_named_in_the_order_it_votes() -> None:
     assert Policies([keep("a"), drop("b"), pass_by("c"), drop("d")]).names == ["b", "d", "a", "c"]
 

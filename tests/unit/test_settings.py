@@ -157,8 +157,6 @@ def test_an_unsupported_option_at_the_collectors_default_is_accepted(tmp_path: P
     text = """
 tail_sampling:
   sampling_strategy: trace-complete
-  maximum_trace_size_bytes: 0
-  sample_on_first_match: false
   policies: [{name: all, type: always_sample}]
 """
     assert load(write(tmp_path, text), [], {}).notes() == []
@@ -276,10 +274,12 @@ def test_the_hash_changes_with_policies_and_waits_and_with_nothing_else() -> Non
     assert load(None, ["worker.group=other", "tail_sampling.num_traces=5"], {}).policies_hash() == (
         base
     )
+    assert load(None, ["tail_sampling.sample_on_first_match=true"], {}).policies_hash() == base
     for changed in (
         "tail_sampling.decision_wait=31s",
         "tail_sampling.decision_wait_after_root_received=1s",
         "tail_sampling.policies=[{name: all, type: always_sample}]",
+        "tail_sampling.maximum_trace_size_bytes=5",
     ):
         assert load(None, [changed], {}).policies_hash() != base
 
@@ -301,7 +301,10 @@ def test_a_policy_says_in_words_why_it_keeps_a_trace() -> None:
         key: k, min_value: -1, max_value: 1, invert_match: true}},
       {name: k, type: boolean_attribute, boolean_attribute: {key: k, value: true}},
       {name: l, type: span_count, span_count: {min_spans: 3}},
-      {name: m, type: span_count, span_count: {min_spans: 3, max_spans: 9}}]"""
+      {name: m, type: span_count, span_count: {min_spans: 3, max_spans: 9}},
+      {name: n, type: and, and: {and_sub_policy: [
+        {type: span_count, span_count: {min_spans: 3}},
+        {type: not, not: {not_sub_policy: {type: always_sample}}}]}}]"""
     settings = load(None, [f"tail_sampling.policies={policies}"], {})
     assert [policy.meaning() for policy in settings.tail_sampling.policies] == [
         "every trace",
@@ -317,6 +320,7 @@ def test_a_policy_says_in_words_why_it_keeps_a_trace() -> None:
         "k is true",
         "trace has at least 3 spans",
         "trace has at least 3 spans, at most 9",
+        "trace has at least 3 spans and not (every trace)",
     ]
 
 

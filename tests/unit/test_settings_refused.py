@@ -178,16 +178,10 @@ BAD_VALUES = [
         "remove it",
     ),
     (
-        "tail_sampling: {maximum_trace_size_bytes: 5}",
-        "tail_sampling.maximum_trace_size_bytes = 5",
-        "not supported yet",
-        "limits.trace_bytes_max",
-    ),
-    (
-        "tail_sampling: {sample_on_first_match: true}",
-        "tail_sampling.sample_on_first_match = true",
-        "not supported yet",
-        "all policies are asked",
+        "{tail_sampling: {maximum_trace_size_bytes: 2000}, limits: {trace_bytes_max: 2000}}",
+        "tail_sampling.maximum_trace_size_bytes = 2000",
+        "not below limits.trace_bytes_max (2000)",
+        "above it",
     ),
     ("tail_sampling: {num_shards: 300}", "tail_sampling.num_shards = 300", "more than 256", "256"),
     (
@@ -205,7 +199,7 @@ BAD_POLICIES = [
         "{name: p}",
         f"{FIRST}.type: a policy needs a type",
         "",
-        "always_sample, boolean_attribute, drop",
+        "always_sample, and, boolean_attribute, drop",
     ),
     ("{name: p, type: 5}", f"{FIRST}.type = 5", "needs a type", "always_sample"),
     ("p", f'{FIRST} = "p"', "must be a map", "name: value"),
@@ -377,6 +371,42 @@ BAD_POLICIES = [
         "0 is a bound",
     ),
     (
+        "{name: p, type: and, and: {and_sub_policy: []}}",
+        f"{FIRST}.and.and_sub_policy = []",
+        "empty",
+        "keeps every trace",
+    ),
+    (
+        "{name: p, type: and}",
+        f"{FIRST}.and: missing",
+        "",
+        "write and:",
+    ),
+    (
+        "{name: p, type: not, not: {}}",
+        f"{FIRST}.not.not_sub_policy: missing",
+        "",
+        "write not_sub_policy:",
+    ),
+    (
+        "{name: p, type: not, not: {not_sub_policy: [{type: always_sample}]}}",
+        f'{FIRST}.not.not_sub_policy = [{{"type": "always_sample"}}]',
+        "must be a map",
+        "lines",
+    ),
+    (
+        "{name: p, type: not, not: {not_sub_policy: {type: drop}}}",
+        f'{FIRST}.not.not_sub_policy.type = "drop"',
+        "at the top only",
+        "always_sample, and, boolean",
+    ),
+    (
+        "{name: p, type: not, not: {not_sub_policy: {type: composite}}}",
+        f'{FIRST}.not.not_sub_policy.type = "composite"',
+        "not supported yet",
+        "remove this policy",
+    ),
+    (
         "{name: p, type: drop, drop: {drop_sub_policy: []}}",
         f"{FIRST}.drop.drop_sub_policy = []",
         "empty",
@@ -385,8 +415,8 @@ BAD_POLICIES = [
     (
         "{name: p, type: drop, drop: {drop_sub_policy: [{name: q, type: drop}]}}",
         f'{FIRST}.drop.drop_sub_policy[0].type = "drop"',
-        "cannot hold another",
-        "always_sample, boolean_attribute, latency",
+        "at the top only",
+        "always_sample, and, boolean_attribute",
     ),
     (
         "{name: p, type: drop, drop: {drop_sub_policy: [{type: trace_flags}]}}",
@@ -430,13 +460,50 @@ def test_a_wrong_policy_is_answered_with_setting_value_and_remedy(
 @pytest.mark.parametrize(
     "kind",
     [
-        *("and", "bytes_limiting", "composite", "not", "ottl_condition", "rate_limiting"),
-        *("trace_flags", "trace_state"),
+        *("bytes_limiting", "composite", "ottl_condition", "rate_limiting", "trace_flags"),
+        "trace_state",
     ],
 )
 def test_the_collectors_other_policies_stop_the_start(kind: str, tmp_path: Path) -> None:
     text = f"tail_sampling: {{policies: [{{name: p, type: {kind}, {kind}: {{}}}}]}}"
     assert f'{FIRST}.type = "{kind}": not supported yet' in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("policy", "setting", "wrong", "remedy"),
+    [
+        (
+            "{type: latency, latency: {treshold_ms: 1}}",
+            ".latency.treshold_ms = 1",
+            "no such setting",
+            "did you mean",
+        ),
+        (
+            "{type: latency, latency: {threshold_ms: a}}",
+            '.latency.threshold_ms = "a"',
+            "whole number",
+            "without quotes",
+        ),
+        ("{type: latency, latency: {}}", ".latency = {}", "has no threshold", "threshold_ms: 1000"),
+        (
+            "{type: status_code, status_code: {status_codes: [X]}}",
+            '.status_code.status_codes[0] = "X"',
+            "no such choice",
+            "OK",
+        ),
+    ],
+)
+def test_a_mistake_deep_inside_is_told_with_its_whole_path(
+    policy: str, setting: str, wrong: str, remedy: str, tmp_path: Path
+) -> None:
+    inner = f"{{type: not, not: {{not_sub_policy: {policy}}}}}"
+    outer = f"{{type: and, and: {{and_sub_policy: [{{type: always_sample}}, {inner}]}}}}"
+    text = f"{{name: p, type: drop, drop: {{drop_sub_policy: [{outer}]}}}}"
+    (line,) = refusal(tmp_path, f"tail_sampling: {{policies: [{text}]}}").splitlines()
+    place = f"{FIRST}.drop.drop_sub_policy[0].and.and_sub_policy[1].not.not_sub_policy"
+    assert line.startswith(f"{place}{setting}: ")
+    assert wrong in line
+    assert remedy in line
 
 
 def test_two_policies_of_one_name_are_both_named(tmp_path: Path) -> None:

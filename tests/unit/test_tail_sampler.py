@@ -7,11 +7,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.evaluate import Policies
 from stream.sampling.record import NO_TIMESTAMP
 from stream.sampling.tail_sampler import TailSampler
 from stream.state.memory import MemorySpanStore
 from stream.testing.core import (
+    RULES,
     Core,
+    Rules,
     a_bad_record,
     a_record,
     a_tick,
@@ -204,6 +208,25 @@ def test_the_bytes_limit_cuts_a_trace() -> None:
     (decision,) = cut(sampler)
     assert (decision.trigger, decision.upto) == (Trigger.TRACE_BYTES_LIMIT, 2)
     assert sampler.accounts.limits == {"trace_bytes_max": 1}
+
+
+def test_a_trace_above_the_maximum_size_is_cut_and_not_sampled_and_neither_is_what_follows() -> (
+    None
+):
+    record = a_record(0, 100, an_error(1))
+    size = len(record.fragments[0].body)
+    kept = Policies([AlwaysSample("all")], maximum_trace_size_bytes=size)
+    sampler = Core(rules=Rules(kept, RULES.plan), limits=Limits(trace_spans_max=2)).sampler()
+    sampler.fold([record])
+    assert cut(sampler) == []
+    sampler.fold([a_record(1, 100, an_error(1, first_span=2))])
+    sampler.fold([a_record(2, 100, an_error(1, first_span=3))])
+    first, late = cut(sampler)
+    assert (first.verdict, first.policy) == (Verdict.NOT_SAMPLED, "")
+    assert (first.trigger, first.spans, first.upto) == (Trigger.TRACE_BYTES_LIMIT, 2, 2)
+    assert (late.verdict, late.trigger, late.offsets) == (Verdict.NOT_SAMPLED, Trigger.LATE, [2])
+    assert sampler.accounts.limits == {"maximum_trace_size_bytes": 1}
+    assert not sampler.accounts.votes
 
 
 def test_overload_cuts_the_oldest_open_trace() -> None:

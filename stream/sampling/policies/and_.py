@@ -1,0 +1,30 @@
+"""`type: and`: keeps a trace that all its sub-policies would keep."""
+
+from collections.abc import Sequence
+
+from stream.sampling.decision import Vote
+from stream.sampling.policies.policy import Policy, TraceSummary
+
+
+class And:
+    """Votes sampled where every sub-policy votes sampled. It has one at least.
+
+    `threshold` is the highest of theirs: filters have 0, so that with one probabilistic sub-policy
+    it is that one's. Of several, each keeps only what the sharper ones keep where their salts are
+    equal; where they differ, the share is their product, and the highest alone says too little.
+    """
+
+    __slots__ = ("_sub_policies", "name", "threshold")
+
+    def __init__(self, name: str, sub_policies: Sequence[Policy]) -> None:
+        assert sub_policies, "an empty `and` would keep every trace: the settings refuse it"
+        self.name = name
+        self.threshold = max(policy.threshold for policy in sub_policies)
+        self._sub_policies = tuple(sub_policies)
+
+    def vote(self, trace: TraceSummary) -> Vote:
+        """Judge a trace by what the sub-policies say of it."""
+        for policy in self._sub_policies:
+            if policy.vote(trace) is not Vote.SAMPLED:
+                return Vote.NOT_SAMPLED
+        return Vote.SAMPLED

@@ -1,0 +1,25 @@
+"""`type: not`: keeps a trace that its sub-policy would not keep."""
+
+from stream.sampling.decision import Vote
+from stream.sampling.policies.policy import Policy, TraceSummary
+
+
+class Not:
+    """Votes sampled where its sub-policy votes not sampled, and the other way round.
+
+    `threshold` is 0, also around a probabilistic policy: the ids that one rejects are no share that
+    a threshold could tell, so nothing is claimed of them.
+    """
+
+    __slots__ = ("_sub_policy", "name", "threshold")
+
+    def __init__(self, name: str, sub_policy: Policy) -> None:
+        self.name = name
+        self.threshold = 0
+        self._sub_policy = sub_policy
+
+    def vote(self, trace: TraceSummary) -> Vote:
+        """Judge a trace by what the sub-policy says of it, turned round."""
+        vote = self._sub_policy.vote(trace)
+        assert vote is not Vote.DROPPED, "a drop policy stands at the top: the settings refuse it"
+        return Vote.NOT_SAMPLED if vote is Vote.SAMPLED else Vote.SAMPLED
