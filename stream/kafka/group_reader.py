@@ -37,10 +37,11 @@ class GroupRecord:
 class GroupReader:
     """Reads the partitions that the group gives to it. One thread at a time.
 
-    `settings` are `client_settings.consumer_settings`. `revoked(partitions)` runs inside `read` and
-    `close`, before the partitions go to another member: it returns their offsets to commit, as the
-    next record to read. `lost(partitions)` runs where they are another member's already. Where the
-    group has never committed, reading starts at `initial_offset`: `earliest` or `latest`.
+    `settings` are `client_settings.consumer_settings`: cooperative, or KIP-848.
+    `revoked(partitions)` runs inside `read` and `close`, before the partitions go to another member:
+    it returns their offsets to commit, as the next record to read. `lost(partitions)` runs where
+    they are another member's already. Where the group has never committed, reading starts at
+    `initial_offset`: `earliest` or `latest`.
     `lost_to_retention` counts records that the topic deleted before they were read.
 
     Raises:
@@ -63,10 +64,6 @@ class GroupReader:
         self._lost = lost
         self._next: dict[int, int | None] = {}
         self._paused = False
-        self._incremental = (
-            settings.get("group.protocol") == "consumer"
-            or settings.get("partition.assignment.strategy") == "cooperative-sticky"
-        )
         ours = {"error_cb": _warn, "log_level": 0}
         try:
             self._consumer = Consumer({**settings, **ours})
@@ -131,7 +128,7 @@ class GroupReader:
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         starts = self._starts(consumer, partitions)
-        (consumer.incremental_assign if self._incremental else consumer.assign)(starts)
+        consumer.incremental_assign(starts)
         for start in starts:
             self._next[start.partition] = start.offset if start.offset >= 0 else None
         if self._paused and starts:
@@ -170,10 +167,7 @@ class GroupReader:
     def _release(self, consumer: Any, partitions: Sequence[Any]) -> None:
         for partition in partitions:
             self._next.pop(partition.partition, None)
-        if self._incremental:
-            consumer.incremental_unassign(list(partitions))
-        else:
-            consumer.unassign()
+        consumer.incremental_unassign(list(partitions))
 
     def _error(self, partition: int, error: Any) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._next:  # noqa: SLF001 - librdkafka's public code
@@ -202,7 +196,12 @@ class GroupReader:
             self.lost_to_retention += low - wanted
             log.error("the topic deleted records before they were read", records=low - wanted)
         self._next[partition] = low
-        self._consumer.seek(TopicPartition(self._topic, partition, low))
+        start = TopicPartition(self._topic, partition, low)
+        # The fetcher has stopped, and a stopped one cannot seek: begin the partition anew.
+        self._consumer.incremental_unassign([start])
+        self._consumer.incremental_assign([start])
+        if self._paused:
+            self._consumer.pause([start])
 
     def _bounds(self, consumer: Any, partition: int) -> tuple[int, int]:
         low, high = consumer.get_watermark_offsets(

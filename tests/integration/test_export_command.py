@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -179,6 +179,20 @@ class Space:
     def group(self) -> GroupOffsets:
         return GroupOffsets(self.bootstrap, f"{self.prefix}-export", self.topics["output"])
 
+    def commit(self, partition: int, offset: int) -> None:
+        """Commit for the group, which has no member yet."""
+        group = {"bootstrap.servers": self.bootstrap, "group.id": f"{self.prefix}-export"}
+        consumer = Consumer(group)
+        place = TopicPartition(self.topics["output"], partition, offset)
+        consumer.commit(offsets=[place], asynchronous=False)
+        consumer.close()
+
+    def delete_records(self, partition: int, *, before: int) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        place = TopicPartition(self.topics["output"], partition, before)
+        for deleted in admin.delete_records([place]).values():
+            deleted.result(TIMEOUT_S)
+
     def wait_until_committed(self, child: Child) -> None:
         """Return when the group has committed the end of the output topic."""
         ends = end_offsets(self.bootstrap, self.topics["output"])
@@ -257,6 +271,20 @@ def test_503_and_429_are_tried_again_until_the_backend_takes_it(space: Space) ->
 
     assert backend.spans_by_trace() == {trace_id_of(number): 3 for number in range(50)}
     assert "4 retries" in child.log_tail()
+    assert space.dead_letters() == []
+
+
+def test_a_backend_that_is_too_slow_is_asked_again_and_every_span_arrives(space: Space) -> None:
+    backend = space.backend(
+        lambda request, before: Reply(after_s=1.5 if request.resource_spans and before < 3 else 0)
+    )
+    space.send(50)
+    child = space.start(backend.endpoint, "export.timeout=500ms")
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert "not within 0.5 s" in child.log_tail(100)
+    assert set(backend.spans_by_trace()) == {trace_id_of(number) for number in range(50)}
     assert space.dead_letters() == []
 
 
@@ -378,6 +406,35 @@ def test_a_second_member_takes_partitions_over_and_nothing_is_lost(space: Space)
         assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
 
     assert set(backend.spans_by_trace()) == {trace_id_of(number) for number in range(1_400)}
+
+
+def test_records_that_the_topic_deleted_before_they_were_read_are_counted_and_passed(
+    space: Space,
+) -> None:
+    backend = space.backend(lambda _request, _before: Reply())
+    space.send(40)  # 10 in each partition
+    space.commit(0, 2)
+    space.delete_records(0, before=5)
+    child = space.start(backend.endpoint)
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    deleted_or_done = {trace_id_of(offset * PARTITIONS) for offset in range(5)}
+    everything = {trace_id_of(number) for number in range(40)}
+    assert set(backend.spans_by_trace()) == everything - deleted_or_done
+    assert "3 lost to retention" in child.log_tail()
+
+
+def test_a_group_that_is_past_the_end_of_the_topic_ends_it_with_the_remedy(space: Space) -> None:
+    backend = space.backend(lambda _request, _before: Reply())
+    space.send(4)
+    space.commit(0, 1_000)
+    child = space.start(backend.endpoint)
+
+    assert child.wait(timeout_s=TIMEOUT_S) == 2, child.log_tail()
+
+    assert "above the end of the log" in child.log_tail(1)
+    assert "kafka-consumer-groups.sh --delete" in child.log_tail(1)
 
 
 def test_sigterm_ends_it_in_seconds_while_the_backend_hangs_and_commits_nothing_unacknowledged(
