@@ -38,7 +38,7 @@ class GroupReader:
     """Reads the partitions that the group gives to it. One thread at a time.
 
     `settings` are `client_settings.consumer_settings`: cooperative, or KIP-848.
-    `revoked(partitions)` runs inside `read` and `close`, before the partitions go to another member:
+    `revoked(partitions)` runs inside `read` and `close`, before another member gets the partitions:
     it returns their offsets to commit, as the next record to read. `lost(partitions)` runs where
     they are another member's already. Where the group has never committed, reading starts at
     `initial_offset`: `earliest` or `latest`.
