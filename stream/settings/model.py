@@ -35,7 +35,8 @@ class Worker(Block):
     instance_id: KafkaName = Field(
         default="worker-0",
         description="This worker's slot, stable over restarts and unlike any other's: with the "
-        "group it names the transactions, so that a second worker in the slot is fenced.",
+        "group it names the transactions, so that a second worker in the slot is fenced. HOSTNAME "
+        "is the host's name also where it is not set.",
         json_schema_extra={"reference": "${env:HOSTNAME:-worker-0}"},
     )
     static_membership: bool = Field(
