@@ -126,12 +126,17 @@ def create_app(settings: Settings) -> App:
     host = Host(
         HostSettings(
             consumer_settings(settings.kafka, _membership(settings)),
+            settings.topics.partitioner,
             settings.worker.initial_offset,
             # The broker aborts and fences at its timeout; ours comes first, and says so.
             0.8 * settings.worker.transaction_timeout_s,
             Slot(settings.storage.directory, settings.worker.instance_id).fenced,
         ),
-        receiver=Receiver(matcher.plan(), PARTITIONERS[settings.topics.partitioner]),
+        receiver=Receiver(
+            matcher.plan(),
+            PARTITIONERS[settings.topics.partitioner],
+            copy_headers=settings.output.copy_headers,
+        ),
         committer=_committer(settings, lambda: app.host),
         reader=reader,
         open_log=functools.partial(_open_log, settings),

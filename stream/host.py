@@ -14,17 +14,14 @@ from typing import Any
 
 from stream import clock, logs
 from stream.exits import Exit, end_process
-from stream.kafka.errors import (
-    KafkaException,
-    is_fenced,
-    is_operators_fault,
-    is_unreachable,
-)
+from stream.failures import PointerRefusedError, end_for
+from stream.kafka.errors import KafkaException
 from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
-from stream.kafka.partition_log import PartitionLog, PartitionsMissingError
+from stream.kafka.partition_log import PartitionLog
 from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch, Receiver
+from stream.kafka.routing import Routing
 from stream.kafka.transactions import (
     AbortedError,
     Committer,
@@ -36,7 +33,6 @@ from stream.measurements import Measurements
 from stream.sampling.stores import DecisionStore
 from stream.worker.partition import Partition
 from stream.worker.restore import (
-    OffsetAboveEndError,
     Restore,
     ResumePoint,
     resume_point,
@@ -58,6 +54,7 @@ class HostSettings:
     """
 
     consumer: dict[str, Any]
+    partitioner: str
     initial_offset: str
     watchdog_s: float
     fenced: Callable[[], None]
@@ -108,6 +105,7 @@ class Host:
         self._assigned = False
         self._ends: dict[int, int] = {}
         self._told_s = clock.monotonic_s()
+        self._routing = Routing(settings.partitioner, self._told_s)
         self._lock = asyncio.Lock()
         self._transactions = ThreadPoolExecutor(1, "tailstream-transactions")
         self._reading = ThreadPoolExecutor(1, "tailstream-reading")
@@ -127,25 +125,7 @@ class Host:
 
     def failed(self, problem: BaseException) -> None:
         """End the process: what was under way is replayed from Kafka."""
-        if isinstance(problem, OffsetAboveEndError):
-            end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END_REMEDY)
-        if isinstance(problem, PartitionsMissingError):
-            end_process(Exit.OPERATOR, str(problem))
-        if isinstance(problem, KafkaException):
-            self._kafka_failed(problem.args[0])
-        end_process(Exit.BUG, "the worker cannot go on", problem=problem)
-
-    def _kafka_failed(self, error: Any) -> None:
-        if is_fenced(error):
-            self._settings.fenced()
-            end_process(Exit.FENCED, error.str(), remedy=FENCED_REMEDY)
-        if is_operators_fault(error):
-            end_process(Exit.OPERATOR, error.str(), remedy=REFUSED_REMEDY)
-        if is_unreachable(error):
-            end_process(Exit.WATCHDOG, f"the broker did not answer: {error.str()}")
-        if "offset" in error.name().lower():
-            # The restart finds where the log begins now, goes on there, and counts what is lost.
-            end_process(Exit.WATCHDOG, f"retention has passed the position: {error.str()}")
+        end_for(problem, self._settings.fenced)
 
     def stopped(self) -> None:
         """The consumer has left the group: release what is left."""
@@ -172,6 +152,7 @@ class Host:
         self.worker.fold(batch.partition, batch.records, wall_ms=wall_ms)
         if batch.keys:
             self._measurements.keys(batch.keys)
+        self._routing.saw(batch)
 
     # Assignments
 
@@ -291,21 +272,15 @@ class Host:
             receipt = await asyncio.wait_for(commit, self._settings.watchdog_s)
         except AbortedError as problem:
             if self.worker.aborted(message_fault=problem.message_fault):
-                end_process(
-                    Exit.OPERATOR, f"refused even as a pointer: {problem}", remedy=LIMIT_REMEDY
-                )
+                end_for(PointerRefusedError(str(problem)), self._settings.fenced)
             self._measurements.aborted(clock.monotonic_s() - started_s)
             log.warning("transaction aborted", reason=str(problem))
             return False
         except TimeoutError:
-            end_process(Exit.WATCHDOG, f"no end of a transaction in {self._settings.watchdog_s} s")
-        except RefusedError as problem:
-            end_process(Exit.OPERATOR, str(problem), remedy=REFUSED_REMEDY)
-        except UnknownOutcomeError as problem:
-            end_process(Exit.WATCHDOG, f"whether a transaction committed is unknown: {problem}")
-        except FencedError as problem:
-            self._settings.fenced()
-            end_process(Exit.FENCED, str(problem), remedy=FENCED_REMEDY)
+            watchdog_s = self._settings.watchdog_s
+            end_process(Exit.WATCHDOG, f"no end of a transaction in {watchdog_s:g} s")
+        except (FencedError, RefusedError, UnknownOutcomeError) as problem:
+            end_for(problem, self._settings.fenced)
         committed = self.worker.committed(receipt)
         self._measurements.committed(committed, receipt.seconds, clock.now_ms())
         return True
@@ -355,6 +330,9 @@ class Host:
         self._ends.update(await self._end_offsets(list(self.worker.partitions)))
         partitions = self.worker.partitions.values()
         self._measurements.partitions(partitions, self._ends, clock.now_ms())
+        advice = self._routing.advice(clock.monotonic_s(), self.receiver.partitions)
+        if advice is not None:
+            log.warning(advice)
         if clock.monotonic_s() >= self._told_s + TELL_EVERY_S:
             self._told_s = clock.monotonic_s()
             log.info("so far", **self._measurements.summary())
@@ -376,21 +354,3 @@ class Host:
 
     async def _run(self, pool: ThreadPoolExecutor, act: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, act, *args)
-
-
-REFUSED_REMEDY = (
-    "grant the worker's principal what the message names, or mend the topic that it names; "
-    "`tailstream topics` checks all four"
-)
-LIMIT_REMEDY = (
-    "raise max.message.bytes of the dead letters and the decisions topic: a pointer and a decision "
-    "take some hundred bytes"
-)
-FENCED_REMEDY = (
-    "give every worker its own worker.instance_id: two with the same one fence each other. "
-    "After a long pause or a lost network this is expected once, and the restart goes on"
-)
-ABOVE_END_REMEDY = (
-    "the input topic was truncated or replaced: check it, then reset the group's offsets on "
-    "purpose, e.g. kafka-consumer-groups.sh --reset-offsets --to-latest"
-)

@@ -39,6 +39,7 @@ LAYERS = [
     "start",
     "web",
     "host",
+    "failures",
     "slot",
     "measurements",
     "exits",

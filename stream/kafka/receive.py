@@ -1,7 +1,7 @@
 """One poll's messages, scanned and grouped by partition. Runs on the poll thread."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 from stream.kafka.partitioner import Partitioner
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.scan import ScanPlan, scan
-from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind
+from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind
 
 CONTROL_HEADER = "tailstream.control"
 SIGNAL_HEADER = "otelcol.signal"
@@ -37,11 +37,18 @@ class Receiver:
     """Turns messages into batches.
 
     `partitions` is the input's partition count, 0 while it is not known: then no record can be
-    called misrouted.
+    called misrouted. Headers named in `copy_headers` stay with their records.
     """
 
-    def __init__(self, plan: ScanPlan, partitioner: Partitioner, partitions: int = 0) -> None:
+    def __init__(
+        self,
+        plan: ScanPlan,
+        partitioner: Partitioner,
+        partitions: int = 0,
+        copy_headers: Iterable[str] = (),
+    ) -> None:
         self.partitions = partitions
+        self._copy_headers = frozenset(copy_headers)
         self._plan = plan
         self._partitioner = partitioner
 
@@ -76,7 +83,10 @@ class Receiver:
         if kind == TIMESTAMP_NOT_AVAILABLE:
             timestamp_ms = NO_TIMESTAMP
         record = Record(message.offset(), timestamp_ms, key=key)
-        record.kind = _kind(message.headers(), value)
+        headers: Headers = message.headers() or ()
+        record.kind = _kind(headers, value)
+        if headers and self._copy_headers:
+            record.headers = [h for h in headers if h[0] in self._copy_headers and h[1] is not None]
         if record.kind is RecordKind.SPANS:
             self._scan(batch, record, value or b"")
         batch.records.append(record)
@@ -99,8 +109,8 @@ class Receiver:
             batch.keys["misrouted"] += 1
 
 
-def _kind(headers: list[tuple[str, bytes]] | None, value: bytes | None) -> RecordKind:
-    for name, content in headers or ():
+def _kind(headers: Headers, value: bytes | None) -> RecordKind:
+    for name, content in headers:
         if name == SIGNAL_HEADER and content != b"traces":
             return RecordKind.SKIPPED
         if name == CONTROL_HEADER and value in (b"", b"{}"):

@@ -3,6 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from stream.sampling.decision import Verdict
+from stream.sampling.delivery import Delivery, Settled
+
 
 @dataclass(slots=True)
 class Accounts:
@@ -40,3 +43,17 @@ class Accounts:
             + self.dead_lettered
             + self.released
         )
+
+    def count(self, delivered: Delivery, settled: Settled) -> None:
+        """Name where a delivery's spans went; its transaction has committed."""
+        decision = delivered.decision
+        self.duplicate += settled.duplicates
+        self.dead_lettered += settled.dead_lettered
+        spans = decision.spans - settled.duplicates - settled.dead_lettered
+        sampled = decision.verdict is Verdict.SAMPLED
+        if delivered.late:
+            self.late_sampled += spans if sampled else 0
+            self.late_not_sampled += 0 if sampled else spans
+        else:
+            self.sampled += spans if sampled else 0
+            self.not_sampled += 0 if sampled else spans

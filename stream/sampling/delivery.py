@@ -1,7 +1,7 @@
 """What the core has decided and the worker has yet to deliver."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream.otlp.fragment import BadSpans
 from stream.sampling.decision import Decision, Vote
@@ -13,8 +13,8 @@ class Delivery:
 
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
     partition time there. `due_ms` is when it was due, in partition time; `votes` are the policies'
-    at its cut, in the order they were cast (none for late spans). `undeliverable` is set
-    when the broker refused it for its own fault.
+    at its cut, in the order they were cast (none for late spans). `headers` go out with it.
+    `undeliverable` is set when the broker refused it for its own fault.
     """
 
     decision: Decision
@@ -23,6 +23,7 @@ class Delivery:
     body_bytes: int
     due_ms: int = 0
     votes: Sequence[tuple[str, Vote]] = ()
+    headers: dict[tuple[str, bytes], None] = field(default_factory=dict)
     late: bool = False
     undeliverable: bool = False
 

@@ -1,11 +1,14 @@
 """A record of the input topic as the core sees it: scanned, with its place and time in the log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stream.otlp.fragment import BadSpans, Fragment
 
 NO_TIMESTAMP = -1
+
+Headers = Sequence[tuple[str, bytes]]
 
 
 class RecordKind(StrEnum):
@@ -20,7 +23,8 @@ class RecordKind(StrEnum):
 class Record:
     """One record. `timestamp_ms` is the broker's or the producer's, `NO_TIMESTAMP` without one.
 
-    `key`, and `bad` (what cannot be sampled, and why), are kept for the dead letters.
+    `key`, and `bad` (what cannot be sampled, and why), are kept for the dead letters; `headers` are
+    those that go out with the traces.
     """
 
     offset: int
@@ -29,3 +33,4 @@ class Record:
     fragments: list[Fragment] = field(default_factory=list)
     bad: list[BadSpans] = field(default_factory=list)
     key: bytes | None = None
+    headers: Headers = ()

@@ -18,7 +18,7 @@ from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.policies.evaluate import Policies
-from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind
+from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.trace import OpenTrace
 
@@ -78,7 +78,7 @@ class TailSampler:
                 self.accounts.records[record.kind.value] += 1
                 continue
             for fragment in record.fragments:
-                self._fold_fragment(fragment, record.offset)
+                self._fold_fragment(fragment, record)
             for bad in record.bad:
                 self._reject(DeadLetter(record.offset, self.time_ms, bad, record.key))
         self._store_bodies()
@@ -109,15 +109,18 @@ class TailSampler:
         self.position = record.offset
         self._cut_due(timestamp_ms, Clock.LOG)
 
-    def _fold_fragment(self, fragment: Fragment, offset: int) -> None:
+    def _fold_fragment(self, fragment: Fragment, record: Record) -> None:
+        offset = record.offset
         known = self._uncommitted.get(fragment.trace_id) or self._decisions.get(fragment.trace_id)
         if known is not None:
-            self._follow(known, fragment, offset)
+            self._follow(known, fragment, record)
             return
         self.accounts.received += fragment.spans
         trace = self._open.get(fragment.trace_id) or self._opened(fragment.trace_id, offset)
         had_root = trace.root
         trace.fold(fragment, offset)
+        if record.headers:
+            self._copy_headers(trace, record.headers)
         self._bodies.append((fragment.trace_id, offset, fragment.body))
         if self._policies.too_large(trace.body_bytes):
             self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "maximum_trace_size_bytes")
@@ -149,8 +152,9 @@ class TailSampler:
             trace.deadline_ms = deadline_ms
             self._deadlines.schedule(trace)
 
-    def _follow(self, known: KnownDecision, fragment: Fragment, offset: int) -> None:
+    def _follow(self, known: KnownDecision, fragment: Fragment, record: Record) -> None:
         """A decision stands: below its `upto` this is a replay, above it a late fragment."""
+        offset = record.offset
         if offset < known.upto:
             self.accounts.replayed += fragment.spans
             return
@@ -169,7 +173,15 @@ class TailSampler:
         decision.time_ms = self.time_ms
         if known.verdict is Verdict.SAMPLED:
             late.body_bytes += len(fragment.body)
+            self._copy_headers(late, record.headers)
             self._bodies.append((fragment.trace_id, offset, fragment.body))
+
+    def _copy_headers(self, to: OpenTrace | Delivery, headers: Headers) -> None:
+        for header in headers:
+            if header not in to.headers and len(to.headers) >= self._limits.trace_headers_max:
+                self.accounts.limits["trace_headers_max"] += 1
+                return
+            to.headers[header] = None
 
     def _late_decision(self, known: KnownDecision, trace_id: bytes) -> Decision:
         return Decision(
@@ -256,6 +268,7 @@ class TailSampler:
                 if clock is Clock.LOG
                 else trace.deadline_ms,
                 votes=judgement.votes,
+                headers=trace.headers,
             )
         )
 
@@ -290,7 +303,7 @@ class TailSampler:
             if isinstance(delivered, DeadLetter):
                 self.accounts.dead_lettered += delivered.bad.spans
                 continue
-            self._count(delivered, one)
+            self.accounts.count(delivered, one)
             trace_id = delivered.decision.trace_id
             if delivered.decision.verdict is Verdict.SAMPLED:
                 self._spans.delete(trace_id, delivered.decision.offsets)
@@ -368,19 +381,6 @@ class TailSampler:
             and isinstance(following, DeadLetter)
             and last.first_offset == following.first_offset
         )
-
-    def _count(self, delivered: Delivery, settled: Settled) -> None:
-        accounts, decision = self.accounts, delivered.decision
-        accounts.duplicate += settled.duplicates
-        accounts.dead_lettered += settled.dead_lettered
-        spans = decision.spans - settled.duplicates - settled.dead_lettered
-        sampled = decision.verdict is Verdict.SAMPLED
-        if delivered.late:
-            accounts.late_sampled += spans if sampled else 0
-            accounts.late_not_sampled += 0 if sampled else spans
-        else:
-            accounts.sampled += spans if sampled else 0
-            accounts.not_sampled += 0 if sampled else spans
 
 
 def _known(decision: Decision, settled: Settled | None = None) -> KnownDecision:

@@ -10,7 +10,8 @@ class OpenTrace:
     """What is known of a trace that has not been decided.
 
     `opened_ms` is the partition time at its first record, `deadline_ms` the partition time that
-    cuts it. The rest is the sum of its fragments' summaries (see `Fragment` for the units).
+    cuts it; `headers` are those of its records that go out with it, each once. The rest is the sum
+    of its fragments' summaries (see `Fragment` for the units).
     """
 
     trace_id: bytes
@@ -25,6 +26,7 @@ class OpenTrace:
     bits: int = 0
     body_bytes: int = 0
     offsets: list[int] = field(default_factory=list)
+    headers: dict[tuple[str, bytes], None] = field(default_factory=dict)
 
     def fold(self, fragment: Fragment, offset: int) -> None:
         """Add a fragment's summary; its body is the span store's."""

@@ -25,6 +25,7 @@ from stream.settings.units import format_duration
 if TYPE_CHECKING:
     from stream.settings.model import Settings
 
+OUR_HEADERS: Final = "tailstream."
 _STATIC_SESSION_S_MIN: Final = 6
 
 
@@ -205,9 +206,11 @@ def _times(settings: Settings) -> Iterator[Problem]:
 
 
 def _output(settings: Settings) -> Iterator[Problem]:
-    if settings.output.copy_headers:
-        given, remedy = list(settings.output.copy_headers), "remove it: no header is copied"
-        yield Problem("output.copy_headers", given, "not supported yet", remedy)
+    for index, name in enumerate(settings.output.copy_headers):
+        if name.startswith(OUR_HEADERS):
+            path = f"output.copy_headers[{index}]"
+            remedy = f"remove it: the output has {OUR_HEADERS}* headers of its own"
+            yield Problem(path, name, "is ours", remedy)
     client_max = _whole(settings.kafka.get("message.max.bytes"))
     if client_max is not None and settings.output.message_bytes_max > client_max:
         yield Problem(

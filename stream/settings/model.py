@@ -203,7 +203,8 @@ class Output(Block):
     )
     copy_headers: Annotated[tuple[Name, ...], FromList] = Field(
         default=(),
-        description="Headers of input records that are copied to the output. Not supported yet.",
+        description="Headers of input records that go out with their trace, each value once; at "
+        "most 64 a trace.",
     )
 
 

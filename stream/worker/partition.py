@@ -180,7 +180,9 @@ class Partition:
         decision.span_ids = settled.span_ids
         decision.span_ids_complete = settled.span_ids_complete
         for part, value in enumerate(merged.parts, start=1):
-            records.append(self._output_record(decision, value, part, len(merged.parts)))
+            record = self._output_record(decision, value, part, len(merged.parts))
+            record.headers += delivery.headers
+            records.append(record)
         for bad in merged.oversized:
             key = decision.trace_id.hex().encode()
             dead = DeadLetter(delivery.first_offset, delivery.opened_ms, bad, key)

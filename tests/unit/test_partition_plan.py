@@ -311,3 +311,31 @@ def test_every_delivery_writes_a_decision_with_its_upto(trigger: Trigger) -> Non
         partition.sampler.fold([a_record(5, 131, an_error(1, first_span=2))])
         decision, upto = decisions_of(deliver(partition)), 6
     assert [(one.trigger, one.upto) for one in decision] == [(trigger, upto)]
+
+
+def test_headers_of_its_records_go_out_with_a_trace_each_once_and_late_ones_with_the_late() -> None:
+    partition = CORE.partition(0)
+    first, second = a_record(0, 0, an_error(1)), a_record(1, 0, an_error(1, first_span=5))
+    first.headers, second.headers = [("tenant", b"blue")], [("tenant", b"blue"), ("site", b"a")]
+    late = a_record(3, 2_000, an_error(1, first_span=9))
+    late.headers = [("site", b"b")]
+    partition.sampler.fold([first, second, a_tick(2, 2_000), late])
+
+    whole, rest = to(plan_all(partition), "output")
+
+    copied = [header for header in whole.headers if not header[0].startswith("tailstream.")]
+    assert copied == [("tenant", b"blue"), ("site", b"a")]
+    assert ("site", b"b") in rest.headers
+    assert ("tenant", b"blue") not in rest.headers
+
+
+def test_a_trace_keeps_so_many_headers_and_the_limit_is_counted() -> None:
+    partition = CORE.partition(0)
+    record = a_record(0, 0, an_error(1))
+    record.headers = [("tenant", b"%d" % n) for n in range(100)]
+    partition.sampler.fold([record, a_tick(1, 2_000)])
+
+    (whole,) = to(plan_all(partition), "output")
+
+    assert len([name for name, _ in whole.headers if name == "tenant"]) == 64
+    assert partition.sampler.accounts.limits["trace_headers_max"] == 1

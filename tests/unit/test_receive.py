@@ -132,3 +132,12 @@ def test_bad_spans_beside_good_ones_keep_both() -> None:
     assert [(bad.reason, bad.spans) for bad in record.bad] == [
         (DeadLetterReason.INVALID_TRACE_ID, 1)
     ]
+
+
+def test_only_headers_that_are_asked_for_stay_with_the_record() -> None:
+    headers = [("tenant", b"blue"), ("noise", b"x"), ("tenant", b"red"), ("tenant", None)]
+    receiver = Receiver(ScanPlan(), fnv1a, PARTITIONS, copy_headers=["tenant"])
+
+    (batch,) = receiver.receive([a_message(headers=headers)], {HOME: 1}, [])
+
+    assert batch.records[0].headers == [("tenant", b"blue"), ("tenant", b"red")]

@@ -86,9 +86,9 @@ BAD_VALUES = [
     ("output: {copy_headers: a}", 'output.copy_headers = "a"', "must be a list", "[a, b]"),
     ("output: {copy_headers: [5]}", "output.copy_headers[0] = 5", "must be text", "in quotes"),
     (
-        "output: {copy_headers: [a]}",
-        'output.copy_headers = ["a"]',
-        "not supported yet",
+        "output: {copy_headers: [a, tailstream.policy]}",
+        'output.copy_headers[1] = "tailstream.policy"',
+        "is ours",
         "remove it",
     ),
     ("output: {message_bytes_max: 10}", "output.message_bytes_max = 10", "than 1KiB", "or more"),

@@ -1,0 +1,66 @@
+"""What a failure means for the process: which exit code, and what whoever runs it should do."""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from stream.exits import Exit, end_process
+from stream.kafka.errors import KafkaException, is_fenced, is_operators_fault, is_unreachable
+from stream.kafka.partition_log import PartitionsMissingError
+from stream.kafka.transactions import FencedError, RefusedError, UnknownOutcomeError
+from stream.worker.restore import OffsetAboveEndError
+
+REFUSED = (
+    "grant the worker's principal what the message names, or mend the topic that it names; "
+    "`tailstream topics` checks all four"
+)
+LIMIT = (
+    "raise max.message.bytes of the dead letters and the decisions topic: a pointer and a decision "
+    "take some hundred bytes"
+)
+FENCED = (
+    "give every worker its own worker.instance_id: two with the same one fence each other. "
+    "After a long pause or a lost network this is expected once, and the restart goes on"
+)
+ABOVE_END = (
+    "the input topic was truncated or replaced: check it, then reset the group's offsets on "
+    "purpose, e.g. kafka-consumer-groups.sh --reset-offsets --to-latest"
+)
+
+
+class PointerRefusedError(Exception):
+    """The broker refuses even a pointer, or a decision: it would refuse it for ever."""
+
+
+def end_for(problem: BaseException, note_fence: Callable[[], None]) -> NoReturn:
+    """End the process for this problem; whatever was under way is replayed from Kafka."""
+    match problem:
+        case OffsetAboveEndError():
+            end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END)
+        case PartitionsMissingError():
+            end_process(Exit.OPERATOR, str(problem))
+        case PointerRefusedError():
+            end_process(Exit.OPERATOR, f"refused even as a pointer: {problem}", remedy=LIMIT)
+        case RefusedError():
+            end_process(Exit.OPERATOR, str(problem), remedy=REFUSED)
+        case FencedError():
+            note_fence()
+            end_process(Exit.FENCED, str(problem), remedy=FENCED)
+        case UnknownOutcomeError():
+            why = f"whether a transaction committed is unknown: {problem}"
+            end_process(Exit.WATCHDOG, why)
+        case KafkaException():
+            _end_for_kafka(problem.args[0], note_fence)
+    end_process(Exit.BUG, "the worker cannot go on", problem=problem)
+
+
+def _end_for_kafka(error: Any, note_fence: Callable[[], None]) -> None:
+    if is_fenced(error):
+        note_fence()
+        end_process(Exit.FENCED, error.str(), remedy=FENCED)
+    if is_operators_fault(error):
+        end_process(Exit.OPERATOR, error.str(), remedy=REFUSED)
+    if is_unreachable(error):
+        end_process(Exit.WATCHDOG, f"the broker did not answer: {error.str()}")
+    if "offset" in error.name().lower():
+        # The restart finds where the log begins now, goes on there, and counts what is lost.
+        end_process(Exit.WATCHDOG, f"retention has passed the position: {error.str()}")
