@@ -16,6 +16,7 @@ from stream.cli import main
 from stream.cli.demo import _embedded
 
 TIMEOUT_S = 60
+END_TIMEOUT_S = 10.0
 
 
 @contextmanager
@@ -42,9 +43,9 @@ def demo_running(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int]]
             demo.kill()
 
 
-def has_ended(worker: int) -> bool:
+def has_ended(process: int, timeout_s: float = END_TIMEOUT_S) -> bool:
     """Whether a process ends, of which this is a descriptor."""
-    return bool(select.select([worker], [], [], TIMEOUT_S)[0])
+    return bool(select.select([process], [], [], timeout_s)[0])
 
 
 @pytest.mark.parametrize(
@@ -59,15 +60,42 @@ def test_a_demo_that_is_told_to_end_leaves_no_worker_and_no_files(
         _, said = demo.communicate(timeout=TIMEOUT_S)
         assert demo.returncode == code
         assert "Traceback" not in said
-        assert select.select([worker], [], [], 0)[0]
+        assert has_ended(worker, 0)
         assert list(tmp_path.iterdir()) == []
 
 
+CHILD = """
+import os, signal
+from stream.demo.worker_child import end_with
+end_with(os.getppid())
+print(os.getpid(), flush=True)
+signal.pause()
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent-death signal")
-def test_the_worker_of_a_demo_that_is_killed_ends_with_it(tmp_path: Path) -> None:
-    with demo_running(tmp_path) as (demo, worker):
-        demo.kill()
-        assert has_ended(worker)
+def test_the_worker_of_a_demo_that_is_killed_ends_with_it() -> None:
+    command = [sys.executable, "-c", PARENT, CHILD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        ended = os.pidfd_open(child)
+        try:
+            parent.kill()
+            assert has_ended(ended)
+        finally:
+            if not has_ended(ended, 0):
+                os.kill(child, signal.SIGKILL)
+            os.close(ended)
+
+
+def test_a_worker_whose_demo_ended_before_it_began_does_not_begin() -> None:
+    gone = str(os.getppid())
+    command = [sys.executable, "-m", "stream.demo.worker_child", gone, "version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the demo has ended" in done.stderr
 
 
 def test_an_address_without_a_broker_is_the_options_and_nothing_else_is_advised() -> None:

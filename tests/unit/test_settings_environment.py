@@ -84,7 +84,7 @@ def test_a_variable_that_is_not_set_hides_no_other_problem() -> None:
 
 def test_what_depends_on_a_variable_that_is_not_set_is_not_judged() -> None:
     with pytest.raises(SettingsError) as refusal:
-        load(None, ["tail_sampling.decision_wait=${env:W:-20m}", "worker.group=${env:G}"], {})
+        load(None, ["tail_sampling.decision_wait=20m", "worker.group=x${env:G}"], {})
     assert [problem.setting for problem in refusal.value.problems] == ["worker.group"]
 
 
