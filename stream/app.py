@@ -37,6 +37,7 @@ from stream.sampling.policies.evaluate import Policies
 from stream.sampling.stores import DecisionStore, SpanStore
 from stream.sampling.tail_sampler import TailSampler
 from stream.settings.compiled import policies_of
+from stream.settings.environment import environment
 from stream.settings.errors import SettingsError
 from stream.settings.load import load
 from stream.settings.model import Settings
@@ -360,7 +361,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     configured = os.environ.get("TAILSTREAM_CONFIG")
     try:
-        settings = load(Path(configured) if configured else None, (), os.environ)
+        settings = load(Path(configured) if configured else None, (), environment())
     except SettingsError as problem:
         end_process(Exit.OPERATOR, str(problem))
     globals()["app"] = start_app(settings)
