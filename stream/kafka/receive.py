@@ -14,13 +14,16 @@ from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind
 
 CONTROL_HEADER = "tailstream.control"
 SIGNAL_HEADER = "otelcol.signal"
+HASHED_KEY_BYTES_MAX = 1_024
+"""A longer key is no trace id, and hashing a megabyte would hold up the poll for a tenth of a
+second: it counts as `key_mismatch`, never as `misrouted`."""
 
 
 @dataclass(slots=True)
 class Batch:
     """The records of one partition from one poll. The messages are gone by then.
 
-    `size` is their bytes, `epoch` tells one assignment of the partition from the next.
+    `size` is the bytes they hold, `epoch` tells one assignment of the partition from the next.
     `log_append_time`: the broker stamped them, so their times need no clamp. `keys` counts records
     whose key is not their trace id (`key_mismatch`) or belongs elsewhere (`misrouted`).
     """
@@ -90,7 +93,9 @@ class Receiver:
         if record.kind is RecordKind.SPANS:
             self._scan(batch, record, value or b"")
         batch.records.append(record)
-        batch.size += len(value or b"") + len(key or b"")
+        # A record of several traces is split, and then holds their common envelopes many times.
+        bodies = sum([len(fragment.body) for fragment in record.fragments])
+        batch.size += max(bodies, len(value or b"")) + len(key or b"")
 
     def _scan(self, batch: Batch, record: Record, value: bytes) -> None:
         if not value:
@@ -105,8 +110,23 @@ class Receiver:
         if any(key != fragment.trace_id.hex().encode() for fragment in record.fragments):
             batch.keys["key_mismatch"] += 1
         count = self.partitions
-        if key and count and self._partitioner(key, count) != batch.partition:
+        if not key or not count or len(key) > HASHED_KEY_BYTES_MAX:
+            return
+        if self._partitioner(key, count) != batch.partition:
             batch.keys["misrouted"] += 1
+
+
+def _headers(message: Any) -> list[tuple[str, bytes]] | None:
+    """Return the headers; none where a name is not UTF-8: none of ours is like that.
+
+    Kafka takes any bytes for a name, and the client fails on them with what CPython calls a
+    SystemError (a result with the UnicodeDecodeError still set).
+    """
+    try:
+        headers: list[tuple[str, bytes]] | None = message.headers()
+    except (SystemError, UnicodeDecodeError):
+        return None
+    return headers
 
 
 def _kind(headers: Headers, value: bytes | None) -> RecordKind:

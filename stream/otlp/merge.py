@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stream.otlp.decodable import Undecodable, is_decodable
 from stream.otlp.fragment import SPAN_ID_BYTES, BadSpans, DeadLetterReason
-from stream.otlp.frames import SPAN, Frame, frames, render
-from stream.otlp.pack import pack
+from stream.otlp.frames import SPAN, Frame, Row, frames, render
+from stream.otlp.pack import REPEATED_BYTES_MAX, pack, repeated_bytes
 from stream.otlp.span import read_span
 from stream.otlp.stamp import Stamp, stamp_span
 from stream.otlp.wire import framed
@@ -22,15 +23,16 @@ class Merged:
 
     `parts` are `TracesData` messages of at most the limit's bytes; `spans` is how many spans they
     hold and `span_ids` their ids, 8 bytes each, joined, in order. `duplicates` spans were left out.
-    `oversized` are spans that fit in no part, one each, with the bytes that came (not stamped);
-    every span merged is in exactly one of the three counts.
+    `bad` are spans that nobody could decode, and those that fit in no part: one each of these, but
+    for neighbours whose envelopes would be repeated too often. They have the bytes that came (not
+    stamped). Every span merged is in exactly one of the three counts.
     """
 
     parts: list[bytes]
     spans: int
     duplicates: int
     span_ids: bytes
-    oversized: list[BadSpans]
+    bad: list[BadSpans]
 
 
 def merge(bodies: Sequence[bytes], stamp: Stamp, limit: int, seen: bytes = b"") -> Merged:
@@ -39,9 +41,9 @@ def merge(bodies: Sequence[bytes], stamp: Stamp, limit: int, seen: bytes = b"") 
     A span whose id came before, in these bodies or in `seen` (ids of 8 bytes, joined), is a
     duplicate: the first one stands. Raises Malformed: bodies are those of scanned fragments.
     """
-    spans, duplicates = _first_spans(bodies, stamp, seen)
+    spans, duplicates, bad = _first_spans(bodies, stamp, seen)
     parts, oversized = pack([(span.scope, span.stamped) for span in spans], limit)
-    bad = [_too_large(spans[index]) for index in oversized]
+    bad += [_too_large(group) for group in _apart([spans[index] for index in oversized])]
     if oversized:
         left_out = set(oversized)
         spans = [span for index, span in enumerate(spans) if index not in left_out]
@@ -56,15 +58,23 @@ class _Span(NamedTuple):
     content: bytes  # as it came
 
 
-def _first_spans(bodies: Sequence[bytes], stamp: Stamp, seen: bytes) -> tuple[list[_Span], int]:
-    """Return the first span of each id, stamped, and how many duplicates there were."""
+def _first_spans(
+    bodies: Sequence[bytes], stamp: Stamp, seen: bytes
+) -> tuple[list[_Span], int, list[BadSpans]]:
+    """Return the first span of each id, stamped, how many duplicates there were, and bad spans."""
     attributes = stamp.attributes()
     taken = {seen[at : at + SPAN_ID_BYTES] for at in range(0, len(seen), SPAN_ID_BYTES)}
     spans = []
     duplicates = 0
+    bad = []
     for body in bodies:
+        undecodable = None if is_decodable(body) else Undecodable()
+        rows: list[Row] = []
         for scope, found in frames(body):
-            for _, start, end in found:
+            for field_start, start, end in found:
+                if undecodable and undecodable(scope, body[field_start:end]):
+                    rows.append((scope, body[field_start:end]))
+                    continue
                 _, span_id, is_root, *_ = read_span(body, start, end)
                 if span_id in taken:
                     duplicates += 1
@@ -73,9 +83,25 @@ def _first_spans(bodies: Sequence[bytes], stamp: Stamp, seen: bytes) -> tuple[li
                 content = body[start:end]
                 stamped = stamp_span(content, stamp, attributes, root=is_root)
                 spans.append(_Span(span_id, scope, framed(SPAN, stamped), content))
-    return spans, duplicates
+        if rows:
+            bad.append(BadSpans(DeadLetterReason.MALFORMED, len(rows), render(rows)))
+    return spans, duplicates, bad
 
 
-def _too_large(span: _Span) -> BadSpans:
-    body = render([(span.scope, framed(SPAN, span.content))])
-    return BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, body)
+def _apart(spans: list[_Span]) -> list[list[_Span]]:
+    """Return each span by itself; together with the one before it once that repeats too much."""
+    groups: list[list[_Span]] = []
+    repeated = 0
+    for span in spans:
+        more = repeated_bytes(groups[-1][-1].scope, span.scope) if groups else 0
+        if more and repeated + more > REPEATED_BYTES_MAX:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+            repeated += more
+    return groups
+
+
+def _too_large(spans: list[_Span]) -> BadSpans:
+    body = render([(span.scope, framed(SPAN, span.content)) for span in spans])
+    return BadSpans(DeadLetterReason.SPAN_TOO_LARGE, len(spans), body)

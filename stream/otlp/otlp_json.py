@@ -15,9 +15,11 @@ from typing import Any, Final, NoReturn
 from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from stream.otlp.wire import Malformed
+from stream.otlp.wire import Malformed, TooLarge
 
 DEPTH_MAX: Final = 100
+OBJECTS_MAX: Final = 1_000_000
+"""An empty object takes three bytes of a record, hundreds in our memory. A span has some 25."""
 
 _SPAN_IDS: Final = ("traceId", "spanId", "parentSpanId")
 _LINK_IDS: Final = ("traceId", "spanId")
@@ -26,7 +28,13 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 
 
 def to_protobuf(value: bytes) -> bytes:
-    """Return OTLP/JSON `TracesData` as protobuf. Raises Malformed, whatever is wrong with it."""
+    """Return OTLP/JSON `TracesData` as protobuf.
+
+    Raises:
+        Malformed: whatever is wrong with it; TooLarge if it can have above `OBJECTS_MAX` objects.
+    """
+    if value.count(b"{") > OBJECTS_MAX:
+        raise TooLarge(f"more than {OBJECTS_MAX} objects")
     try:
         document = json.loads(
             value.decode(), object_pairs_hook=_known_keys, parse_constant=_no_constant

@@ -1,34 +1,54 @@
 """Pack spans into as few records as their order allows, none above a limit."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from stream.otlp.frames import Frame, Row, render
 from stream.otlp.wire import framed_bytes
+
+REPEATED_BYTES_MAX: Final = 1024 * 1024
+"""Envelopes may be repeated by so much more than the size of the trace. A thousand small spans
+below a resource that almost fills a record would be a thousand full records."""
 
 
 def pack(rows: Sequence[Row], limit: int) -> tuple[list[bytes], list[int]]:
     """Return (records of at most `limit` bytes, indexes of the rows that fit in none).
 
-    Rows keep their order. Each record repeats the envelopes of the spans that it holds.
+    Rows keep their order. Each record repeats the envelopes of the spans that it holds; a row that
+    would repeat them beyond `REPEATED_BYTES_MAX` above the size of all rows fits in none, either.
     """
     whole = render(rows)
     if len(whole) <= limit:
         return [whole] if rows else [], []
+    repeatable = REPEATED_BYTES_MAX + len(whole)
     parts: list[bytes] = []
     oversized: list[int] = []
     part = _Part()
     for index, row in enumerate(rows):
         if part.bytes_with(row) > limit:
             alone = _Part()
-            if alone.bytes_with(row) > limit:
+            repeated = repeated_bytes(rows[index - 1][0], row[0]) if index else 0
+            if alone.bytes_with(row) > limit or repeated > repeatable:
                 oversized.append(index)
                 continue
+            repeatable -= repeated
             parts.append(render(part.rows))
             part = alone
         part.add(row)
     if part.rows:
         parts.append(render(part.rows))
     return parts, oversized
+
+
+def repeated_bytes(before: Frame, frame: Frame) -> int:
+    """Return the size of the envelopes that two spans share, the scopes of which these are."""
+    return sum(
+        mine.own_bytes
+        for mine, others in zip(
+            (frame, *_envelopes(frame)), (before, *_envelopes(before)), strict=True
+        )
+        if mine is others
+    )
 
 
 class _Part:

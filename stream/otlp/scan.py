@@ -8,7 +8,7 @@ from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
 from stream.otlp.otlp_json import is_empty_object, to_protobuf
 from stream.otlp.span import STATUS_ERROR, read_span
 from stream.otlp.split import NO_SPAN_ID, invalid_id, split
-from stream.otlp.wire import Malformed, children
+from stream.otlp.wire import CHILDREN_MAX, Malformed, TooLarge, children
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ def scan(value: bytes, plan: ScanPlan) -> Scanned:
 
     `value` is OTLP `TracesData` protobuf, or OTLP/JSON if it begins with `{`. Where all spans are
     of one trace, the fragment's body is `value` itself. A record that holds no span is legal and
-    gives nothing, unless it is altogether empty; one that cannot be decoded counts as one span.
+    gives nothing, unless it is altogether empty; one that cannot be decoded counts as one span, and
+    so does one of more than `CHILDREN_MAX` spans.
     """
     record = value
     try:
@@ -38,6 +39,8 @@ def scan(value: bytes, plan: ScanPlan) -> Scanned:
         if not record and (not value or is_empty_object(value)):
             return _bad(DeadLetterReason.EMPTY, value)
         return _scan_protobuf(record, plan)
+    except TooLarge:
+        return _bad(DeadLetterReason.RECORD_TOO_LARGE, value)
     except Malformed:
         return _bad(DeadLetterReason.MALFORMED, value)
 
@@ -96,6 +99,8 @@ def _spans(
         before = len(found)
         for _, start, end in children(record, resource_start, resource_end, SCOPE_SPANS):
             found += children(record, start, end, SPAN)
+            if len(found) > CHILDREN_MAX:
+                raise TooLarge(f"more than {CHILDREN_MAX} spans")
         if attributes and len(found) > before:  # a resource without a span belongs to no trace
             bits |= attributes.resource_bits(record, resource_start, resource_end)
     return found, bits

@@ -19,6 +19,9 @@ GROUP_END: Final = 4
 FIXED32: Final = 5
 
 GROUP_DEPTH_MAX: Final = 100
+CHILDREN_MAX: Final = 100_000
+"""An empty child takes two bytes of a message, and a hundred in our memory."""
+
 _VARINT_BYTES_MAX: Final = 10
 _UINT32_BYTES_MAX: Final = 5
 _MASK_64: Final = (1 << 64) - 1
@@ -29,6 +32,10 @@ _BEYOND_RECORD: Final = "a field reaches beyond the end of the record"
 
 class Malformed(ValueError):  # noqa: N818  # a judgement of bytes from outside, not our error
     """The bytes are not what they claim to be."""
+
+
+class TooLarge(Malformed):
+    """There is more of it than a record may hold."""
 
 
 def read_varint(buffer: bytes, position: int) -> tuple[int, int]:
@@ -103,9 +110,12 @@ def skip(buffer: bytes, position: int, tag: int) -> int:
 def children(buffer: bytes, position: int, end: int, tag: int) -> list[tuple[int, int, int]]:
     """Return (field start, content start, content end) of each field `tag` of one message.
 
-    `tag` is length-delimited and one byte long; every other field is skipped. Raises Malformed.
+    `tag` is length-delimited and one byte long; every other field is skipped.
+
+    Raises:
+        Malformed: as TooLarge if there are more than `CHILDREN_MAX`.
     """
-    found = []
+    found: list[tuple[int, int, int]] = []
     try:
         while position < end:
             start = position
@@ -120,6 +130,8 @@ def children(buffer: bytes, position: int, end: int, tag: int) -> list[tuple[int
                 if length >= _CONTINUES:
                     length, position = read_uint32(buffer, position - 1)
                 if field_tag == tag:
+                    if len(found) == CHILDREN_MAX:
+                        raise TooLarge(f"a message of more than {CHILDREN_MAX} of one kind")
                     found.append((start, position, position + length))
                 position += length
             else:

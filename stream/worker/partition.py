@@ -170,7 +170,7 @@ class Partition:
         bodies = self._spans.get(decision.trace_id, decision.offsets)
         merged = self._merge(delivery, bodies, before)
         settled.duplicates = merged.duplicates
-        settled.dead_lettered = sum(bad.spans for bad in merged.oversized)
+        settled.dead_lettered = sum(bad.spans for bad in merged.bad)
         span_ids = before + merged.span_ids
         settled.span_ids = span_ids[: self._span_ids_bytes_max]
         settled.span_ids_complete = complete and len(span_ids) <= self._span_ids_bytes_max
@@ -183,7 +183,7 @@ class Partition:
             record = self._output_record(decision, value, part, len(merged.parts))
             record.headers += delivery.headers
             records.append(record)
-        for bad in merged.oversized:
+        for bad in merged.bad:
             key = decision.trace_id.hex().encode()
             dead = DeadLetter(delivery.first_offset, delivery.opened_ms, bad, key)
             dead.undeliverable = delivery.undeliverable

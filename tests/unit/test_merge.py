@@ -63,7 +63,7 @@ def test_a_delivery_is_the_first_span_of_each_id_with_every_field(
     assert merged.span_ids == b"".join(map(id_of, expected))
     assert merged.spans == len(expected)
     assert merged.spans + merged.duplicates == sum(map(len, map(spans_of, bodies)))
-    assert merged.oversized == []
+    assert merged.bad == []
 
 
 @given(fragments)
@@ -86,11 +86,11 @@ def test_parts_obey_the_limit_and_lose_no_span(bodies: list[bytes], limit: int, 
     assert all(len(part) <= limit for part in merged.parts)
     delivered = [each for part in merged.parts for each in spans_in_context(part)]
     wanted = [each for part in whole.parts for each in spans_in_context(part)]
-    too_large = {id_of(each) for bad in merged.oversized for each in spans_in_context(bad.body)}
+    too_large = {id_of(each) for bad in merged.bad for each in spans_in_context(bad.body)}
     assert delivered == [each for each in wanted if id_of(each) not in too_large]
     assert merged.span_ids == b"".join(map(id_of, delivered))
     assert merged.spans == len(delivered)
-    assert merged.spans + len(merged.oversized) == whole.spans
+    assert merged.spans + len(merged.bad) == whole.spans
     assert merged.duplicates == whole.duplicates
 
 
@@ -178,7 +178,7 @@ def test_a_span_that_fits_in_no_part_is_set_aside_as_it_came() -> None:
     huge = a_span(span_id=span_id_of(2), attributes={"payload": "x" * 1_000})
     bodies = [traces_data([a_span(), huge, a_span(span_id=span_id_of(3))]), traces_data(huge)]
     merged = merge(bodies, Stamp("spans", "errors", "decision_wait"), 500)
-    assert merged.oversized == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, traces_data(huge))]
+    assert merged.bad == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, traces_data(huge))]
     assert (merged.spans, merged.duplicates) == (2, 1)
     assert merged.span_ids == span_id_of(1) + span_id_of(3)
     assert len(merged.parts) == 1, "the spans around it share a part"
@@ -186,9 +186,9 @@ def test_a_span_that_fits_in_no_part_is_set_aside_as_it_came() -> None:
 
 def test_a_span_counts_for_the_limit_with_its_stamps() -> None:
     body = traces_data(a_span())
-    assert merge([body], UNSTAMPED, len(body)).oversized == []
+    assert merge([body], UNSTAMPED, len(body)).bad == []
     with_stamps = merge([body], Stamp("spans", "errors", "decision_wait"), len(body))
-    assert with_stamps.oversized == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, body)]
+    assert with_stamps.bad == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, body)]
     assert with_stamps.parts == []
 
 
