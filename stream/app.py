@@ -101,17 +101,20 @@ class Tables:
 def start_app(settings: Settings, *, check_topics: bool = True) -> App:
     """Return the app of a worker that may start; the process ends where it may not."""
     logs.configure(settings.log.level, settings.log.format)
-    check_start(settings, check_topics=check_topics)
+    retention_ms = check_start(settings, check_topics=check_topics)
     try:
-        app = create_app(settings)
+        app = create_app(settings, retention_ms=retention_ms)
     except StorageError as problem:
         end_process(Exit.OPERATOR, str(problem))
     app.finalize()
     return app
 
 
-def create_app(settings: Settings) -> App:
-    """Return the worker's app. Nothing is connected before it is started."""
+def create_app(settings: Settings, *, retention_ms: int | None = None) -> App:
+    """Return the worker's app. Nothing is connected before it is started.
+
+    `retention_ms` is the input topic's, where it is known.
+    """
     app = _faust_app(settings)
     metrics = _metrics(settings)
     tables = Tables(app, settings)
@@ -141,7 +144,7 @@ def create_app(settings: Settings) -> App:
         committer=_committer(settings, lambda: app.host),
         reader=reader,
         open_log=functools.partial(_open_log, settings),
-        measurements=Measurements(metrics),
+        measurements=Measurements(metrics, retention_ms),
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=tables.close,
     )

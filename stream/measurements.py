@@ -21,10 +21,11 @@ OUTCOMES = (
 
 
 class Measurements:
-    """Writes the metrics."""
+    """Writes the metrics. `retention_ms` is the input topic's, None where it is not known."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, retention_ms: int | None = None) -> None:
         self._metrics = metrics
+        self._retention_ms = retention_ms
         self._seen: dict[int, tuple[Accounts, Counter[tuple[str, ...]]]] = {}
 
     def accounts(self, number: int, accounts: Accounts) -> None:
@@ -135,6 +136,10 @@ class Measurements:
             lag = max(0, end - sampler.position)
             behind_ms = now_ms - sampler.time_ms if lag and sampler.time_ms else 0
             gauges |= {"lag_records": lag, "lag_seconds": max(0, behind_ms) / 1000}
+            if self._retention_ms is not None:
+                resume_offset, resume_ms = sampler.resume()
+                held_ms = now_ms - resume_ms if resume_offset < end and resume_ms else 0
+                gauges["retention_left_seconds"] = (self._retention_ms - held_ms) / 1000
         for name, value in gauges.items():
             self._metrics[name].labels(label).set(value)
 

@@ -78,6 +78,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
         ("partition",),
     ),
     Declaration(
+        Gauge,
+        "retention_left_seconds",
+        "Until retention deletes the resume offset's record: what is not decided by then is lost.",
+        ("partition",),
+    ),
+    Declaration(
         Histogram,
         "decision_delay_seconds",
         "From a trace's deadline to the commit of its decision, on the wall clock.",

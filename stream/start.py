@@ -13,8 +13,11 @@ from stream.version import build
 log = logs.logger("tailstream")
 
 
-def check_start(settings: Settings, *, check_topics: bool) -> None:
-    """Say what runs, and refuse what cannot work."""
+def check_start(settings: Settings, *, check_topics: bool) -> int | None:
+    """Say what runs, and refuse what cannot work.
+
+    Returns the input's retention in milliseconds, None where it is not known or has no end.
+    """
     worker = settings.worker
     log.info(
         "tailstream",
@@ -32,8 +35,7 @@ def check_start(settings: Settings, *, check_topics: bool) -> None:
         log.info(note)
     _check_port(settings)
     Slot(settings.storage.directory, worker.instance_id).wait()
-    if check_topics:
-        _check_topics(settings)
+    return _check_topics(settings) if check_topics else None
 
 
 def needs_of(settings: Settings) -> Needs:
@@ -65,11 +67,12 @@ def _check_port(settings: Settings) -> None:
         )
 
 
-def _check_topics(settings: Settings) -> None:
+def _check_topics(settings: Settings) -> int | None:
     needs = needs_of(settings)
     try:
         read_cluster(settings.kafka)
-        found = check(describe(settings.kafka, needs.roles().values()), needs)
+        topics = describe(settings.kafka, needs.roles().values())
+        found = check(topics, needs)
     except ClusterError as problem:
         end_process(Exit.OPERATOR, str(problem))
     for finding in found:
@@ -80,3 +83,5 @@ def _check_topics(settings: Settings) -> None:
         log.error(text)
     if refused:
         end_process(Exit.OPERATOR, refused[-1])
+    retention_ms = topics[needs.input].retention_ms
+    return retention_ms if retention_ms >= 0 else None

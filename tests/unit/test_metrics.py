@@ -10,6 +10,8 @@ from stream.measurements import OUTCOMES, Measurements
 from stream.metrics import DECLARATIONS, PREFIX, Metrics
 from stream.reference import README, written
 from stream.sampling.accounting import Accounts
+from stream.testing.core import Core, a_record, a_tick, an_error
+from stream.worker.partition import Partition
 
 PACKAGE = Path(stream.__file__).parent
 
@@ -122,3 +124,24 @@ def test_the_summary_tells_the_outcomes_and_what_is_open() -> None:
 
     assert (told["received"], told["sampled"], told["late_sampled"]) == (20, 6, 1)
     assert (told["open_traces"], told["lag_records"], told["released"]) == (0, 0, 0)
+
+
+def test_retention_left_is_counted_from_the_record_that_a_crash_would_read_first() -> None:
+    metrics = Metrics()
+    measurements = Measurements(metrics, retention_ms=60_000)
+    partition = Core().partition(0)
+    partition.sampler.fold([a_record(0, 1_000, an_error(1))])
+
+    measurements.partitions([partition], {0: 1}, now_ms=11_000)
+    held = value(metrics.registry, "retention_left_seconds", partition="0")
+    partition.sampler.fold([a_tick(1, 20_000)])
+    committed(partition)
+    measurements.partitions([partition], {0: 2}, now_ms=30_000)
+
+    assert held == 50
+    assert value(metrics.registry, "retention_left_seconds", partition="0") == 60
+
+
+def committed(partition: Partition) -> None:
+    plan = partition.plan(count_max=100, bytes_max=1 << 20)
+    partition.committed(plan, decisions_end=1)
