@@ -3,6 +3,9 @@
 PYTHON ?= python3
 KAFKA ?=
 SEED ?=
+SPANS ?=
+ROUNDS ?=
+COMPRESSION ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -11,7 +14,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test unit contract sim integration lint type fmt kafka docs ci clean
+.PHONY: help install demo test unit contract sim integration bench lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -36,6 +39,10 @@ sim: install ## run the simulator; SEED=123 reproduces a run
 
 integration: install ## run the tests on a real Kafka alone
 	$(PYTEST) tests/integration
+
+bench: install ## measure what a span costs, on a real Kafka; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED= vary it
+	@$(BIN)/python -m tests.bench $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(COMPRESSION),--compression $(COMPRESSION)) $(if $(SEED),--seed $(SEED))
 
 lint: install ## check style and format
 	$(BIN)/ruff check .

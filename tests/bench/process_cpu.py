@@ -1,0 +1,66 @@
+"""What a process has cost so far, as Linux counts it in /proc."""
+
+import contextlib
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+ENDED = "ended threads, rounding"
+
+# What the first characters of a thread's name say of its work.
+ROLES = {
+    "tailstream-poll": "poll thread: consume, receive, scan",
+    "tailstream-tran": "transaction thread: produce, flush, commit",
+    "tailstream-read": "reading thread: ends of the log",
+    "tailstream-rest": "restore threads",
+    "rdk:": "librdkafka's threads",
+    "rocksdb:": "RocksDB's threads",
+}
+MAIN = "main thread: Faust's loop, fold, plan, settle"
+OTHER = "other threads"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCpu:
+    """CPU of a process since its start, in microseconds: user and system, all threads.
+
+    `total_us` holds threads that have ended too; `threads_us` those that live, by their role.
+    """
+
+    total_us: int
+    threads_us: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessCpu":
+        """Read it now. Raises FileNotFoundError once the process is gone."""
+        threads: Counter[str] = Counter()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                name = (task / "comm").read_text().strip()
+                on_cpu_ns = int((task / "schedstat").read_text().split()[0])
+                threads[MAIN if int(task.name) == pid else _role(name)] += on_cpu_ns // 1000
+        # After the name, in parentheses: fields 14 and 15 of proc(5), counted from 1.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return cls((int(fields[11]) + int(fields[12])) * TICK_US, threads)
+
+    def since(self, before: "ProcessCpu") -> "ProcessCpu":
+        """Return what it cost from `before` to here; what no living thread had is named too."""
+        total_us = self.total_us - before.total_us
+        threads = Counter(self.threads_us)
+        threads.subtract(before.threads_us)
+        threads[ENDED] = total_us - sum(threads.values())
+        return ProcessCpu(total_us, threads)
+
+
+def peak_rss_bytes(pid: int) -> int:
+    """Return the most memory that the process has had resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("this kernel does not tell VmHWM")
+
+
+def _role(name: str) -> str:
+    return next((role for prefix, role in ROLES.items() if name.startswith(prefix)), OTHER)
