@@ -86,7 +86,7 @@ class Receiver:
         if kind == TIMESTAMP_NOT_AVAILABLE:
             timestamp_ms = NO_TIMESTAMP
         record = Record(message.offset(), timestamp_ms, key=key)
-        headers: Headers = message.headers() or ()
+        headers = _headers(message)
         record.kind = _kind(headers, value)
         if headers and self._copy_headers:
             record.headers = [h for h in headers if h[0] in self._copy_headers and h[1] is not None]
@@ -116,16 +116,16 @@ class Receiver:
             batch.keys["misrouted"] += 1
 
 
-def _headers(message: Any) -> list[tuple[str, bytes]] | None:
+def _headers(message: Any) -> Headers:
     """Return the headers; none where a name is not UTF-8: none of ours is like that.
 
     Kafka takes any bytes for a name, and the client fails on them with what CPython calls a
     SystemError (a result with the UnicodeDecodeError still set).
     """
     try:
-        headers: list[tuple[str, bytes]] | None = message.headers()
+        headers: Headers = message.headers() or ()
     except (SystemError, UnicodeDecodeError):
-        return None
+        return ()
     return headers
 
 
