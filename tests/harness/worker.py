@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -34,12 +35,14 @@ class WorkerProcess:
         slot: str,
         instance_id: str | None = None,
         under_faust: bool = False,
-        **kafka: str,
+        static: bool = False,
+        kafka: Mapping[str, str] | None = None,
     ) -> None:
         self.slot = slot
         self._instance_id = instance_id or slot
         self._under_faust = under_faust
-        self._kafka = kafka
+        self._static = static
+        self._kafka = kafka or {}
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
@@ -162,6 +165,7 @@ class WorkerProcess:
             "worker": {
                 "group": topics.group,
                 "instance_id": self._instance_id,
+                "static_membership": self._static,
                 "commit_interval": "300ms",
                 "session_timeout": "6s",
                 "transaction_timeout": "10s",

@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -228,6 +229,31 @@ def test_a_part_that_the_target_does_not_take_becomes_a_dead_letter_and_stops_no
         (letter,) = space.read("dead_letters")
         assert letter.headers["tailstream.reason"] == b"undeliverable"
         assert letter.value == large.SerializeToString()
+    finally:
+        space.delete()
+
+
+def test_a_time_that_the_target_refuses_makes_a_dead_letter_and_stops_nothing(
+    kafka: str, tmp_path: Path
+) -> None:
+    space = Space(kafka, tmp_path)
+    space.create(**{"message.timestamp.before.max.ms": "60000"})
+    try:
+        now_ms = time.time_ns() // 1_000_000
+        producer = Producer({"bootstrap.servers": kafka})
+        source = space.topics["unkeyed"]
+        producer.produce(source, record_of(b"o" * 16), timestamp=FIRST_MS // 2, partition=0)
+        producer.produce(source, record_of(b"g" * 16), timestamp=now_ms, partition=0)
+        assert producer.flush(TIMEOUT_S) == 0
+
+        child = space.start()
+        space.wait_until_committed(child)
+        assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+        assert [record.key for record in space.read("input")] == [(b"g" * 16).hex().encode()]
+        (letter,) = space.read("dead_letters")
+        assert letter.headers["tailstream.reason"] == b"undeliverable"
+        assert letter.value == record_of(b"o" * 16)
     finally:
         space.delete()
 

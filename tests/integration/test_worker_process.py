@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.harness.broker import Broker
 from tests.harness.load import Load
@@ -51,11 +52,14 @@ def test_the_pages_say_that_it_lives_that_it_is_ready_and_what_it_measures(
     worker.terminate()
 
 
+@pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static"])
 def test_of_two_workers_in_one_slot_the_older_ends_fenced_and_says_what_to_do(
-    topics: Topics, tmp_path: Path, workers: list[WorkerProcess]
+    topics: Topics, tmp_path: Path, workers: list[WorkerProcess], *, static: bool
 ) -> None:
-    older = WorkerProcess(topics, RULES, tmp_path, slot="older", instance_id="same")
-    newer = WorkerProcess(topics, RULES, tmp_path, slot="newer", instance_id="same")
+    older, newer = (
+        WorkerProcess(topics, RULES, tmp_path, slot=slot, instance_id="same", static=static)
+        for slot in ("older", "newer")
+    )
     workers += [older, newer]
     older.start()
     older.wait_until_ready()
@@ -66,6 +70,24 @@ def test_of_two_workers_in_one_slot_the_older_ends_fenced_and_says_what_to_do(
 
     assert older.ended() == 3
     assert "worker.instance_id" in older.log_tail()
+
+
+def test_partitions_that_are_added_while_it_runs_are_read_and_decided(
+    topics: Topics, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    workers.append(worker := WorkerProcess(topics, RULES, tmp_path, slot="w"))
+    worker.start()
+    worker.wait_until_ready()
+
+    for topic in (topics.decisions, topics.output, topics.input):
+        grow(topics.bootstrap, topic, partitions=10)
+    wait_for("the new partitions", lambda: len(worker.partitions()) == 10, timeout_s=60)
+    send(topics)
+
+    wait_until_all_is_decided(topics, [worker])
+    worker.terminate()
+    written = read_back(topics)
+    nothing_missing_and_nothing_twice(written, written.expectation(RULES))
 
 
 def test_a_committed_offset_above_the_end_of_the_log_stops_the_start(
@@ -109,7 +131,7 @@ def test_other_ways_to_run_it_deliver_the_same(
 ) -> None:
     workers.append(
         worker := WorkerProcess(
-            topics, RULES, tmp_path, slot="w", under_faust=under_faust, **kafka_settings
+            topics, RULES, tmp_path, slot="w", under_faust=under_faust, kafka=kafka_settings
         )
     )
     worker.start()
@@ -168,6 +190,11 @@ def sender_of(topics: Topics, *, spans: int, duration_s: float) -> Sender:
     late_after_s = RULES.decision_wait_ms / 1000 + 0.4
     load = Load(spans=spans, duration_s=duration_s, late_after_s=late_after_s)
     return Sender(topics.bootstrap, topics.input, load.records())
+
+
+def grow(bootstrap: str, topic: str, *, partitions: int) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
 
 
 def commit(topics: Topics, *, offset: int) -> None:
