@@ -14,6 +14,7 @@ from confluent_kafka import (
 )
 
 from stream import logs
+from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Headers
 from stream.kafka.topics import ClusterError
 
@@ -24,7 +25,10 @@ log = logs.logger("tailstream")
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
-    """A record as it was read. `timestamp_ms` is None where the topic keeps none."""
+    """A record as it was read. `timestamp_ms` is None where the topic keeps none.
+
+    `headers` are none where a header's name is not UTF-8: no name of ours is like that.
+    """
 
     partition: int
     offset: int
@@ -64,7 +68,8 @@ class GroupReader:
         self._lost = lost
         self._next: dict[int, int | None] = {}
         self._paused = False
-        ours = {"error_cb": _warn, "log_level": 0}
+        self._report = ClientReports()
+        ours = {"error_cb": self._report, "log_level": 0}
         try:
             self._consumer = Consumer({**settings, **ours})
         except KafkaException as problem:
@@ -180,7 +185,7 @@ class GroupReader:
         elif error.fatal():
             raise KafkaException(error)
         else:
-            _warn(error)
+            self._report(error)
 
     def _out_of_range(self, partition: int) -> None:
         """Go on at the log's start where it has moved past us, and say how much that skips."""
@@ -218,9 +223,16 @@ def _record(message: Any) -> GroupRecord:
         None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         message.key(),
         message.value(),
-        message.headers() or [],
+        _headers(message),
     )
 
 
-def _warn(error: KafkaError) -> None:
-    log.warning("the Kafka client reports", error=error.str())
+def _headers(message: Any) -> Headers:
+    """Return the headers; none where a name is not UTF-8, which Kafka takes and the client cannot.
+
+    CPython then makes a SystemError of the client's result with a UnicodeDecodeError set.
+    """
+    try:
+        return message.headers() or []
+    except (SystemError, UnicodeDecodeError):
+        return []

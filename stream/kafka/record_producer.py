@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from stream import logs
+from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Produce
 from stream.kafka.errors import is_message_fault
 from stream.kafka.load_producer import PARTITIONERS
@@ -16,8 +16,6 @@ FULL_QUEUE_WAIT_S = 0.1
 FLUSH_S = 1.0
 MESSAGE_BYTES_MAX = 1_000_000_000
 """librdkafka's largest value."""
-
-log = logs.logger("tailstream")
 
 
 class RecordProducer:
@@ -46,7 +44,7 @@ class RecordProducer:
                     # after compression; this client would refuse some that fit.
                     "message.max.bytes": MESSAGE_BYTES_MAX,
                     "partitioner": PARTITIONERS[partitioner],
-                    "error_cb": _warn,
+                    "error_cb": ClientReports(),
                     "log_level": 0,
                 }
             )
@@ -124,7 +122,7 @@ class RecordProducer:
         if error is None:
             self.in_flight_bytes -= len(sent.record.value)
             sent.delivered()
-        elif not is_message_fault(error):
+        elif not (is_message_fault(error) or error.code() == KafkaError.INVALID_TIMESTAMP):
             self._problem = self._problem or error
         else:
             (self._culprits if alone else self._suspects).append(sent)
@@ -164,7 +162,3 @@ def _emptied(waiting: list[_Sent]) -> list[_Sent]:
     taken = waiting[:]
     waiting.clear()
     return taken
-
-
-def _warn(error: KafkaError) -> None:
-    log.warning("the Kafka client reports", error=error.str())
