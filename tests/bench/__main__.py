@@ -9,6 +9,7 @@ import yaml
 from rich.console import Console
 
 from tests.bench import report
+from tests.bench.corpus import SEED
 from tests.bench.kept import WrongOutputError
 from tests.bench.preload import Loaded, preloaded, topics_of_a_run
 from tests.bench.stages import Stages
@@ -66,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--spans", type=int, default=200_000, help="about so many, whole traces")
     parser.add_argument("--rounds", type=int, default=5, help="of workers and stages, in turn")
     parser.add_argument("--compression", choices=("none", "lz4"), default="none")
-    parser.add_argument("--seed", type=int, default=1, help="of the corpus")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the corpus")
     parser.add_argument("--name", help="of the file of results; default: date, commit, compression")
     parser.add_argument("--kafka-version", help=f"of the Kafka at {BOOTSTRAP_VARIABLE}")
     return parser.parse_args()

@@ -21,9 +21,7 @@ from tests.bench.worker_run import STORAGES, WorkerRun
 from tests.harness.repository import ROOT
 
 MIB = 1 << 20
-NOT_COVERED = (
-    "not covered: Faust's loop and timers, queues, metrics, waiting for the GIL, cold bodies"
-)
+NOT_COVERED = "not covered: Faust, queues, timers, metrics, the GIL, cold memory"
 
 Tree = dict[str, Any]
 

@@ -89,7 +89,7 @@ def test_fragments_of_a_trace_lie_among_those_of_its_neighbours(
 
 def test_the_same_seed_makes_the_same_corpus_and_another_one_another() -> None:
     assert list(corpus(2_000)) == list(corpus(2_000))
-    assert list(corpus(2_000)) != list(corpus(2_000, seed=2))
+    assert list(corpus(2_000)) != list(corpus(2_000, seed=1))
 
 
 def test_offsets_are_those_that_the_log_will_give(records: list[CorpusRecord]) -> None:
