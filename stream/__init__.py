@@ -5,7 +5,11 @@ The package, read downwards; imports go downwards only (`tests/test_tidy.py` hol
 cli/          one file per command of `tailstream`
 app.py        composition root: settings -> Faust app: the agent, tables, timers, pages
 settings/     one frozen model, checked whole at start; environment; the Collector's YAML
+host.py       drives the worker's protocol on Faust's loop, with the real clients
+decide.py     the worker's core on files, without Kafka
 demo/         the embedded broker, the load generator, the story that `tailstream demo` tells
+export/       kept traces to a backend over OTLP/HTTP
+rekey.py      a topic that is not keyed by trace id, brought to the input
 worker/       the protocol: partitions, transactions, restore; no client calls
 kafka/        the only user of confluent_kafka: Faust transport, producer, offsets, topics
 state/        span store and decision store: memory, RocksDB, and their Faust tables

@@ -22,6 +22,7 @@ from stream.kafka.client_settings import (
     consumer_settings,
     producer_settings,
 )
+from stream.kafka.dead_letters import RECORD_OVERHEAD_BYTES
 from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
 from stream.kafka.partition_log import PartitionLog, Topics
@@ -320,10 +321,6 @@ def _delivering(settings: Settings) -> Delivering:
         stamp=output.stamp,
         config=settings.policies_hash(),
     )
-
-
-# Key, headers and the record's own framing count against the client's message.max.bytes.
-RECORD_OVERHEAD_BYTES = 2_048
 
 
 def _membership(settings: Settings) -> Membership:

@@ -170,8 +170,10 @@ def _latency(path: str, policy: LatencyPolicy) -> Iterator[Problem]:
 def _topics(settings: Settings) -> Iterator[Problem]:
     topics = settings.topics
     taken: dict[str, str] = {}
-    for role in ("input", "output", "decisions", "dead_letters", "metrics"):
+    for role in ("input", "output", "decisions", "dead_letters", "metrics", "unkeyed"):
         name = getattr(topics, role)
+        if not name:
+            continue
         if name in (".", ".."):
             yield Problem(f"topics.{role}", name, "not a topic's name", "choose another name")
         if name in taken:

@@ -12,7 +12,8 @@ ABSENT: Final = object()
 
 MASK: Final = "****"
 _SECRET: Final = re.compile(
-    r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.|key\.pem|private\.key|ssl_key",
+    r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.|key\.pem|private\.key|ssl_key"
+    r"|authorization|(^|\.)export\.headers?",
     re.IGNORECASE,
 )
 _VALUE_CHARS_MAX: Final = 120

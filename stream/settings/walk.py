@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,10 @@ class Leaf:
             return "one of " + ", ".join(choices)
         if self.path.endswith(f".{ONE_POLICY}"):
             return "policy"
-        return _KINDS.get(self.field.annotation, "list")
+        annotation = self.field.annotation
+        if get_origin(annotation) is Mapping:
+            return "map"
+        return _KINDS.get(annotation, "list")
 
 
 _KINDS: dict[object, str] = {

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stream.kafka.commit import PartitionCommit, Produce
+from stream.kafka.dead_letters import dead_letter
 from stream.kafka.log_state import Identity
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
@@ -15,8 +16,6 @@ from stream.sampling.tail_sampler import TailSampler
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
 from stream.worker.hints import Hints
-
-DEAD_LETTER_KEY_BYTES_MAX = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +227,11 @@ class Partition:
     def _dead_letter(self, dead: DeadLetter) -> Produce:
         # What the broker refused, alone in its transaction, is reduced to a pointer.
         bytes_max = 0 if dead.undeliverable else self._delivering.dead_letter_bytes_max
-        truncated = len(dead.bad.body) > bytes_max
-        headers = [
-            ("tailstream.reason", dead.bad.reason.encode()),
-            ("tailstream.topic", self._delivering.input_topic.encode()),
-            ("tailstream.partition", str(self.number).encode()),
-            ("tailstream.offset", str(dead.first_offset).encode()),
-            ("tailstream.truncated", b"true" if truncated else b"false"),
-        ]
-        return Produce(
+        return dead_letter(
             self._delivering.dead_letters_topic,
-            None,
-            dead.key if len(dead.key or b"") <= DEAD_LETTER_KEY_BYTES_MAX else None,
-            dead.bad.body[:bytes_max],
-            headers,
+            dead.bad.reason,
+            (self._delivering.input_topic, self.number, dead.first_offset),
+            key=dead.key,
+            body=dead.bad.body,
+            bytes_max=bytes_max,
         )

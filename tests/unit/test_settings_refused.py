@@ -69,6 +69,7 @@ BAD_VALUES = [
     ("topics: {input: 'a b'}", 'topics.input = "a b"', "characters", "use letters"),
     ("topics: {input: ..}", 'topics.input = ".."', "not a topic's name", "another name"),
     ("topics: {output: otlp_spans}", 'topics.output = "otlp_spans"', "topics.input has", "its own"),
+    ("topics: {unkeyed: otlp_spans}", 'topics.unkeyed = "otlp_spans"', "topics.input", "its own"),
     ("topics: {partitioner: crc32}", 'topics.partitioner = "crc32"', "choice", "fnv1a, murmur2"),
     ("decisions: {retention: 10s}", 'decisions.retention = "10s"', "shorter than", "10m"),
     ("storage: {memory: 512}", "storage.memory = 512", "less than 1MiB", "1MiB or more"),
@@ -627,6 +628,8 @@ def test_a_wrong_override_is_named(override: str, begin: str) -> None:
     [
         "kafka: {sasl.password: [hunter2]}",
         "kafka: {sasl.passwort: hunter2}",
+        "export: {header: {Authorization: hunter2}}",
+        "export: {Authorization: hunter2}",
         "sasl.password: hunter2",
         "worker: {sasl: {password: hunter2}}",
         "kafka: [sasl.password, hunter2]",
