@@ -1,0 +1,70 @@
+"""`tailstream tail` on a real Kafka."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+from stream.testing.spans import a_trace, trace_id_of, traces_data
+from tests.harness.topics import Topics, topics_of_a_test
+from tests.harness.worker import COMMAND
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator[Topics]:
+    with topics_of_a_test(kafka) as fresh:
+        yield fresh
+
+
+def keep(topics: Topics, trace: int, policy: str, *, commit: bool) -> None:
+    """Write a kept trace as a worker does, in a transaction that commits or not."""
+    producer = Producer(
+        {"bootstrap.servers": topics.bootstrap, "transactional.id": f"{topics.prefix}-{trace}"}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(
+        topics.output,
+        traces_data(*a_trace(trace)),
+        trace_id_of(trace).hex(),
+        headers=[("tailstream.policy", policy), ("tailstream.trigger", "decision_wait")],
+    )
+    producer.flush(30)
+    if commit:
+        producer.commit_transaction(30)
+    else:
+        producer.abort_transaction(30)
+
+
+def tail(topics: Topics, *options: str) -> list[str]:
+    settings = (f"kafka.bootstrap.servers={topics.bootstrap}", f"topics.output={topics.output}")
+    command = [str(COMMAND), "tail", "--from-beginning", *options]
+    command += [word for setting in settings for word in ("--set", setting)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()
+
+
+def test_kept_traces_that_pass_the_filters_are_told_and_aborted_ones_are_not(
+    topics: Topics,
+) -> None:
+    keep(topics, 1, "errors", commit=False)
+    keep(topics, 2, "rest", commit=True)
+    keep(topics, 3, "errors", commit=True)
+
+    (line,) = tail(topics, "--policy", "errors", "--limit", "1", "--json")
+
+    told = json.loads(line)
+    assert (told["trace_id"], told["policy"]) == (trace_id_of(3).hex(), "errors")
+
+
+def test_a_kept_trace_is_drawn_with_why_it_was_kept(topics: Topics) -> None:
+    keep(topics, 4, "slow", commit=True)
+
+    title, *tree = tail(topics, "--limit", "1")
+
+    assert title.startswith(f"{trace_id_of(4).hex()}  kept by slow")
+    assert len([line for line in tree if line]) == len(a_trace(4))
