@@ -104,7 +104,6 @@ class Stages:
         spent: Counter[str] = Counter()
         spent["consume"] = consumed(self._settings, self._loaded.records)
         self._receive(_stopwatch(spent, time.thread_time_ns))
-        self._scan(_stopwatch(spent, time.thread_time_ns))
         self._way(_stopwatch(spent, time.thread_time_ns), Tables(lambda _: MemorySpanStore()))
         self._judge(_stopwatch(spent, time.thread_time_ns))
         stores = {kind: self._store(kind) for kind in ("memory", "rocksdb")}
@@ -133,18 +132,17 @@ class Stages:
         return batches
 
     def _receive(self, measure: Measure) -> None:
+        """Receive and scan by turns: the one less the other has to see the same machine."""
+        plan = self._scan_plan
         for poll in self._polls:
             messages = _messages(poll)
             with measure("receive"):
                 self._received(messages)
                 messages.clear()
-
-    def _scan(self, measure: Measure) -> None:
-        values = [record.value for record in self._loaded.first]
-        plan = self._scan_plan
-        with measure("scan"):
-            for value in values:
-                scan(value, plan)
+            values = [record.value for record in poll]
+            with measure("scan"):
+                for value in values:
+                    scan(value, plan)
 
     def _judge(self, measure: Measure) -> None:
         judge = self._policies.judge
