@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
+from stream.kafka.headers import headers_of
 from stream.kafka.partitioner import Partitioner
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.scan import ScanPlan, scan
@@ -86,7 +87,7 @@ class Receiver:
         if kind == TIMESTAMP_NOT_AVAILABLE:
             timestamp_ms = NO_TIMESTAMP
         record = Record(message.offset(), timestamp_ms, key=key)
-        headers = _headers(message)
+        headers = headers_of(message)
         record.kind = _kind(headers, value)
         if headers and self._copy_headers:
             record.headers = [h for h in headers if h[0] in self._copy_headers and h[1] is not None]
@@ -114,19 +115,6 @@ class Receiver:
             return
         if self._partitioner(key, count) != batch.partition:
             batch.keys["misrouted"] += 1
-
-
-def _headers(message: Any) -> Headers:
-    """Return the headers; none where a name is not UTF-8: none of ours is like that.
-
-    Kafka takes any bytes for a name, and the client fails on them with what CPython calls a
-    SystemError (a result with the UnicodeDecodeError still set).
-    """
-    try:
-        headers: Headers = message.headers() or ()
-    except (SystemError, UnicodeDecodeError):
-        return ()
-    return headers
 
 
 def _kind(headers: Headers, value: bytes | None) -> RecordKind:

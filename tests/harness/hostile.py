@@ -90,7 +90,9 @@ LEGAL: dict[str, bytes] = {
     "10,000 attributes": span(attribute(string(4)) * 10_000),
     "lists 40 deep": span(attribute(nested(40, number=5))),
     "times at both ends of 64 bits": span(b"\x39" + b"\xff" * 8 + b"\x41" + b"\x01" + bytes(7)),
-    "a status of no code": span(b"\x7a\x0a\x18" + b"\xff" * 8 + b"\x7f"),
+    "a status of no code, then an error": span(
+        b"\x7a\x0a\x18" + b"\xff" * 8 + b"\x7f" + ERROR_STATUS
+    ),
     "ids said twice": span(field(1, b"\x01" * 16), field(1, TRACE_ID)),
     "groups 50 deep": span(b"\x83\x40" * 50 + b"\x84\x40" * 50),
     "fields of the future": span(field(900, b"new") * 1_000),

@@ -1,0 +1,23 @@
+"""A record's headers, read so that no producer can end the process with them."""
+
+from collections.abc import Sequence
+from operator import methodcaller
+from typing import Any
+
+_READ = methodcaller("headers")
+
+
+def headers_of(message: Any) -> Sequence[tuple[str, bytes]]:
+    """Return the message's headers; none where a name is not UTF-8: none of ours is like that.
+
+    Kafka takes any bytes for a name. On such a one the client returns a list with a hole in it, and
+    a UnicodeDecodeError set (c_headers_to_py in confluent-kafka 2.16.1). A call from C, as this is,
+    looks for that and raises SystemError; the interpreter's own call, once it is warm, does not,
+    and the hole ends the process. Asked again, the message returns the hole without an error: ask
+    once.
+    """
+    try:
+        headers: Sequence[tuple[str, bytes]] = _READ(message) or ()
+    except (SystemError, UnicodeDecodeError):
+        return ()
+    return headers

@@ -1,0 +1,64 @@
+"""Produces one record with bytes that no client library would send: Kafka's protocol by hand.
+
+Produce request, version 3: https://kafka.apache.org/protocol#The_Messages_Produce. Record batch,
+magic 2: https://kafka.apache.org/documentation/#recordbatch.
+"""
+
+import socket
+from collections.abc import Sequence
+from struct import pack, unpack_from
+
+TIMEOUT_S = 10.0
+PRODUCE, VERSION = 0, 3
+
+
+def produce_raw(
+    bootstrap: str, topic: str, partition: int, value: bytes, headers: Sequence[tuple[bytes, bytes]]
+) -> None:
+    """Send it to the only broker there is, and wait for its acknowledgement."""
+    host, _, port = bootstrap.partition(",")[0].rpartition(":")
+    batch = _batch(value, headers)
+    name = topic.encode()
+    body = pack(">hhi", -1, -1, 5_000)  # no transaction, all replicas
+    body += pack(f">ih{len(name)}s", 1, len(name), name)
+    body += pack(">iii", 1, partition, len(batch)) + batch
+    request = pack(">hhih", PRODUCE, VERSION, 1, -1) + body
+    with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
+        connection.sendall(pack(">i", len(request)) + request)
+        answer = connection.makefile("rb")
+        (size,) = unpack_from(">i", answer.read(4))
+        content = answer.read(size)
+    # Correlation id, one topic and its name, one partition and its number: then what became of it.
+    (error,) = unpack_from(">h", content, 4 + 4 + 2 + len(name) + 4 + 4)
+    assert error == 0, f"the broker's error {error}"
+
+
+def _batch(value: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    content = b"\0" + _zigzag(0) + _zigzag(0) + _zigzag(-1) + _sized(value) + _zigzag(len(headers))
+    content += b"".join(_sized(part) for header in headers for part in header)
+    record = _sized(content)
+    after_crc = pack(">hiqqqhii", 0, 0, 0, 0, -1, -1, -1, 1) + record
+    counted = pack(">ibI", -1, 2, _crc32c(after_crc)) + after_crc
+    return pack(">qi", 0, len(counted)) + counted
+
+
+def _sized(content: bytes) -> bytes:
+    return _zigzag(len(content)) + content
+
+
+def _zigzag(number: int) -> bytes:
+    value = number << 1 if number >= 0 else -number * 2 - 1
+    encoded = b""
+    while value > 0x7F:
+        encoded += bytes((value & 0x7F | 0x80,))
+        value >>= 7
+    return encoded + bytes((value,))
+
+
+def _crc32c(content: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
