@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from tests.bench.templates import Service, services
+from tests.bench.templates import Service, services, trace_state
 from tests.harness.load import partition_of
 
 # Of the first seeds the one whose 200,000 spans come nearest to the reference in every figure.
-SEED = 7
+SEED = 2
 SPANS_A_SECOND = 20_000
 SPREAD_TRACES = 2_000
 TRACE_SPANS_MAX = 30
@@ -95,6 +95,7 @@ def _trace(rng: Random, known: list[Service], start_ns: int) -> list[_Fragment]:
     lasted_ns = rng.randrange(1_001 * MS, 5_000 * MS) if slow else rng.randrange(5 * MS, 950 * MS)
     failed = rng.randrange(count) if rng.random() < ERROR_SHARE else -1
     trace_id, root_id = rng.randbytes(16), rng.randbytes(8)
+    state = trace_state(rng)
     fragments = [_Fragment(trace_id, service, []) for service in taking_part]
     for place in range(count):
         # Each service has a span at least; the others fall as they may.
@@ -108,6 +109,6 @@ def _trace(rng: Random, known: list[Service], start_ns: int) -> list[_Fragment]:
         kind = rng.choice(fragments[at].service.kinds)
         status = _STATUS_ERROR if place == failed else _STATUS_UNSET
         times = _times(b"\x39", begins_ns, b"\x41", ends_ns)
-        span = b"".join((ids, kind.state, parent, kind.name, times, kind.rest, status))
+        span = b"".join((ids, state, parent, kind.name, times, kind.rest, status))
         fragments[at].spans.append(span)
     return fragments
