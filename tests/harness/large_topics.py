@@ -55,6 +55,7 @@ def send_all(topics: Topics, records: Iterable[Given], *, compression: str = "no
             "enable.idempotence": True,
             "compression.type": compression,
             "message.max.bytes": 1_000_000_000,  # the broker is to judge
+            "queue.buffering.max.kbytes": 1_000_000,
             "linger.ms": 0,
         }
     )
@@ -70,4 +71,4 @@ def send_all(topics: Topics, records: Iterable[Given], *, compression: str = "no
         )
         producer.poll(0)
     left = producer.flush(60)
-    assert (left, failures) == (0, [])
+    assert (left, failures) == (0, []), (left, failures)

@@ -14,7 +14,7 @@ from tests.harness.oracle import Rules, decode, placed_spans
 from tests.harness.raw_produce import produce_raw
 from tests.harness.reading import Stored
 from tests.harness.sender import Sender
-from tests.harness.topics import PARTITIONS, Topics
+from tests.harness.topics import PARTITIONS, Topics, end_offsets
 from tests.harness.verify import (
     Written,
     dead_letters_complete,
@@ -87,7 +87,7 @@ class Hostilities:
             value = value.replace(hostile.TRACE_ID, trace_id)
             value = value.replace(hostile.TRACE_ID.hex().encode(), trace_id.hex().encode())
         given = Given(value, key, headers or [], number % PARTITIONS)
-        self.records.append(Hostile(name, given, trace_id, **expected))  # type: ignore[arg-type]
+        self.records.append(Hostile(name, given, trace_id, **expected))  # type: ignore[arg-type]  # by name
 
 
 def hostilities() -> list[Hostile]:
@@ -210,6 +210,16 @@ def test_headers_that_come_twice_or_have_no_name_in_utf_8_end_no_worker(
     assert accounts["received"] == 102 + PARTITIONS - 1
     assert odd["skipped"] == 1
     assert accounts["sampled"] + accounts["late_sampled"] == 2
+
+
+def test_a_topic_that_stores_uncompressed_refuses_what_is_small_by_compression_only(
+    kafka: str,
+) -> None:
+    bomb = Given(bytes(150 * MEGABYTE), b"bomb")
+    with topics_with_large_input(kafka, **{"compression.type": "uncompressed"}) as topics:
+        with pytest.raises(AssertionError, match="Message size too large"):
+            send_all(topics, [bomb], compression="zstd")
+        assert end_offsets(kafka, topics.input) == dict.fromkeys(range(PARTITIONS), 0)
 
 
 def of_the_load(written: Written, keys: set[bytes]) -> Written:
