@@ -15,7 +15,7 @@ from typing import Any
 from stream import clock, logs
 from stream.exits import Exit, end_process
 from stream.failures import PointerRefusedError, end_for
-from stream.kafka.errors import KafkaException
+from stream.kafka.errors import KafkaException, is_bad_compression
 from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
 from stream.kafka.partition_log import PartitionLog
@@ -40,6 +40,10 @@ from stream.worker.restore import (
 from stream.worker.worker import Worker
 
 RESTORES_MAX = 4
+UNPACK_REMEDY = (
+    "set kafka.receive.message.max.bytes above its unpacked size (the default is 100 MB); a topic "
+    "with compression.type=uncompressed refuses such batches"
+)
 TELL_EVERY_S = 60.0
 LAST_TRANSACTIONS_MAX = 3
 
@@ -134,6 +138,10 @@ class Host:
 
     def warned(self, error: Any) -> None:
         """Say what librdkafka will get over by itself."""
+        if is_bad_compression(error):
+            # The partition stands still until then: the client asks for the same batch again.
+            log.error("a batch cannot be unpacked", error=error.str(), remedy=UNPACK_REMEDY)
+            return
         log.warning("kafka", error=str(error))
 
     @property

@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 __all__ = [
     "KafkaException",
+    "is_bad_compression",
     "is_end_of_partition",
     "is_fenced",
     "is_message_fault",
@@ -97,6 +98,11 @@ def is_unreachable(error: Any) -> bool:
 def is_passing(error: Any) -> bool:
     """Return whether asking again later may help."""
     return error.code() in _PASSING
+
+
+def is_bad_compression(error: Any) -> bool:
+    """Return whether a batch could not be unpacked; a small one may be huge inside."""
+    return bool(error.code() == KafkaError._BAD_COMPRESSION)  # noqa: SLF001 - see above
 
 
 def is_end_of_partition(error: Any) -> bool:

@@ -16,6 +16,7 @@ from confluent_kafka import (
 from stream import logs
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Headers
+from stream.kafka.headers import headers_of
 from stream.kafka.topics import ClusterError
 
 CALL_TIMEOUT_S = 10.0
@@ -223,16 +224,5 @@ def _record(message: Any) -> GroupRecord:
         None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         message.key(),
         message.value(),
-        _headers(message),
+        list(headers_of(message)),
     )
-
-
-def _headers(message: Any) -> Headers:
-    """Return the headers; none where a name is not UTF-8, which Kafka takes and the client cannot.
-
-    CPython then makes a SystemError of the client's result with a UnicodeDecodeError set.
-    """
-    try:
-        return message.headers() or []
-    except (SystemError, UnicodeDecodeError):
-        return []

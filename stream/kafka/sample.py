@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream.kafka.headers import headers_of
 from stream.kafka.keying import SampledRecord
 from stream.kafka.receive import CONTROL_HEADER, SIGNAL_HEADER
 from stream.kafka.topics import REQUEST_TIMEOUT_S, Complaints
@@ -105,5 +106,5 @@ def _read(consumer: Any, unfinished: set[int], records_max: int) -> list[Sampled
 def _holds_spans(message: Any) -> bool:
     return not any(
         name == CONTROL_HEADER or (name == SIGNAL_HEADER and content != b"traces")
-        for name, content in message.headers() or ()
+        for name, content in headers_of(message)
     )

@@ -14,6 +14,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from stream.kafka.headers import headers_of
+
 CALL_TIMEOUT_S = 10.0
 READ_RECORDS_MAX = 1_000
 
@@ -73,7 +75,7 @@ class TopicReader:
                     message.offset(),
                     message.key() or b"",
                     message.value() or b"",
-                    message.headers() or [],
+                    list(headers_of(message)),
                 )
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
                 raise KafkaException(error)

@@ -27,6 +27,7 @@ class Limits:
     trace_bytes_max: int = 50 * 1024 * 1024
     decision_span_ids_max: int = 1_000
     trace_headers_max: int = 64
+    trace_headers_bytes_max: int = 1_024
 
     @property
     def span_ids_bytes_max(self) -> int:

@@ -177,11 +177,14 @@ class TailSampler:
             self._bodies.append((fragment.trace_id, offset, fragment.body))
 
     def _copy_headers(self, to: OpenTrace | Delivery, headers: Headers) -> None:
+        limits, held = self._limits, to.headers
         for header in headers:
-            if header not in to.headers and len(to.headers) >= self._limits.trace_headers_max:
+            held[header] = None
+            size = sum(len(name) + len(content) for name, content in held)
+            if len(held) > limits.trace_headers_max or size > limits.trace_headers_bytes_max:
                 self.accounts.limits["trace_headers_max"] += 1
+                del held[header]
                 return
-            to.headers[header] = None
 
     def _late_decision(self, known: KnownDecision, trace_id: bytes) -> Decision:
         return Decision(

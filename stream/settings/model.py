@@ -204,7 +204,7 @@ class Output(Block):
     copy_headers: Annotated[tuple[Name, ...], FromList] = Field(
         default=(),
         description="Headers of input records that go out with their trace, each value once; at "
-        "most 64 a trace.",
+        "most 64 and 1 KiB a trace.",
     )
 
 

@@ -329,6 +329,18 @@ def test_headers_of_its_records_go_out_with_a_trace_each_once_and_late_ones_with
     assert ("tenant", b"blue") not in rest.headers
 
 
+def test_a_header_that_would_not_fit_beside_the_trace_is_left_out() -> None:
+    partition = CORE.partition(0)
+    record = a_record(0, 0, an_error(1))
+    record.headers = [("tenant", b"blue"), ("huge", b"x" * 2_000)]
+    partition.sampler.fold([record, a_tick(1, 2_000)])
+
+    (whole,) = to(plan_all(partition), "output")
+
+    assert ("tenant", b"blue") in whole.headers
+    assert "huge" not in dict(whole.headers)
+
+
 def test_a_trace_keeps_so_many_headers_and_the_limit_is_counted() -> None:
     partition = CORE.partition(0)
     record = a_record(0, 0, an_error(1))
