@@ -1,10 +1,10 @@
-"""What a group reader makes of a message."""
+"""Headers of a message that no producer may end the process with."""
 
 from typing import NoReturn
 
 import pytest
 
-from stream.kafka import group_reader
+from stream.kafka.headers import headers_of
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ def test_header_names_that_are_no_text_cost_the_headers_and_nothing_else(
         def headers(self) -> NoReturn:
             raise failure
 
-    assert group_reader._headers(Message()) == []
+    assert list(headers_of(Message())) == []
