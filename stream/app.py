@@ -158,6 +158,14 @@ def create_app(settings: Settings, *, retention_ms: int | None = None) -> App:
 
 def _faust_app(settings: Settings) -> App:
     storage = settings.storage.directory
+    try:
+        # Faust makes its own directory, but none above it.
+        storage.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise StorageError(
+            f"storage.directory: {storage} cannot be made: {problem.strerror}; name another, or "
+            "make it for this user"
+        ) from problem
     return App(
         settings.worker.group,
         broker=f"{SCHEME}://kafka",

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from stream.exits import Exit, end_process
-from stream.kafka.errors import KafkaException, is_fenced, is_operators_fault, is_unreachable
+from stream.kafka.errors import (
+    KafkaException,
+    is_fenced,
+    is_operators_fault,
+    is_out_of_range,
+    is_unreachable,
+)
 from stream.kafka.partition_log import PartitionsMissingError
 from stream.kafka.transactions import FencedError, RefusedError, UnknownOutcomeError
 from stream.worker.restore import OffsetAboveEndError
@@ -48,6 +54,8 @@ def end_for(problem: BaseException, note_fence: Callable[[], None]) -> NoReturn:
         case UnknownOutcomeError():
             why = f"whether a transaction committed is unknown: {problem}"
             end_process(Exit.WATCHDOG, why)
+        case TimeoutError():
+            end_process(Exit.WATCHDOG, "no end of a transaction while the group waits for it")
         case KafkaException():
             _end_for_kafka(problem.args[0], note_fence)
     end_process(Exit.BUG, "the worker cannot go on", problem=problem)
@@ -61,6 +69,6 @@ def _end_for_kafka(error: Any, note_fence: Callable[[], None]) -> None:
         end_process(Exit.OPERATOR, error.str(), remedy=REFUSED)
     if is_unreachable(error):
         end_process(Exit.WATCHDOG, f"the broker did not answer: {error.str()}")
-    if "offset" in error.name().lower():
+    if is_out_of_range(error):
         # The restart finds where the log begins now, goes on there, and counts what is lost.
         end_process(Exit.WATCHDOG, f"retention has passed the position: {error.str()}")

@@ -7,7 +7,7 @@ on clients of their own. Whatever ends in doubt ends the process: its state is i
 
 import asyncio
 import gc
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from stream import clock, logs
 from stream.exits import Exit, end_process
 from stream.failures import PointerRefusedError, end_for
-from stream.kafka.errors import KafkaException, is_bad_compression
+from stream.kafka.errors import KafkaException, is_bad_compression, is_passing
 from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
 from stream.kafka.partition_log import PartitionLog
@@ -40,6 +40,7 @@ from stream.worker.restore import (
 from stream.worker.worker import Worker
 
 RESTORES_MAX = 4
+RETRY_WAIT_S = 1.0
 UNPACK_REMEDY = (
     "set kafka.receive.message.max.bytes above its unpacked size (the default is 100 MB); a topic "
     "with compression.type=uncompressed refuses such batches"
@@ -72,6 +73,7 @@ class Opened:
     build: Callable[[ResumePoint, Restore], Partition]
 
 
+Run = list[tuple[int, bytes]]
 OpenLog = Callable[[int, Callable[[], bool]], PartitionLog]
 """Opens the logs of a partition for a restore that goes on while the second argument says so."""
 
@@ -111,6 +113,7 @@ class Host:
         self._told_s = clock.monotonic_s()
         self._routing = Routing(settings.partitioner, self._told_s)
         self._lock = asyncio.Lock()
+        self._leaving = asyncio.Lock()
         self._transactions = ThreadPoolExecutor(1, "tailstream-transactions")
         self._reading = ThreadPoolExecutor(1, "tailstream-reading")
         self._restores = ThreadPoolExecutor(RESTORES_MAX, "tailstream-restore")
@@ -176,26 +179,32 @@ class Host:
 
     async def revoked(self, partitions: Collection[int]) -> None:
         """Finish their work: the running transaction, then a last one; then let go."""
-        ours = await self._forget(partitions)
-        if not ours:
-            return
-        async with self._lock:
-            for _ in range(LAST_TRANSACTIONS_MAX):
-                if not await self._transaction(only=ours):
-                    break
-            self._drop(ours, "revoked")
+        async with self._leaving:
+            ours = self._forget(partitions)
+            if not ours:
+                return
+            async with self._lock:
+                for _ in range(LAST_TRANSACTIONS_MAX):
+                    if not await self._transaction(only=ours):
+                        break
+                self._drop(ours, "revoked")
+            await self._restores_end(ours)
 
     async def lost(self, partitions: Collection[int]) -> None:
         """They are somebody else's: commit nothing. A transaction under way is fenced."""
-        ours = await self._forget(partitions)
-        self._drop(ours, "lost")
-        async with self._lock:
-            pass
+        async with self._leaving:
+            ours = self._forget(partitions)
+            self._drop(ours, "lost")
+            await self._restores_end(ours)
+            async with self._lock:
+                pass
 
-    async def _forget(self, partitions: Collection[int]) -> list[int]:
-        ours = [number for number in partitions if self._epochs.pop(number, None) is not None]
-        await asyncio.gather(*(self._restoring[n] for n in ours if n in self._restoring))
-        return ours
+    def _forget(self, partitions: Collection[int]) -> list[int]:
+        return [number for number in partitions if self._epochs.pop(number, None) is not None]
+
+    async def _restores_end(self, numbers: Iterable[int]) -> None:
+        """Their stores are closed after this, so nothing may still be written to them."""
+        await asyncio.gather(*(self._restoring[n] for n in numbers if n in self._restoring))
 
     def _drop(self, numbers: Iterable[int], how: str) -> None:
         for number in numbers:
@@ -209,8 +218,8 @@ class Host:
     async def _restore(self, number: int, epoch: int) -> None:
         started_s = clock.monotonic_s()
         try:
-            self.receiver.partitions = await self._run(self._reading, self._reader.partitions)
-            restored = await self._run(self._restores, self._read, number, epoch)
+            await self._count_partitions()
+            restored = await self._read(number, epoch)
             if restored is None or not self._ours(number, epoch):
                 return
             point, restore, opened = restored
@@ -224,22 +233,43 @@ class Host:
             if self._restoring.get(number) is asyncio.current_task():
                 del self._restoring[number]
 
-    def _read(self, number: int, epoch: int) -> tuple[ResumePoint, Restore, Opened] | None:
-        """In a restore thread: where to start, and the decisions; None once it is not ours."""
+    async def _count_partitions(self) -> None:
+        try:
+            self.receiver.partitions = await self._run(self._reading, self._reader.partitions)
+        except KafkaException as problem:
+            if not is_passing(problem.args[0]):
+                raise
+            log.warning("partitions not counted", error=problem.args[0].str())
+
+    async def _read(self, number: int, epoch: int) -> tuple[ResumePoint, Restore, Opened] | None:
+        """Return where to start, and the decisions; None once it is not ours.
+
+        In short steps on the restore threads: one that waits for a foreign transaction leaves the
+        thread to the others between its tries.
+        """
         with self._open_log(number, lambda: self._ours(number, epoch)) as partition_log:
-            state = partition_log.state()
-            if state is None:
+            while (state := await self._run(self._restores, partition_log.state)) is None:
+                if not self._ours(number, epoch):
+                    return None
+                log.info("restore waits", partition=number, reason=partition_log.waits_for)
+                await asyncio.sleep(RETRY_WAIT_S)
+            if not self._ours(number, epoch):
                 return None
             initial = self._settings.initial_offset
             point = resume_point(state, identity=self.identity, initial_offset=initial)
             opened = self._open(number, self.identity)
             restore = Restore(point, identity=self.identity, decisions=opened.decisions)
-            for run in partition_log.decisions(point.decisions_from, point.decisions_end):
-                restore.read(run)
-                if run:
-                    remaining = max(0, point.decisions_end - run[-1][0] - 1)
-                    self._measurements.restoring(number, remaining)
+            runs = partition_log.decisions(point.decisions_from, point.decisions_end)
+            while await self._run(self._restores, self._step, number, point, restore, runs):
+                pass
         return point, restore, opened
+
+    def _step(self, number: int, point: ResumePoint, restore: Restore, runs: Iterator[Run]) -> bool:
+        run = next(runs, None)
+        if run:
+            restore.read(run)
+            self._measurements.restoring(number, max(0, point.decisions_end - run[-1][0] - 1))
+        return run is not None
 
     def _restored(self, number: int, point: ResumePoint, restore: Restore, seconds: float) -> None:
         odd = {
@@ -262,7 +292,8 @@ class Host:
         if self._lock.locked():
             return
         async with self._lock:
-            while await self._transaction() and self.worker.more:
+            # A revocation that waits goes first; what is left over is delivered with it.
+            while await self._transaction() and self.worker.more and not self._leaving.locked():
                 pass
 
     async def _transaction(self, only: Collection[int] | None = None) -> bool:

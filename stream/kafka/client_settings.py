@@ -100,6 +100,7 @@ def producer_settings(
     """
     settings: dict[str, Any] = {
         "linger.ms": 5,
+        "topic.metadata.refresh.interval.ms": 10_000,
         "batch.size": 1_000_000,
         "queue.buffering.max.messages": 500_000,
         "message.max.bytes": max(MESSAGE_BYTES_DEFAULT, message_bytes_max),

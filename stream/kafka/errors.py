@@ -11,7 +11,9 @@ __all__ = [
     "is_fenced",
     "is_message_fault",
     "is_operators_fault",
+    "is_out_of_range",
     "is_passing",
+    "is_unknown_partition",
     "is_unreachable",
 ]
 
@@ -98,6 +100,19 @@ def is_unreachable(error: Any) -> bool:
 def is_passing(error: Any) -> bool:
     """Return whether asking again later may help."""
     return error.code() in _PASSING
+
+
+def is_unknown_partition(error: Any) -> bool:
+    """Return whether the client does not know the partition, or not yet."""
+    return bool(error.code() == KafkaError._UNKNOWN_PARTITION)  # noqa: SLF001 - see above
+
+
+def is_out_of_range(error: Any) -> bool:
+    """Return whether the log does not hold the offset any more."""
+    return error.code() in (
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - see above
+        KafkaError.OFFSET_OUT_OF_RANGE,
+    )
 
 
 def is_bad_compression(error: Any) -> bool:

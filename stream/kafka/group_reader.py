@@ -137,8 +137,9 @@ class GroupReader:
         consumer.incremental_assign(starts)
         for start in starts:
             self._next[start.partition] = start.offset if start.offset >= 0 else None
-        if self._paused and starts:
-            consumer.pause(starts)
+        if starts:
+            # A pause outlives unassign and assign, so what was paused then must be resumed.
+            (consumer.pause if self._paused else consumer.resume)(starts)
         log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
 
     def _starts(self, consumer: Any, partitions: Sequence[Any]) -> list[Any]:

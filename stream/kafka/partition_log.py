@@ -4,11 +4,10 @@ A restore has clients of its own: it may wait long for a transaction that a dead
 and nothing else must wait for it.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -17,12 +16,10 @@ from stream.kafka.errors import is_end_of_partition, is_passing
 from stream.kafka.log_state import NO_OFFSET, LogState
 
 CALL_TIMEOUT_S = 10.0
-RETRY_WAIT_S = 0.1
+STABLE_TIMEOUT_S = 1.0
 READ_RECORDS_MAX = 1_000
 READ_WAIT_S = 0.1
 EMPTY_READS_MAX = 50
-
-T = TypeVar("T")
 
 
 class PartitionsMissingError(Exception):
@@ -52,6 +49,7 @@ class PartitionLog:
         self._connection = connection
         self._topics = topics
         self._number = number
+        self.waits_for = ""
         self._wanted = wanted
         # read_committed makes `committed()` wait for transactions that a dead owner left open.
         self._committed = Consumer(
@@ -64,29 +62,28 @@ class PartitionLog:
         )
 
     def state(self) -> LogState | None:
-        """Return the committed offset first, the ends after; None once nobody wants them.
+        """Return the committed offset first, the ends after; None to be asked again later.
+
+        Takes about a second at most while a dead owner's transaction holds the offset open.
 
         Raises:
             PartitionsMissingError: the decisions topic did not grow with the input.
         """
-        committed = self._retried(self._stable_offset)
-        if committed is None:
+        try:
+            committed = self._stable_offset()
+            self._check_partitions()
+            ends = self._watermarks(self._topics.input)
+            return LogState(*committed, *ends, *self._watermarks(self._topics.decisions))
+        except KafkaException as problem:
+            if not is_passing(problem.args[0]):
+                raise
+            self.waits_for = problem.args[0].str()
             return None
-        partitions = self._retried(lambda: self._partitions(self._topics.decisions))
-        if partitions is not None and partitions <= self._number:
-            raise PartitionsMissingError(
-                f"topics.decisions: {self._topics.decisions}: {partitions} partitions, but the "
-                f"input has a partition {self._number}: add partitions to {self._topics.decisions} "
-                f"first, then to {self._topics.input}"
-            )
-        ends = self._retried(lambda: self._watermarks(self._topics.input))
-        decisions = self._retried(lambda: self._watermarks(self._topics.decisions))
-        if ends is None or decisions is None:
-            return None
-        return LogState(*committed, *ends, *decisions)
 
     def decisions(self, first: int, end: int) -> Iterator[list[tuple[int, bytes]]]:
         """Yield the committed decision records from `first` up to `end`, in runs, while wanted.
+
+        A run comes at least every tenth of a second, if need be an empty one.
 
         `end` counts open transactions: where a dead owner left one, this waits until it is ended.
         """
@@ -127,30 +124,28 @@ class PartitionLog:
 
     def _stable_offset(self) -> tuple[int, str | None]:
         asked = [TopicPartition(self._topics.input, self._number)]
-        (found,) = self._committed.committed(asked, CALL_TIMEOUT_S)
+        (found,) = self._committed.committed(asked, STABLE_TIMEOUT_S)
         if found.error is not None:
             raise KafkaException(found.error)
         return (found.offset if found.offset >= 0 else NO_OFFSET), found.metadata
 
-    def _partitions(self, topic: str) -> int:
-        return len(self._ends.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
+    def _check_partitions(self) -> None:
+        name = self._topics.decisions
+        metadata = self._ends.list_topics(name, timeout=CALL_TIMEOUT_S)
+        partitions = len(metadata.topics[name].partitions)
+        if 0 < partitions <= self._number:
+            raise PartitionsMissingError(
+                f"topics.decisions: {name}: {partitions} partitions, but the input has a partition "
+                f"{self._number}: add partitions to {name} first, then to {self._topics.input}"
+            )
+        # The client must know of partitions that were added since it last looked.
+        self._ends.list_topics(self._topics.input, timeout=CALL_TIMEOUT_S)
 
     def _watermarks(self, topic: str) -> tuple[int, int]:
         low, high = self._ends.get_watermark_offsets(
             TopicPartition(topic, self._number), timeout=CALL_TIMEOUT_S, cached=False
         )
         return low, high
-
-    def _retried(self, ask: Callable[[], T]) -> T | None:
-        """Ask until the broker answers; None once nobody wants the answer."""
-        while self._wanted():
-            try:
-                return ask()
-            except KafkaException as problem:
-                if not is_passing(problem.args[0]):
-                    raise
-                time.sleep(RETRY_WAIT_S)
-        return None
 
     def _runs(self, reader: Any, position: int, end: int) -> Iterator[list[tuple[int, bytes]]]:
         empty = 0
@@ -161,8 +156,8 @@ class PartitionLog:
             if empty >= EMPTY_READS_MAX:
                 # The log may have been cut meanwhile: it cannot reach what it no longer holds.
                 empty = 0
-                now = self._retried(lambda: self._watermarks(self._topics.decisions))
-                end = min(end, now[1]) if now else end
+                state = self.state()
+                end = min(end, state.decisions_end) if state else end
 
 
 def _run(reader: Any, position: int) -> tuple[list[tuple[int, bytes]], int]:

@@ -201,8 +201,9 @@ class PollThread(threading.Thread):
         partition = TopicPartition(self._topic, number, offset)
         consumer.incremental_assign([partition])
         self._reading[number] = epoch
-        if self._paused:
-            consumer.pause([partition])
+        # A pause outlives unassign and assign: one that was paused when it was revoked must be
+        # resumed, or it would never be read again.
+        (consumer.pause if self._paused else consumer.resume)([partition])
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         try:

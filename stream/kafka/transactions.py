@@ -13,7 +13,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from stream import clock, logs
 from stream.kafka.client_settings import LOGGER, connection
 from stream.kafka.commit import PartitionCommit, Produce, Receipt
-from stream.kafka.errors import is_fenced, is_message_fault, is_operators_fault
+from stream.kafka.errors import (
+    is_fenced,
+    is_message_fault,
+    is_operators_fault,
+    is_unknown_partition,
+)
 
 CALL_TIMEOUT_S = 30.0
 RETRY_WAIT_S = 0.1
@@ -84,7 +89,7 @@ class TransactionalCommitter:
             self._send_offsets(commits, group_metadata)
             _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as problem:
-            self._abort(problem, committing=committing)
+            self._abort(problem, commits, committing=committing)
         return Receipt(ends, clock.monotonic_s() - started)
 
     def _send_offsets(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:
@@ -102,7 +107,9 @@ class TransactionalCommitter:
                 lambda: self._producer.send_offsets_to_transaction(positions, blank, CALL_TIMEOUT_S)
             )
 
-    def _abort(self, problem: KafkaException, *, committing: bool) -> None:
+    def _abort(
+        self, problem: KafkaException, commits: Sequence[PartitionCommit], *, committing: bool
+    ) -> None:
         """Abort, and say so; whatever leaves a doubt, or cannot get better, is said instead.
 
         Before it was `committing`, nothing can have happened: any failure is only an abort.
@@ -118,6 +125,9 @@ class TransactionalCommitter:
             if failed.args[0].fatal():
                 raise _fatal(failed.args[0]) from problem
             raise UnknownOutcomeError(f"{error}; abort failed: {failed.args[0]}") from problem
+        if is_unknown_partition(error) and _grown(self._producer, commits):
+            # The topics have grown since the producer last looked: the next transaction goes.
+            raise AbortedError(error, message_fault=False) from problem
         raise _aborted(error) from problem
 
 
@@ -164,6 +174,22 @@ class AtLeastOnceCommitter:
             self._positions.commit(offsets=_positions(commits, self._topic), asynchronous=False)
         except KafkaException as problem:
             log.warning("position group not committed", error=str(problem.args[0]))
+
+
+def _grown(producer: Any, commits: Sequence[PartitionCommit]) -> bool:
+    """Ask for the topics anew; return whether they have the partitions that are written to."""
+    wanted: dict[str, int] = {}
+    for commit in commits:
+        for record in commit.records:
+            if record.partition is not None:
+                wanted[record.topic] = max(wanted.get(record.topic, 0), record.partition)
+    try:
+        return all(
+            number < len(producer.list_topics(topic, CALL_TIMEOUT_S).topics[topic].partitions)
+            for topic, number in wanted.items()
+        )
+    except KafkaException:
+        return True
 
 
 def _fatal(error: Any) -> Exception:

@@ -30,6 +30,7 @@ def read_whole(bootstrap: str, topic: str) -> list[Stored]:
             "bootstrap.servers": bootstrap,
             "group.id": "tailstream-test-reader",
             "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",  # a fresh topic may call offset 0 out of range
             "enable.auto.commit": False,
             "enable.partition.eof": True,
         }

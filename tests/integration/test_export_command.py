@@ -166,7 +166,9 @@ class Space:
 
     def send(self, traces: int, *, first: int = 0) -> None:
         """Send traces of three spans, one a record, as the worker writes them."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        # Idempotent, or a retry on the fresh topic would change the order.
+        ordered = {"enable.idempotence": True, "linger.ms": 5}
+        producer = Producer({"bootstrap.servers": self.bootstrap, **ordered})
         for number in range(first, first + traces):
             producer.produce(
                 self.topics["output"],
@@ -359,7 +361,7 @@ def test_what_is_not_otlp_becomes_a_dead_letter_and_never_touches_its_neighbours
     space: Space,
 ) -> None:
     backend = space.backend(lambda _request, _before: Reply())
-    producer = Producer({"bootstrap.servers": space.bootstrap})
+    producer = Producer({"bootstrap.servers": space.bootstrap, "enable.idempotence": True})
     swallower = b"\x0a\x7f"  # would make the next record's first 127 bytes its own
     for value in (traces_data(a_trace(1)), swallower, b"", traces_data(a_trace(2))):
         producer.produce(space.topics["output"], value, partition=0)

@@ -240,7 +240,7 @@ def test_a_time_that_the_target_refuses_makes_a_dead_letter_and_stops_nothing(
     space.create(**{"message.timestamp.before.max.ms": "60000"})
     try:
         now_ms = time.time_ns() // 1_000_000
-        producer = Producer({"bootstrap.servers": kafka})
+        producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
         source = space.topics["unkeyed"]
         producer.produce(source, record_of(b"o" * 16), timestamp=FIRST_MS // 2, partition=0)
         producer.produce(source, record_of(b"g" * 16), timestamp=now_ms, partition=0)
@@ -301,7 +301,7 @@ def test_kill_and_restart_lose_nothing(space: Space) -> None:
 def test_without_a_source_it_is_refused_with_setting_value_and_remedy(space: Space) -> None:
     for given, wrong in (
         ("topics.unkeyed=", 'topics.unkeyed = "": names no topic; set it'),
-        (f"topics.unkeyed={space.topics['input']}", "topics.input is the same topic; let the"),
+        (f"topics.unkeyed={space.topics['input']}", "topics.input has the same name; give each"),
         ("topics.unkeyed=rekey_nowhere", "topics.unkeyed is 'rekey_nowhere': the cluster has no"),
     ):
         child = space.start(given)

@@ -78,11 +78,13 @@ def test_partitions_that_are_added_while_it_runs_are_read_and_decided(
     workers.append(worker := WorkerProcess(topics, RULES, tmp_path, slot="w"))
     worker.start()
     worker.wait_until_ready()
+    send(topics)  # so that its producer knows the topics as they were
+    wait_until_all_is_decided(topics, [worker])
 
     for topic in (topics.decisions, topics.output, topics.input):
         grow(topics.bootstrap, topic, partitions=10)
     wait_for("the new partitions", lambda: len(worker.partitions()) == 10, timeout_s=60)
-    send(topics)
+    send(topics, seed=2)
 
     wait_until_all_is_decided(topics, [worker])
     worker.terminate()
@@ -180,15 +182,15 @@ def revive_until_all_is_decided(topics: Topics, worker: WorkerProcess) -> None:
     pytest.fail(f"three restarts and no end:\n{worker.log_tail()}")
 
 
-def send(topics: Topics) -> None:
-    sender = sender_of(topics, spans=5_000, duration_s=2)
+def send(topics: Topics, *, seed: int = 1) -> None:
+    sender = sender_of(topics, spans=5_000, duration_s=2, seed=seed)
     sender.start()
     sender.finish()
 
 
-def sender_of(topics: Topics, *, spans: int, duration_s: float) -> Sender:
+def sender_of(topics: Topics, *, spans: int, duration_s: float, seed: int = 1) -> Sender:
     late_after_s = RULES.decision_wait_ms / 1000 + 0.4
-    load = Load(spans=spans, duration_s=duration_s, late_after_s=late_after_s)
+    load = Load(spans=spans, duration_s=duration_s, late_after_s=late_after_s, seed=seed)
     return Sender(topics.bootstrap, topics.input, load.records())
 
 
