@@ -354,8 +354,7 @@ def package_hosts_of_this_machine() -> set[str]:
     said = subprocess.run(pip, capture_output=True, text=True, check=True).stdout
     variables = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "GOPROXY", "NPM_CONFIG_REGISTRY")
     said += " ".join(os.environ.get(name, "") for name in variables)
-    hosts = set(re.findall(r"https?://(?:[^/\s'@]*@)?([\w.-]+)", said))
-    return hosts - {"pypi.org", "files.pythonhosted.org", "proxy.golang.org"}
+    return set(re.findall(r"https?://(?:[^/\s'@]*@)?([\w.-]+)", said))
 
 
 def listing(wrong: list[str]) -> str:
