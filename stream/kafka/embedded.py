@@ -11,17 +11,16 @@ thread of librdkafka's. What it is not (seen with librdkafka 2.16):
   records are visible. It can say nothing about exactly once.
 """
 
-from types import TracebackType
-from typing import Self
-
 from confluent_kafka import KafkaException, Producer
+
+from stream.kafka.closing import Closing
 
 PARTITIONS = 4
 PARTITION_BYTES_MAX = 5 * 1024 * 1024
 CALL_TIMEOUT_S = 10.0
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(Closing):
     """The broker runs from construction to `close`; as a context manager it closes itself.
 
     `address` is for `bootstrap.servers`.
@@ -55,14 +54,3 @@ class EmbeddedBroker:
     def close(self) -> None:
         """Stop the broker; clients that are still connected see it go away."""
         self._owner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

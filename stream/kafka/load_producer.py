@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from stream.kafka.closing import Closing
 from stream.kafka.topics import ClusterError
 
 PARTITIONERS = {"fnv1a": "fnv1a_random", "murmur2": "murmur2_random"}
@@ -30,7 +30,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 
-class LoadProducer:
+class LoadProducer(Closing):
     """Sends records to one topic. Used from one thread.
 
     `settings` are librdkafka's producer properties, over `DEFAULTS`; `partitioner` is a key of
@@ -123,17 +123,6 @@ class LoadProducer:
         """Give up what is still queued, and disconnect."""
         self._producer.purge()
         self._producer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

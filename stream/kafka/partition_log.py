@@ -6,12 +6,12 @@ and nothing else must wait for it.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream.kafka.client_settings import LOGGER
+from stream.kafka.closing import Closing
 from stream.kafka.errors import is_end_of_partition, is_passing
 from stream.kafka.log_state import NO_OFFSET, LogState
 
@@ -34,7 +34,7 @@ class Topics:
     decisions: str
 
 
-class PartitionLog:
+class PartitionLog(Closing):
     """One input partition and its decisions. `wanted` says whether the restore still matters."""
 
     def __init__(
@@ -110,17 +110,6 @@ class PartitionLog:
         """Leave the broker."""
         self._committed.close()
         self._ends.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _stable_offset(self) -> tuple[int, str | None]:
         asked = [TopicPartition(self._topics.input, self._number)]

@@ -27,10 +27,9 @@ CALLBACK_TIMEOUT_S = 120.0
 PAUSE_AFTER_S = 0.3
 HELD_WAIT_S = 0.005
 
-
 _MAY_COME = frozenset(
     {
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - as above
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's public code
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - as above
     }
 )

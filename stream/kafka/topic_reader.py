@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -14,6 +13,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from stream.kafka.closing import Closing
 from stream.kafka.headers import headers_of
 
 CALL_TIMEOUT_S = 10.0
@@ -32,7 +32,7 @@ class ReadRecord:
     headers: list[tuple[str, bytes]]
 
 
-class TopicReader:
+class TopicReader(Closing):
     """A `read_committed` reader of all partitions of `topics`; commits nothing, joins no group.
 
     It begins at the start of each partition, or with what comes from now on.
@@ -83,14 +83,3 @@ class TopicReader:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

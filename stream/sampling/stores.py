@@ -7,9 +7,9 @@ of the spans, the decisions topic that of the decisions. Every implementation pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from stream.sampling.decision import Trigger, Verdict
+from stream.sampling.decision import Decision, Trigger, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,20 @@ class KnownDecision:
     time_ms: int
     span_ids: bytes = b""
     span_ids_complete: bool = True
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """Return what is to be remembered of a decision, as its record says."""
+        return cls(
+            decision.verdict,
+            decision.policy,
+            decision.trigger,
+            decision.threshold,
+            decision.upto,
+            decision.time_ms,
+            decision.span_ids,
+            decision.span_ids_complete,
+        )
 
 
 class SpanStore(Protocol):

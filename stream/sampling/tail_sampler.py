@@ -10,6 +10,7 @@ through a transaction.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
@@ -260,7 +261,7 @@ class TailSampler:
         )
         if judgement.verdict is Verdict.NOT_SAMPLED:
             self._spans.delete(trace.trace_id, trace.offsets)
-        self._uncommitted[trace.trace_id] = _known(decision)
+        self._uncommitted[trace.trace_id] = KnownDecision.of(decision)
         self._undelivered.append(
             Delivery(
                 decision,
@@ -312,7 +313,9 @@ class TailSampler:
                 self._spans.delete(trace_id, delivered.decision.offsets)
             if not delivered.late:
                 del self._uncommitted[trace_id]
-            decisions.append((trace_id, _known(delivered.decision, one)))
+            ids, complete = one.span_ids, one.span_ids_complete
+            known = KnownDecision.of(delivered.decision)
+            decisions.append((trace_id, replace(known, span_ids=ids, span_ids_complete=complete)))
         self._decisions.put(decisions)
         resume_offset, resume_ms = self.resume()
         self._spans.discard_below(resume_offset)
@@ -384,16 +387,3 @@ class TailSampler:
             and isinstance(following, DeadLetter)
             and last.first_offset == following.first_offset
         )
-
-
-def _known(decision: Decision, settled: Settled | None = None) -> KnownDecision:
-    return KnownDecision(
-        decision.verdict,
-        decision.policy,
-        decision.trigger,
-        decision.threshold,
-        decision.upto,
-        decision.time_ms,
-        settled.span_ids if settled else b"",
-        settled.span_ids_complete if settled else True,
-    )

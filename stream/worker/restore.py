@@ -83,17 +83,7 @@ class Restore:
                 self.foreign += 1
                 continue
             self.log.append(decision, offset)
-            remembered = KnownDecision(
-                decision.verdict,
-                decision.policy,
-                decision.trigger,
-                decision.threshold,
-                decision.upto,
-                decision.time_ms,
-                decision.span_ids,
-                decision.span_ids_complete,
-            )
-            known.append((decision.trace_id, remembered))
+            known.append((decision.trace_id, KnownDecision.of(decision)))
         self._decisions.put(known)
 
     def done(self) -> DecisionLog:
