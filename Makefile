@@ -3,6 +3,8 @@
 PYTHON ?= python3
 KAFKA ?=
 SEED ?=
+SEEDS ?=
+MINUTES ?=
 SPANS ?=
 ROUNDS ?=
 COMPRESSION ?=
@@ -14,7 +16,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test unit contract sim integration bench lint type fmt kafka docs ci clean
+.PHONY: help install demo test unit contract sim integration chaos bench lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -34,11 +36,14 @@ unit: install ## run the unit tests alone
 contract: install ## run the contract suites: one suite, every implementation
 	$(PYTEST) tests/contract
 
-sim: install ## run the simulator; SEED=123 reproduces a run
-	$(PYTEST) tests/simulation
+sim: install ## run the simulator; SEEDS=2000 says how many seeds, SEED=1 the first
+	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(BIN)/pytest tests/simulation
 
 integration: install ## run the tests on a real Kafka alone
 	$(PYTEST) tests/integration
+
+chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench: install ## measure what a span costs, on a real Kafka; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED= vary it
 	@$(BIN)/python -m tests.bench $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
