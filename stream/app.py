@@ -32,6 +32,10 @@ from stream.kafka.transactions import AtLeastOnceCommitter, Committer, Transacti
 from stream.kafka.transport import SCHEME, BatchSchema
 from stream.measurements import Measurements
 from stream.metrics import Metrics
+from stream.otlp.fragment import Scanned
+from stream.otlp.scan import ScanPlan, scan
+from stream.poison.guard import Guard
+from stream.poison.watch import LOOK_EVERY_S, ScanWatch
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
 from stream.sampling.policies.evaluate import Policies
@@ -60,6 +64,8 @@ from stream.worker.restore import Restore, ResumePoint
 IDLE_INTERVAL_S = 0.25
 MEASURE_INTERVAL_S = 1.0
 MEBIBYTE = 1024 * 1024
+
+Scan = Callable[[bytes, ScanPlan], Scanned]
 
 
 class App(faust.App):  # type: ignore[misc]  # faust is untyped
@@ -99,19 +105,22 @@ class Tables:
         self._storage.close()
 
 
-def start_app(settings: Settings, *, check_topics: bool = True) -> App:
-    """Return the app of a worker that may start; the process ends where it may not."""
+def start_app(settings: Settings, *, check_topics: bool = True, scan: Scan = scan) -> App:
+    """Return the app of a worker that may start; the process ends where it may not.
+
+    `scan` must be importable by its name: a child process runs it where it has killed us.
+    """
     logs.configure(settings.log.level, settings.log.format)
     retention_ms = check_start(settings, check_topics=check_topics)
     try:
-        app = create_app(settings, retention_ms=retention_ms)
+        app = create_app(settings, retention_ms=retention_ms, scan=scan)
     except StorageError as problem:
         end_process(Exit.OPERATOR, str(problem))
     app.finalize()
     return app
 
 
-def create_app(settings: Settings, *, retention_ms: int | None = None) -> App:
+def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Scan = scan) -> App:
     """Return the worker's app. Nothing is connected before it is started.
 
     `retention_ms` is the input topic's, where it is known.
@@ -128,6 +137,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None) -> App:
     matcher = Matcher()
     policies = policies_of(settings.tail_sampling, matcher)
     windows = _windows(settings)
+    guard = Guard(settings, scan)
     host = Host(
         HostSettings(
             consumer_settings(settings.kafka, _membership(settings)),
@@ -136,11 +146,14 @@ def create_app(settings: Settings, *, retention_ms: int | None = None) -> App:
             # The broker aborts and fences at its timeout; ours comes first, and says so.
             0.8 * settings.worker.transaction_timeout_s,
             Slot(settings.storage.directory, settings.worker.instance_id).fenced,
+            guard.find,
         ),
         receiver=Receiver(
             matcher.plan(),
             PARTITIONERS[settings.topics.partitioner],
             copy_headers=settings.output.copy_headers,
+            scan=scan,
+            note=guard.note,
         ),
         committer=_committer(settings, lambda: app.host),
         reader=reader,
@@ -216,10 +229,16 @@ def _add_agent(app: App, host: Host, settings: Settings) -> None:
 
 def _add_timers(app: App, host: Host, settings: Settings) -> None:
     host.pending = lambda number: bool(app.consumer.pending(number))
+    watch = ScanWatch(lambda: host.receiver.scans)
+
+    async def look() -> None:
+        watch.look()
+
     every: tuple[tuple[float, Callable[[], Any]], ...] = (
         (settings.worker.commit_interval_s, host.commit),
         (min(IDLE_INTERVAL_S, settings.worker.commit_interval_s), host.idle),
         (MEASURE_INTERVAL_S, host.measure),
+        (LOOK_EVERY_S, look),
     )
     for interval_s, act in every:
         app.timer(interval_s)(_guarded(act, host))

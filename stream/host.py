@@ -7,7 +7,7 @@ on clients of their own. Whatever ends in doubt ends the process: its state is i
 
 import asyncio
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +55,8 @@ log = logs.logger("tailstream.host")
 class HostSettings:
     """What the host needs of the configuration. Times in seconds.
 
-    `fenced` takes note of a fence before the process ends.
+    `fenced` takes note of a fence before the process ends. `find_poison` returns the offsets of
+    the topic with this id that must not be scanned, by partition.
     """
 
     consumer: dict[str, Any]
@@ -63,6 +64,7 @@ class HostSettings:
     initial_offset: str
     watchdog_s: float
     fenced: Callable[[], None]
+    find_poison: Callable[[str], Mapping[int, frozenset[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class Host:
         """Fence predecessors before any offset is read."""
         self.identity = await self._run(self._reading, self._reader.identity)
         self.receiver.partitions = await self._run(self._reading, self._reader.partitions)
+        find_poison = self._settings.find_poison
+        self.receiver.poison = await self._run(self._reading, find_poison, self.identity.topic_id)
         await self._run(self._transactions, self._committer.start)
         # The start's objects live for ever: the collector would walk them for nothing.
         gc.collect()

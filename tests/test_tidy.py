@@ -40,6 +40,7 @@ LAYERS = [
     "web",
     "host",
     "failures",
+    "poison",
     "slot",
     "measurements",
     "exits",

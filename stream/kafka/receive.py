@@ -1,7 +1,7 @@
 """One poll's messages, scanned and grouped by partition. Runs on the poll thread."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,8 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
 from stream.kafka.headers import headers_of
 from stream.kafka.partitioner import Partitioner
-from stream.otlp.fragment import BadSpans, DeadLetterReason
+from stream.kafka.scan_note import Scanning
+from stream.otlp.fragment import BadSpans, DeadLetterReason, Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind
 
@@ -26,7 +27,8 @@ class Batch:
 
     `size` is the bytes they hold, `epoch` tells one assignment of the partition from the next.
     `log_append_time`: the broker stamped them, so their times need no clamp. `keys` counts records
-    whose key is not their trace id (`key_mismatch`) or belongs elsewhere (`misrouted`).
+    whose key is not their trace id (`key_mismatch`) or belongs elsewhere (`misrouted`). Offsets in
+    `poison` are not scanned.
     """
 
     partition: int
@@ -35,6 +37,7 @@ class Batch:
     size: int = 0
     log_append_time: bool = True
     keys: Counter[str] = field(default_factory=Counter)
+    poison: frozenset[int] = frozenset()
 
 
 class Receiver:
@@ -42,6 +45,9 @@ class Receiver:
 
     `partitions` is the input's partition count, 0 while it is not known: then no record can be
     called misrouted. Headers named in `copy_headers` stay with their records.
+    `note` is told of each poll's scan, so that a death in it is known to the next process;
+    `poison` holds by partition the offsets of records that are dead letters unscanned. `scans`
+    counts the beginnings and ends of scans: odd while one is under way.
     """
 
     def __init__(
@@ -50,8 +56,15 @@ class Receiver:
         partitioner: Partitioner,
         partitions: int = 0,
         copy_headers: Iterable[str] = (),
+        *,
+        scan: Callable[[bytes, ScanPlan], Scanned] = scan,
+        note: Scanning | None = None,
     ) -> None:
         self.partitions = partitions
+        self.poison: Mapping[int, frozenset[int]] = {}
+        self.scans = 0
+        self._scan_record = scan
+        self._note = note
         self._copy_headers = frozenset(copy_headers)
         self._plan = plan
         self._partitioner = partitioner
@@ -61,20 +74,36 @@ class Receiver:
     ) -> list[Batch]:
         """Return a batch for each partition in `epochs`; messages of others are stale.
 
-        The client's errors, which come as messages too, are added to `errors`.
+        The client's errors, which come as messages too, are added to `errors`, but for what is
+        said of a partition that is not in `epochs` (any more).
         """
+        self.scans += 1
+        if self._note is not None:
+            self._note.begin(messages)
+        batches = self._receive(messages, epochs, errors)
+        # Not in a `finally`: an exception ends the process, and the scan may be its cause.
+        if self._note is not None:
+            self._note.end()
+        self.scans += 1
+        return batches
+
+    def _receive(
+        self, messages: Sequence[Any], epochs: dict[int, int], errors: list[Any]
+    ) -> list[Batch]:
         batches: dict[int, Batch] = {}
         for message in messages:
-            if message.error() is not None:
-                errors.append(message.error())
-                continue
             number = message.partition()
+            if message.error() is not None:
+                if number is None or number < 0 or number in epochs:
+                    errors.append(message.error())
+                continue
             batch = batches.get(number)
             if batch is None:
                 epoch = epochs.get(number)
                 if epoch is None:
                     continue
                 batch = batches[number] = Batch(number, epoch)
+                batch.poison = self.poison.get(number, batch.poison)
             self._add(batch, message)
         return list(batches.values())
 
@@ -102,7 +131,10 @@ class Receiver:
         if not value:
             record.bad = [BadSpans(DeadLetterReason.EMPTY, 1, b"")]
             return
-        scanned = scan(value, self._plan)
+        if record.offset in batch.poison:
+            record.bad = [BadSpans(DeadLetterReason.POISON, 1, value)]
+            return
+        scanned = self._scan_record(value, self._plan)
         record.fragments, record.bad = scanned.fragments, scanned.bad
         self._check_key(batch, record)
 

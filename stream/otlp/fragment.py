@@ -17,6 +17,7 @@ class DeadLetterReason(StrEnum):
     SPAN_TOO_LARGE = "span_too_large"
     RECORD_TOO_LARGE = "record_too_large"
     UNDELIVERABLE = "undeliverable"
+    POISON = "poison"
 
 
 @dataclass(slots=True)
