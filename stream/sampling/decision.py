@@ -35,6 +35,7 @@ class Trigger(StrEnum):
     SPAN_LIMIT = "span_limit"
     TRACE_BYTES_LIMIT = "trace_bytes_limit"
     OVERLOAD = "overload"
+    DISK_LIMIT = "disk_limit"
     LATE = "late"
 
 
@@ -84,7 +85,9 @@ def encode(decision: Decision, *, config: str, topic_id: str, group: str) -> byt
 
     `offsets` holds delta varints, or, above 2 KB of them, [first, last] under `offset_range`.
     """
-    deltas = encode_offsets(decision.offsets)
+    offsets = decision.offsets
+    # An offset takes a byte at least: those of a giant need not be written to be found too many.
+    deltas = encode_offsets(offsets) if len(offsets) <= OFFSETS_BYTES_MAX else b""
     record: dict[str, Any] = {
         "v": RECORD_VERSION,
         "trace_id": decision.trace_id,
@@ -105,10 +108,10 @@ def encode(decision: Decision, *, config: str, topic_id: str, group: str) -> byt
         "topic_id": topic_id,
         "group": group,
     }
-    if len(deltas) <= OFFSETS_BYTES_MAX:
+    if len(offsets) <= OFFSETS_BYTES_MAX and len(deltas) <= OFFSETS_BYTES_MAX:
         record["offsets"] = deltas
     else:
-        record["offset_range"] = [decision.offsets[0], decision.offsets[-1]]
+        record["offset_range"] = [offsets[0], offsets[-1]]
     if decision.span_ids:
         record["span_ids"] = decision.span_ids
     if not decision.span_ids_complete:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from stream.otlp.fragment import BadSpans
 from stream.sampling.decision import Decision, Vote
 
+DEAD_LETTER_BYTES = 500
+"""What Python holds for a dead letter beside its bytes (objects, places in the queue; measured)."""
+
 
 @dataclass(slots=True, eq=False)
 class Delivery:
@@ -14,7 +17,8 @@ class Delivery:
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
     partition time there. `due_ms` is when it was due, in partition time; `votes` are the policies'
     at its cut, in the order they were cast (none for late spans). `headers` go out with it.
-    `undeliverable` is set when the broker refused it for its own fault.
+    `undeliverable` is set when the broker refused it for its own fault. `held_bytes` is what it
+    takes in memory; `waits` is the queue's own mark.
     """
 
     decision: Decision
@@ -26,6 +30,8 @@ class Delivery:
     headers: dict[tuple[str, bytes], None] = field(default_factory=dict)
     late: bool = False
     undeliverable: bool = False
+    held_bytes: int = 0
+    waits: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -37,14 +43,29 @@ class DeadLetter:
     bad: BadSpans
     key: bytes | None
     undeliverable: bool = False
+    waits: bool = False
 
     @property
     def body_bytes(self) -> int:
         """The size of what goes to the dead letters."""
         return len(self.bad.body)
 
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory: its bytes are in no store."""
+        return DEAD_LETTER_BYTES + len(self.bad.body) + len(self.key or b"")
+
 
 Undelivered = Delivery | DeadLetter
+
+
+def of_one_record(one: Undelivered, other: Undelivered) -> bool:
+    """Tell whether both are dead letters of the same record."""
+    return (
+        isinstance(one, DeadLetter)
+        and isinstance(other, DeadLetter)
+        and one.first_offset == other.first_offset
+    )
 
 
 @dataclass(slots=True)

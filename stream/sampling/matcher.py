@@ -4,13 +4,13 @@ Policies register the conditions they need once, at start; the scanner sets the 
 some span of a fragment matches; a policy then decides on its mask, without seeing a span.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from stream.otlp.attributes import AttributeTests
 from stream.otlp.scan import ScanPlan
 from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
+from stream.otlp.value_tests import Is, OneOf, ValueTest, Within
 from stream.sampling.regex import AnyRegex
 
 
@@ -85,35 +85,23 @@ class Matcher:
             BadRegex: a value of a `StringIs` with `regex` is no RE2 expression.
         """
         status_bits = [0, 0, 0]
-        tests: list[tuple[str, type, int, Callable[[Any], bool]]] = []
+        tests: list[tuple[str, int, ValueTest]] = []
         for condition, bit in self._bits.items():
             if isinstance(condition, StatusIs):
                 status_bits[condition.code] |= 1 << bit
             else:
-                tests += [(condition.key, kind, 1 << bit, t) for kind, t in _tests(condition)]
+                tests.append((condition.key, 1 << bit, _test(condition)))
         unset, ok, error = status_bits
         return ScanPlan((unset, ok, error), AttributeTests(tests) if tests else None)
 
 
-def _tests(condition: AttributeIs) -> Iterator[tuple[type, Callable[[Any], bool]]]:
-    """Yield for each type of value that can meet the condition its test."""
+def _test(condition: AttributeIs) -> ValueTest:
     match condition:
         case StringIs(values=values, regex=True):
-            yield bytes, AnyRegex(sorted(values))
+            return AnyRegex(sorted(values))
         case StringIs(values=values):
-            yield bytes, frozenset(value.encode() for value in values).__contains__
+            return OneOf(frozenset(value.encode() for value in values))
         case BooleanIs(value=wanted):
-            yield bool, wanted.__eq__
+            return Is(wanted)
         case NumberWithin(min_value=low, max_value=high):
-            within = _within(low, high)
-            yield int, within
-            yield float, within
-
-
-def _within(low: int | None, high: int | None) -> Callable[[float], bool]:
-    # Python compares an int with a double exactly, without rounding either.
-    if low is None:
-        return lambda number: high is not None and number <= high
-    if high is None:
-        return lambda number: number >= low
-    return lambda number: low <= number <= high
+            return Within(low, high)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stream.otlp.fragment import BadSpans, Fragment
+from stream.sampling.limits import Limits
 
 NO_TIMESTAMP = -1
 
@@ -34,3 +35,14 @@ class Record:
     bad: list[BadSpans] = field(default_factory=list)
     key: bytes | None = None
     headers: Headers = ()
+
+
+def copy_headers(headers: Headers, held: dict[tuple[str, bytes], None], limits: Limits) -> bool:
+    """Add headers to those `held`; False where a limit left some out."""
+    for header in headers:
+        held[header] = None
+        size = sum(len(name) + len(content) for name, content in held)
+        if len(held) > limits.trace_headers_max or size > limits.trace_headers_bytes_max:
+            del held[header]
+            return False
+    return True

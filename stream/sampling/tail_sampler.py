@@ -5,7 +5,7 @@ has passed, in the order (deadline, first offset), and is folded only then. So a
 the records below its cut, never on how many of them a poll brought.
 
 Read `fold` first, then `_cut`, then `take`, `settle` and `put_back`, which move what was cut
-through a transaction.
+through a transaction; `learn` last, which is for the first seconds after a restore.
 """
 
 from collections import deque
@@ -16,10 +16,12 @@ from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
 from stream.sampling.deadlines import Deadlines
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
-from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered, of_one_record
+from stream.sampling.held_cuts import might_cut
+from stream.sampling.late import late_delivery, news_to, turned_late
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.policies.evaluate import Policies
-from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind
+from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind, copy_headers
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.trace import OpenTrace
 
@@ -29,6 +31,9 @@ class TailSampler:
 
     `position` is the next offset to fold, `time_ms` the partition time: both start where the
     resume offset says. `dead_letters_upto`: dead letters below this offset have been delivered.
+
+    While `cuts_held`, decisions are still being read that traces may have to follow (`learn`), and
+    nothing may be cut.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class TailSampler:
         self.position = position
         self.time_ms = time_ms
         self.accounts = Accounts()
+        self.cuts_held = False
         self._policies = policies
         self._windows = windows
         self._limits = limits
@@ -69,10 +75,15 @@ class TailSampler:
 
         `wall_ms` clamps timestamps that a producer's clock may have set ahead (`CreateTime`); pass
         None where the broker stamps the records.
+
+        While `cuts_held` it stops before the first record that might cut something, which
+        `position` shows: fold the same records again once cuts are not held any more.
         """
         for record in records:
             if record.offset < self.position:
                 continue
+            if self.cuts_held and self._might_cut(record, wall_ms):
+                break
             self._advance(record, wall_ms)
             self.position = record.offset + 1
             if record.kind is not RecordKind.SPANS:
@@ -120,6 +131,7 @@ class TailSampler:
         trace = self._open.get(fragment.trace_id) or self._opened(fragment.trace_id, offset)
         had_root = trace.root
         trace.fold(fragment, offset)
+        trace.last_ms = self.time_ms
         if record.headers:
             self._copy_headers(trace, record.headers)
         self._bodies.append((fragment.trace_id, offset, fragment.body))
@@ -162,8 +174,7 @@ class TailSampler:
         self.accounts.received += fragment.spans
         late = self._late.get(fragment.trace_id)
         if late is None:
-            late = Delivery(self._late_decision(known, fragment.trace_id), offset, self.time_ms, 0)
-            late.late = True
+            late = late_delivery(known, fragment.trace_id, offset, self.time_ms)
             self._late[fragment.trace_id] = late
             self._undelivered.append(late)
         decision = late.decision
@@ -178,31 +189,8 @@ class TailSampler:
             self._bodies.append((fragment.trace_id, offset, fragment.body))
 
     def _copy_headers(self, to: OpenTrace | Delivery, headers: Headers) -> None:
-        limits, held = self._limits, to.headers
-        for header in headers:
-            held[header] = None
-            size = sum(len(name) + len(content) for name, content in held)
-            if len(held) > limits.trace_headers_max or size > limits.trace_headers_bytes_max:
-                self.accounts.limits["trace_headers_max"] += 1
-                del held[header]
-                return
-
-    def _late_decision(self, known: KnownDecision, trace_id: bytes) -> Decision:
-        return Decision(
-            trace_id,
-            known.verdict,
-            known.policy,
-            Trigger.LATE,
-            known.threshold,
-            spans=0,
-            errors=0,
-            duration_us=0,
-            complete=False,
-            time_ms=self.time_ms,
-            clock=Clock.LOG,
-            upto=0,
-            offsets=[],
-        )
+        if not copy_headers(headers, to.headers, self._limits):
+            self.accounts.limits["trace_headers_max"] += 1
 
     def _reject(self, dead_letter: DeadLetter) -> None:
         if dead_letter.first_offset < self._dead_letters_upto:
@@ -239,6 +227,7 @@ class TailSampler:
 
     def _cut(self, trace: OpenTrace, trigger: Trigger, clock: Clock, *, upto: int) -> None:
         """Fix the verdict on what lies below `upto`. It stands, whatever becomes of delivering."""
+        assert not self.cuts_held, "a trace whose decision may be known must not be judged"
         del self._open[trace.trace_id]
         self._budget.used -= 1
         judgement = self._policies.judge(trace, body_bytes=trace.body_bytes)
@@ -370,6 +359,33 @@ class TailSampler:
         oldest = next(iter(self._open.values()), None)
         return None if oldest is None else oldest.opened_ms
 
+    # After a restore
+
+    def learn(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
+        """Remember decisions below the resume offset, each (trace id, decision), while cuts wait.
+
+        A trace that opened because its decision was not known turns into what its fragments are:
+        the late delivery that `_follow` would have made of them.
+        """
+        assert self.cuts_held, "what is cut was judged without these"
+        news = news_to(self._decisions, decisions)
+        for trace_id, known in news.items():
+            trace = self._open.pop(trace_id, None)
+            if trace is not None:
+                self._budget.used -= 1
+                self._late[trace_id] = late = turned_late(trace, known)
+                self._undelivered.append(late)
+                if known.verdict is Verdict.NOT_SAMPLED:
+                    self._spans.delete(trace_id, trace.offsets)
+        self._decisions.put(list(news.items()))
+
+    def _might_cut(self, record: Record, wall_ms: int | None) -> bool:
+        stamp_ms = record.timestamp_ms if wall_ms is None else min(record.timestamp_ms, wall_ms)
+        next_ms = self._deadlines.next_ms()
+        if next_ms is not None and next_ms <= max(self.time_ms, stamp_ms):
+            return True
+        return might_cut(record, self._open, self._limits, self._budget, self._policies.too_large)
+
     def release(self) -> None:
         """Another worker takes over: what is open here is counted as released."""
         self.accounts.released += self.open_spans
@@ -379,11 +395,4 @@ class TailSampler:
         self._in_flight = []
 
     def _inside_a_record(self) -> bool:
-        if not self._in_flight:
-            return False
-        last, following = self._in_flight[-1], self._undelivered[0]
-        return (
-            isinstance(last, DeadLetter)
-            and isinstance(following, DeadLetter)
-            and last.first_offset == following.first_offset
-        )
+        return bool(self._in_flight) and of_one_record(self._in_flight[-1], self._undelivered[0])

@@ -4,14 +4,23 @@ from dataclasses import dataclass, field
 
 from stream.otlp.fragment import Fragment
 
+TRACE_BYTES = 1_100
+"""What Python holds for a trace, open or undelivered, beside what follows (measured)."""
+
+RECORD_BYTES = 48
+"""What Python holds for each of its offsets."""
+
+HEADER_BYTES = 250
+"""What Python holds for a header beside its bytes."""
+
 
 @dataclass(slots=True)
 class OpenTrace:
     """What is known of a trace that has not been decided.
 
-    `opened_ms` is the partition time at its first record, `deadline_ms` the partition time that
-    cuts it; `headers` are those of its records that go out with it, each once. The rest is the sum
-    of its fragments' summaries (see `Fragment` for the units).
+    `opened_ms` is the partition time at its first record, `last_ms` that at its last one, and
+    `deadline_ms` the one that cuts it; `headers` are those of its records that go out with it, each
+    once. The rest is the sum of its fragments' summaries (see `Fragment` for the units).
     """
 
     trace_id: bytes
@@ -25,8 +34,10 @@ class OpenTrace:
     root: bool = False
     bits: int = 0
     body_bytes: int = 0
+    last_ms: int = 0
     offsets: list[int] = field(default_factory=list)
     headers: dict[tuple[str, bytes], None] = field(default_factory=dict)
+    held_bytes: int = TRACE_BYTES
 
     def fold(self, fragment: Fragment, offset: int) -> None:
         """Add a fragment's summary; its body is the span store's."""
@@ -39,6 +50,7 @@ class OpenTrace:
         self.end_ns = max(self.end_ns, fragment.end_ns)
         self.root = self.root or fragment.root
         self.offsets.append(offset)
+        self.held_bytes += RECORD_BYTES
 
     @property
     def duration_us(self) -> int:

@@ -1,0 +1,54 @@
+"""Late spans: the delivery that follows a decision that stands."""
+
+from collections.abc import Sequence
+
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.delivery import Delivery
+from stream.sampling.stores import DecisionStore, KnownDecision
+from stream.sampling.trace import OpenTrace
+
+
+def late_delivery(
+    known: KnownDecision, trace_id: bytes, first_offset: int, time_ms: int
+) -> Delivery:
+    """Return the delivery, still empty, that begins at this offset and partition time."""
+    decision = Decision(
+        trace_id,
+        known.verdict,
+        known.policy,
+        Trigger.LATE,
+        known.threshold,
+        spans=0,
+        errors=0,
+        duration_us=0,
+        complete=False,
+        time_ms=time_ms,
+        clock=Clock.LOG,
+        upto=0,
+        offsets=[],
+    )
+    return Delivery(decision, first_offset, time_ms, 0, late=True)
+
+
+def turned_late(trace: OpenTrace, known: KnownDecision) -> Delivery:
+    """Return what the trace's fragments are, now that its decision is known: late spans."""
+    late = late_delivery(known, trace.trace_id, trace.first_offset, trace.opened_ms)
+    decision = late.decision
+    decision.spans, decision.errors = trace.spans, trace.errors
+    decision.offsets, decision.upto = trace.offsets, trace.offsets[-1] + 1
+    decision.time_ms = trace.last_ms
+    if known.verdict is Verdict.SAMPLED:
+        late.body_bytes, late.headers = trace.body_bytes, trace.headers
+    return late
+
+
+def news_to(
+    store: DecisionStore, decisions: Sequence[tuple[bytes, KnownDecision]]
+) -> dict[bytes, KnownDecision]:
+    """Return those that `store` knows nothing newer of: a later record has the higher `upto`."""
+    news: dict[bytes, KnownDecision] = {}
+    for trace_id, known in decisions:
+        newer = news.get(trace_id) or store.get(trace_id)
+        if newer is None or newer.upto < known.upto:
+            news[trace_id] = known
+    return news
