@@ -1,5 +1,6 @@
 """Scan a record once: ids, counts, time bounds, matched conditions. Never decodes a span."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream.otlp.attributes import AttributeTests
@@ -18,10 +19,13 @@ class ScanPlan:
     `status_bits[code]` is or-ed into the fragment's bits for a span with that status code
     (0 unset, 1 ok, 2 error; a code that OTLP does not define counts as unset). `attributes` are
     the tests of span and resource attributes; with None every attribute is skipped by its length.
+    `conditions` returns the bits of those that look into whole spans (OTTL); it is asked once for
+    each fragment's record, after the scan has found it whole, and raises Malformed.
     """
 
     status_bits: tuple[int, int, int] = (0, 0, 0)
     attributes: AttributeTests | None = None
+    conditions: Callable[[bytes], int] | None = None
 
 
 def scan(value: bytes, plan: ScanPlan) -> Scanned:
@@ -86,6 +90,8 @@ def _fragment(record: bytes, plan: ScanPlan) -> Fragment | None:
             start_ns = starts_ns
         if ends_ns > end_ns:  # noqa: PLR1730  # a call of max() costs more than the branch
             end_ns = ends_ns
+    if plan.conditions is not None and spans:
+        bits |= plan.conditions(record)
     return Fragment(first_id, spans, errors, start_ns, end_ns, root, bits, record)
 
 
