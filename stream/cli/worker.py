@@ -3,10 +3,11 @@
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from stream import logs
 from stream.cli.options import settings_options
 from stream.settings.model import Settings
 
@@ -29,12 +30,15 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     for early in (signal.SIGTERM, signal.SIGINT):
         signal.signal(early, _end)
     # Imported here: Faust takes a second, which the other commands need not wait for.
-    import faust  # noqa: PLC0415 - see above
-
-    from stream import logs  # noqa: PLC0415 - see above
     from stream.app import start_app  # noqa: PLC0415 - see above
 
-    app = start_app(settings, check_topics=not without_topic_check)
+    run(start_app(settings, check_topics=not without_topic_check))
+
+
+def run(app: Any) -> NoReturn:
+    """Run a worker's app, and end the process with it."""
+    import faust  # noqa: PLC0415 - see above
+
     log = logs.logger("tailstream")
     worker = faust.Worker(
         app, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False
@@ -50,6 +54,7 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
         sys.stderr.flush()
         # Without waiting for threads that may hang in librdkafka.
         os._exit(code)
+    raise AssertionError("Faust's worker ends by SystemExit")
 
 
 def _end(*_: Any) -> None:
