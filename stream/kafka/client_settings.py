@@ -110,8 +110,9 @@ def producer_settings(
         "enable.idempotence": True,
     }
     if transaction_timeout_s is not None:
-        # One slot, one id: whoever restarts in it ends at once what its predecessor left open.
-        settings["transactional.id"] = f"{member.group}-{member.instance_id}"
+        # One slot, one id: whoever restarts in it ends at once what its predecessor left open. No
+        # instance id holds a colon, so no other group and slot make the same one.
+        settings["transactional.id"] = f"{member.group}:{member.instance_id}"
         settings["transaction.timeout.ms"] = round(transaction_timeout_s * 1000)
     return settings
 

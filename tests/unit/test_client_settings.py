@@ -52,10 +52,21 @@ def test_several_heartbeats_fit_into_a_session(session_s: float, heartbeat_ms: i
     assert settings["heartbeat.interval.ms"] == heartbeat_ms
 
 
-def test_the_transactional_id_is_the_group_s_slot() -> None:
+def test_the_transactional_id_is_the_group_s_slot_and_no_other_s() -> None:
     settings = producer_settings(KAFKA, DYNAMIC, compression="zstd", transaction_timeout_s=30)
 
-    assert settings["transactional.id"] == "blue-w-1"
+    assert settings["transactional.id"] == "blue:w-1"
+    ambiguous = [
+        Membership("a-b", "c", static=False, session_timeout_s=6),
+        Membership("a", "b-c", static=False, session_timeout_s=6),
+    ]
+    ids = {
+        producer_settings(KAFKA, one, compression="none", transaction_timeout_s=30)[
+            "transactional.id"
+        ]
+        for one in ambiguous
+    }
+    assert len(ids) == 2
     assert settings["transaction.timeout.ms"] == 30_000
     assert settings["compression.type"] == "zstd"
 

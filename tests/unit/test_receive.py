@@ -80,6 +80,26 @@ def test_the_client_s_errors_are_told_apart_from_records() -> None:
     assert errors == [error]
 
 
+def test_what_is_said_of_a_partition_that_is_not_read_any_more_is_left_out() -> None:
+    stale, ours, of_all = (
+        KafkaError(code)
+        for code in (
+            KafkaError._AUTO_OFFSET_RESET,
+            KafkaError.OFFSET_OUT_OF_RANGE,
+            KafkaError._ALL_BROKERS_DOWN,
+        )
+    )
+
+    _, errors = received(
+        a_message(error=stale, partition=0),
+        a_message(error=ours, partition=1),
+        a_message(error=of_all, partition=-1),
+        epochs={1: 9},
+    )
+
+    assert errors == [ours, of_all]
+
+
 def test_a_producer_s_timestamp_makes_the_batch_one_to_be_clamped() -> None:
     (batch,), _ = received(
         a_message(), a_message(offset=8, timestamp=(TIMESTAMP_CREATE_TIME, 2_000))
