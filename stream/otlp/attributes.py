@@ -8,8 +8,9 @@ doubles are values here; bytes, lists and maps stay opaque and meet no condition
 
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from stream.otlp.value_tests import ValueTest, in_python
 from stream.otlp.wire import (
     FIXED64,
     LENGTH,
@@ -24,7 +25,6 @@ from stream.otlp.wire import (
 
 # A string is its UTF-8 bytes, as on the wire. None: no value, or one that stays opaque.
 Value: TypeAlias = bytes | bool | int | float | None
-Test: TypeAlias = Callable[[Value], bool]
 
 KEY: Final = 1 << 3 | LENGTH
 _VALUE: Final = 2 << 3 | LENGTH
@@ -45,17 +45,19 @@ _READ_DOUBLE: Final = Struct("<d").unpack_from
 class AttributeTests:
     """What to test of which attributes, compiled.
 
-    Args of the constructor: (key, type of value, mask of the condition, its test). The types are
-    bytes (a string), bool, int and float; a test is asked for values of its own type only.
+    `tests`, as in the constructor: (key, mask of the condition, test of the key's value).
     `key_starts` holds the bytes with which the length of a wanted key may begin, for a quick no.
     """
 
-    __slots__ = ("_tests", "key_starts")
+    __slots__ = ("_tests", "key_starts", "tests")
 
-    def __init__(self, tests: Iterable[tuple[str, type, int, Test]]) -> None:
-        self._tests: dict[bytes, dict[type, list[tuple[int, Test]]]] = {}
-        for key, kind, mask, test in tests:
-            self._tests.setdefault(key.encode(), {}).setdefault(kind, []).append((mask, test))
+    def __init__(self, tests: Iterable[tuple[str, int, ValueTest]]) -> None:
+        self.tests = tuple(tests)
+        self._tests: dict[bytes, dict[type, list[tuple[int, Callable[[Any], bool]]]]] = {}
+        for key, mask, test in self.tests:
+            by_type = self._tests.setdefault(key.encode(), {})
+            for kind, asked in in_python(test):
+                by_type.setdefault(kind, []).append((mask, asked))
         lengths = {encode_varint(len(key))[0] for key in self._tests}
         # A length of several bytes may be a short one in a long form: such a key is read.
         self.key_starts = frozenset(lengths | set(range(_CONTINUES, 256)))

@@ -1,8 +1,14 @@
-"""Scan a record once: ids, counts, time bounds, matched conditions. Never decodes a span."""
+"""Scan a record once: ids, counts, time bounds, matched conditions. Never decodes a span.
+
+Where the compiled core runs, it scans the plain record; this is its twin, its oracle, and what
+scans every other record.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.otlp.attributes import AttributeTests
 from stream.otlp.fragment import SPAN_ID_BYTES, BadSpans, DeadLetterReason, Fragment, Scanned
 from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
@@ -10,6 +16,9 @@ from stream.otlp.otlp_json import is_empty_object, to_protobuf
 from stream.otlp.span import STATUS_ERROR, read_span
 from stream.otlp.split import NO_SPAN_ID, invalid_id, split
 from stream.otlp.wire import CHILDREN_MAX, Malformed, TooLarge, children
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.otlp._scan import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +29,34 @@ class ScanPlan:
     (0 unset, 1 ok, 2 error; a code that OTLP does not define counts as unset). `attributes` are
     the tests of span and resource attributes; with None every attribute is skipped by its length.
     `conditions` returns the bits of those that look into whole spans (OTTL); it is asked once for
-    each fragment's record, after the scan has found it whole, and raises Malformed.
+    each fragment's record, after the scan has found it whole, and raises Malformed. `scanner` is
+    the plan in C, None where the compiled core does not run.
     """
 
     status_bits: tuple[int, int, int] = (0, 0, 0)
     attributes: AttributeTests | None = None
     conditions: Callable[[bytes], int] | None = None
+    scanner: "Scanner | None" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        scanner = Scanner(self) if compiled.RUNS else None
+        object.__setattr__(self, "scanner", scanner)  # the class is frozen for everybody else
 
 
 def scan(value: bytes, plan: ScanPlan) -> Scanned:
     """Return the traces of one record, and what of it cannot be sampled. Never raises.
+
+    By the compiled core where it runs, and where it knows what to make of the record.
+    """
+    if plan.scanner is not None:
+        scanned = plan.scanner.scan(value)
+        if scanned is not None:
+            return scanned
+    return scan_in_python(value, plan)
+
+
+def scan_in_python(value: bytes, plan: ScanPlan) -> Scanned:
+    """Return what `scan` returns, by the pure-Python twin.
 
     `value` is OTLP `TracesData` protobuf, or OTLP/JSON if it begins with `{`. Where all spans are
     of one trace, the fragment's body is `value` itself. A record that holds no span is legal and

@@ -1,0 +1,33 @@
+"""The compiled core: built where a C compiler is, left out where none is. The rest: pyproject.toml.
+
+TAILSTREAM_PURE=1 leaves it out anyway. SANITIZE=1 builds what `make fuzz` runs.
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+PURE = os.environ.get("TAILSTREAM_PURE", "") not in {"", "0"}
+SANITIZE = os.environ.get("SANITIZE", "") not in {"", "0"}
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def extensions() -> list[Extension]:
+    """Return an extension for each Cython file of the package, compiled to C under build/."""
+    flags = ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZERS] if SANITIZE else ["-O3"]
+    found = [
+        Extension(
+            ".".join(path.with_suffix("").parts),
+            [str(path)],
+            extra_compile_args=flags,
+            extra_link_args=SANITIZERS if SANITIZE else [],
+            optional=not SANITIZE,  # without a compiler the pure-Python twin does it all
+        )
+        for path in sorted(Path("stream").rglob("*.pyx"))
+    ]
+    return list(cythonize(found, build_dir="build/cython", language_level=3, annotate=False))
+
+
+setup(ext_modules=[] if PURE else extensions())

@@ -1,0 +1,6 @@
+from stream.otlp.fragment import Scanned
+from stream.otlp.scan import ScanPlan
+
+class Scanner:
+    def __init__(self, plan: ScanPlan) -> None: ...
+    def scan(self, value: bytes) -> Scanned | None: ...
