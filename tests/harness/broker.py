@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import SystemRandom
 from typing import Protocol
@@ -41,6 +41,9 @@ class Broker(Protocol):
     def kill(self) -> None:
         """Take it down as a power failure would (SIGKILL)."""
 
+    def save_log(self, into: Path) -> None:
+        """Write what it has logged so far below `into`."""
+
     def close(self) -> None:
         """Kill it if it runs, and remove what it wrote."""
 
@@ -52,8 +55,15 @@ class NoBrokerError(RuntimeError):
 class JarBroker:
     """Kafka's own jars on the machine's Java, on free ports, its log in a folder of its own."""
 
-    def __init__(self, jars: KafkaJars, *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        jars: KafkaJars,
+        *,
+        port: int | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         self._jars = jars
+        self._properties = properties or {}
         free_port, self._controller_port = free_ports(2)
         self._port = port or free_port
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -66,6 +76,8 @@ class JarBroker:
             self._home = Path(tempfile.mkdtemp(prefix="tailstream-kafka-"))
             ports = {"port": self._port, "controller_port": self._controller_port}
             self._jars.prepare(self._home, **ports)
+            with (self._home / "server.properties").open("a") as settings:
+                settings.writelines(f"{name}={value}\n" for name, value in self._properties.items())
         self._child = Child(self._jars.server_command(self._home), log=self._home / "broker.log")
         wait_until_it_answers(self.bootstrap, self._child)
 
@@ -74,6 +86,10 @@ class JarBroker:
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
+
+    def save_log(self, into: Path) -> None:
+        if self._home is not None:
+            shutil.copy(self._home / "broker.log", into)
 
     def close(self) -> None:
         self.kill()
@@ -101,17 +117,25 @@ class GivenBroker:
     def kill(self) -> None:
         self.stop()
 
+    def save_log(self, into: Path) -> None:
+        """Whoever runs it has its log."""
+
     def close(self) -> None:
         """Nothing of it is ours."""
 
 
 @contextlib.contextmanager
-def running_broker(*, own: bool = False, port: int | None = None) -> Iterator[Broker]:
+def running_broker(
+    *, own: bool = False, port: int | None = None, properties: Mapping[str, str] | None = None
+) -> Iterator[Broker]:
     """Give a started broker, gone at the end. `own`: one that the caller may stop and kill.
+
+    `properties` are server properties over ours; only a broker of one's own has them.
 
     Raises NoBrokerError, which says what to install.
     """
-    broker = _find(own=own, port=port)
+    assert own or not properties, "somebody else's broker has its own properties"
+    broker = _find(own=own, port=port, properties=properties or {})
     try:
         broker.start()
         yield broker
@@ -153,14 +177,15 @@ def free_ports(count: int) -> list[int]:
     raise RuntimeError("no free port between 20000 and 32000")
 
 
-def _find(*, own: bool, port: int | None) -> Broker:
+def _find(*, own: bool, port: int | None, properties: Mapping[str, str]) -> Broker:
     bootstrap = os.environ.get(BOOTSTRAP_VARIABLE)
     if bootstrap and not own:
         return GivenBroker(bootstrap)
     if docker_answers():
-        return DockerBroker(port=port or free_ports(1)[0], ready=wait_until_it_answers)
+        port = port or free_ports(1)[0]
+        return DockerBroker(port=port, ready=wait_until_it_answers, properties=properties)
     try:
-        return JarBroker(KafkaJars.on_this_machine(), port=port)
+        return JarBroker(KafkaJars.on_this_machine(), port=port, properties=properties)
     except MissingToolError as missing:
         raise NoBrokerError(
             "These tests need a real Apache Kafka, and there is no way to get one here.\n"

@@ -2,7 +2,8 @@
 
 import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.harness.kafka_jars import SETTINGS, kafka_version
@@ -30,7 +31,9 @@ def docker_answers() -> bool:
 class DockerBroker:
     """The image apache/kafka on a host port of ours; a restart keeps the container's files."""
 
-    def __init__(self, *, port: int, ready: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, port: int, ready: Callable[[str], None], properties: Mapping[str, str]
+    ) -> None:
         from testcontainers.core.container import (  # noqa: PLC0415 - slow, and needs an engine
             DockerContainer,
         )
@@ -40,7 +43,7 @@ class DockerBroker:
         self._started = False
         self._container: Any = DockerContainer(f"apache/kafka:{kafka_version()}")
         self._container.with_bind_ports(INNER_PORT, port)
-        for name, value in _environment(self.bootstrap).items():
+        for name, value in _environment(self.bootstrap, properties).items():
             self._container.with_env(name, value)
 
     def start(self) -> None:
@@ -57,12 +60,15 @@ class DockerBroker:
     def kill(self) -> None:
         self._container.get_wrapped_container().kill()
 
+    def save_log(self, into: Path) -> None:
+        (into / "broker.log").write_bytes(self._container.get_wrapped_container().logs())
+
     def close(self) -> None:
         if self._started:
             self._container.stop()
 
 
-def _environment(bootstrap: str) -> dict[str, str]:
+def _environment(bootstrap: str, properties: Mapping[str, str]) -> dict[str, str]:
     """Return our broker settings as the image takes them: KAFKA_ and the name in capitals."""
     lines = (SETTINGS / "server.properties").read_text().splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
@@ -73,6 +79,6 @@ def _environment(bootstrap: str) -> dict[str, str]:
         "controller.quorum.voters": "1@localhost:9093",
         "log.dirs": "/tmp/kafka-logs",
     }
-    settings = {name: value for name, _, value in pairs} | inside
+    settings = {name: value for name, _, value in pairs} | dict(properties) | inside
     del settings["controller.quorum.bootstrap.servers"]  # the image formats for a fixed quorum
     return {f"KAFKA_{name.replace('.', '_').upper()}": value for name, value in settings.items()}
