@@ -6,6 +6,7 @@ cli/          one file per command of `tailstream`
 app.py        composition root: settings -> Faust app: the agent, tables, timers, pages
 settings/     one frozen model, checked whole at start; environment; the Collector's YAML
 host.py       drives the worker's protocol on Faust's loop, with the real clients
+restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka
 demo/         the embedded broker, the load generator, the story that `tailstream demo` tells
 export/       kept traces to a backend over OTLP/HTTP

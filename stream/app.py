@@ -15,7 +15,7 @@ import mode
 
 from stream import clock, logs
 from stream.exits import Exit, end_process
-from stream.host import Host, HostSettings, Opened
+from stream.host import Host, HostSettings
 from stream.kafka.client_settings import (
     Membership,
     connection,
@@ -36,6 +36,7 @@ from stream.otlp.fragment import Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.poison.guard import Guard
 from stream.poison.watch import LOOK_EVERY_S, ScanWatch
+from stream.restoring import Opened
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
 from stream.sampling.policies.evaluate import Policies
@@ -48,7 +49,7 @@ from stream.settings.load import load
 from stream.settings.model import Settings
 from stream.slot import Slot
 from stream.start import check_start
-from stream.state.rocksdb import StorageError
+from stream.state.directory import StorageError
 from stream.state.storage import Storage
 from stream.state.tables import (
     DECISIONS_SCHEME,
@@ -224,11 +225,11 @@ def _add_agent(app: App, host: Host, settings: Settings) -> None:
                 host.fold(batch)
             except Exception as problem:  # noqa: BLE001 - our bug: replay, never go past it
                 host.failed(problem)
-            app.consumer.released(batch)
 
 
 def _add_timers(app: App, host: Host, settings: Settings) -> None:
     host.pending = lambda number: bool(app.consumer.pending(number))
+    host.released = lambda batch: app.consumer.released(batch)  # noqa: PLW0108 - there is no consumer yet
     watch = ScanWatch(lambda: host.receiver.scans)
 
     async def look() -> None:

@@ -7,7 +7,7 @@ on clients of their own. Whatever ends in doubt ends the process: its state is i
 
 import asyncio
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,6 @@ from stream.failures import PointerRefusedError, end_for
 from stream.kafka.errors import KafkaException, is_bad_compression, is_passing
 from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
-from stream.kafka.partition_log import PartitionLog
 from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.routing import Routing
@@ -30,17 +29,9 @@ from stream.kafka.transactions import (
     UnknownOutcomeError,
 )
 from stream.measurements import Measurements
-from stream.sampling.stores import DecisionStore
-from stream.worker.partition import Partition
-from stream.worker.restore import (
-    Restore,
-    ResumePoint,
-    resume_point,
-)
+from stream.restoring import Opened, OpenLog, Restoring
 from stream.worker.worker import Worker
 
-RESTORES_MAX = 4
-RETRY_WAIT_S = 1.0
 UNPACK_REMEDY = (
     "set kafka.receive.message.max.bytes above its unpacked size (the default is 100 MB); a topic "
     "with compression.type=uncompressed refuses such batches"
@@ -67,19 +58,6 @@ class HostSettings:
     find_poison: Callable[[str], Mapping[int, frozenset[int]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A partition's stores, and how to build the partition once it is restored."""
-
-    decisions: DecisionStore
-    build: Callable[[ResumePoint, Restore], Partition]
-
-
-Run = list[tuple[int, bytes]]
-OpenLog = Callable[[int, Callable[[], bool]], PartitionLog]
-"""Opens the logs of a partition for a restore that goes on while the second argument says so."""
-
-
 class Host:
     """Assignments, restores, transactions and the wall clock of one worker process."""
 
@@ -100,16 +78,25 @@ class Host:
         self.worker = Worker()
         self.thread: PollThread | None = None
         self.pending: Callable[[int], bool] = lambda _: False
+        self.released: Callable[[Batch], None] = lambda _: None
         self.identity = Identity("", "")
         self._settings = settings
         self._committer = committer
         self._reader = reader
-        self._open_log = open_log
         self._measurements = measurements
-        self._open = open_partition
         self._close_stores = close_stores
         self._epochs: dict[int, int] = {}
-        self._restoring: dict[int, asyncio.Task[None]] = {}
+        self._restoring = Restoring(
+            self.worker,
+            measurements=measurements,
+            open_log=open_log,
+            open_partition=open_partition,
+            initial_offset=settings.initial_offset,
+            ours=lambda number, epoch: self._epochs.get(number) == epoch,
+            before=self._count_partitions,
+            start=self._start_partition,
+            failed=self.failed,
+        )
         self._assigned = False
         self._ends: dict[int, int] = {}
         self._told_s = clock.monotonic_s()
@@ -118,7 +105,6 @@ class Host:
         self._leaving = asyncio.Lock()
         self._transactions = ThreadPoolExecutor(1, "tailstream-transactions")
         self._reading = ThreadPoolExecutor(1, "tailstream-reading")
-        self._restores = ThreadPoolExecutor(RESTORES_MAX, "tailstream-restore")
 
     # Life cycle
 
@@ -153,18 +139,23 @@ class Host:
 
     @property
     def ready(self) -> bool:
-        """Return whether the group has answered and every partition of ours is restored."""
+        """Return whether the group has answered and every partition of ours is being read."""
         reading = self.thread is not None and self.thread.is_alive()
-        return self._assigned and reading and not self._restoring
+        return self._assigned and reading and self._restoring.ready
 
     # Records
 
     def fold(self, batch: Batch) -> None:
         """Fold a poll's records, unless their partition was taken away meanwhile."""
         if self._epochs.get(batch.partition) != batch.epoch:
+            self.released(batch)
             return
-        wall_ms = None if batch.log_append_time else clock.now_ms()
-        self.worker.fold(batch.partition, batch.records, wall_ms=wall_ms)
+        self.worker.fold(
+            batch.partition,
+            batch.records,
+            wall_ms=None if batch.log_append_time else clock.now_ms(),
+            folded=lambda: self.released(batch),
+        )
         if batch.keys:
             self._measurements.keys(batch.keys)
         self._routing.saw(batch)
@@ -178,8 +169,7 @@ class Host:
         if epochs:
             log.info("assigned", partitions=sorted(epochs))
         for number, epoch in epochs.items():
-            restore = asyncio.get_running_loop().create_task(self._restore(number, epoch))
-            self._restoring[number] = restore
+            self._restoring.begin(number, epoch, self.identity)
 
     async def revoked(self, partitions: Collection[int]) -> None:
         """Finish their work: the running transaction, then a last one; then let go."""
@@ -192,23 +182,19 @@ class Host:
                     if not await self._transaction(only=ours):
                         break
                 self._drop(ours, "revoked")
-            await self._restores_end(ours)
+            await self._restoring.end(ours)
 
     async def lost(self, partitions: Collection[int]) -> None:
         """They are somebody else's: commit nothing. A transaction under way is fenced."""
         async with self._leaving:
             ours = self._forget(partitions)
             self._drop(ours, "lost")
-            await self._restores_end(ours)
+            await self._restoring.end(ours)
             async with self._lock:
                 pass
 
     def _forget(self, partitions: Collection[int]) -> list[int]:
         return [number for number in partitions if self._epochs.pop(number, None) is not None]
-
-    async def _restores_end(self, numbers: Iterable[int]) -> None:
-        """Their stores are closed after this, so nothing may still be written to them."""
-        await asyncio.gather(*(self._restoring[n] for n in numbers if n in self._restoring))
 
     def _drop(self, numbers: Iterable[int], how: str) -> None:
         for number in numbers:
@@ -219,23 +205,9 @@ class Host:
             self._measurements.revoked(number, accounts)
             log.info(how, partition=number, released_spans=released)
 
-    async def _restore(self, number: int, epoch: int) -> None:
-        started_s = clock.monotonic_s()
-        try:
-            await self._count_partitions()
-            restored = await self._read(number, epoch)
-            if restored is None or not self._ours(number, epoch):
-                return
-            point, restore, opened = restored
-            self.worker.ready(opened.build(point, restore))
-            assert self.thread is not None
-            self.thread.start_partition(number, epoch, point.offset)
-            self._restored(number, point, restore, clock.monotonic_s() - started_s)
-        except Exception as problem:  # noqa: BLE001 - a task of its own: nobody else would see it
-            self.failed(problem)
-        finally:
-            if self._restoring.get(number) is asyncio.current_task():
-                del self._restoring[number]
+    def _start_partition(self, number: int, epoch: int, offset: int) -> None:
+        assert self.thread is not None
+        self.thread.start_partition(number, epoch, offset)
 
     async def _count_partitions(self) -> None:
         try:
@@ -244,50 +216,6 @@ class Host:
             if not is_passing(problem.args[0]):
                 raise
             log.warning("partitions not counted", error=problem.args[0].str())
-
-    async def _read(self, number: int, epoch: int) -> tuple[ResumePoint, Restore, Opened] | None:
-        """Return where to start, and the decisions; None once it is not ours.
-
-        In short steps on the restore threads: one that waits for a foreign transaction leaves the
-        thread to the others between its tries.
-        """
-        with self._open_log(number, lambda: self._ours(number, epoch)) as partition_log:
-            while (state := await self._run(self._restores, partition_log.state)) is None:
-                if not self._ours(number, epoch):
-                    return None
-                log.info("restore waits", partition=number, reason=partition_log.waits_for)
-                await asyncio.sleep(RETRY_WAIT_S)
-            if not self._ours(number, epoch):
-                return None
-            initial = self._settings.initial_offset
-            point = resume_point(state, identity=self.identity, initial_offset=initial)
-            opened = self._open(number, self.identity)
-            restore = Restore(point, identity=self.identity, decisions=opened.decisions)
-            runs = partition_log.decisions(point.decisions_from, point.decisions_end)
-            while await self._run(self._restores, self._step, number, point, restore, runs):
-                pass
-        return point, restore, opened
-
-    def _step(self, number: int, point: ResumePoint, restore: Restore, runs: Iterator[Run]) -> bool:
-        run = next(runs, None)
-        if run:
-            restore.read(run)
-            self._measurements.restoring(number, max(0, point.decisions_end - run[-1][0] - 1))
-        return run is not None
-
-    def _restored(self, number: int, point: ResumePoint, restore: Restore, seconds: float) -> None:
-        odd = {
-            "lost_to_retention": point.lost,
-            "decisions_missing": point.decisions_missing,
-            "decisions_foreign": restore.foreign,
-        }
-        odd = {kind: count for kind, count in odd.items() if count}
-        self._measurements.restored(number, seconds, odd)
-        say = log.error if odd else log.info
-        say("ready", partition=number, resume_offset=point.offset, seconds=round(seconds, 3), **odd)
-
-    def _ours(self, number: int, epoch: int) -> bool:
-        return self._epochs.get(number) == epoch
 
     # Transactions
 
@@ -364,6 +292,8 @@ class Host:
             partition = self.worker.partitions.get(number)
             if partition is None or number not in self._epochs or self.pending(number):
                 continue
+            if partition.catching_up:
+                continue
             position = positions.get(number, partition.sampler.position)
             if max(position, partition.sampler.position) == end:
                 partition.sampler.idle(wall_ms=wall_ms, position=end)
@@ -373,6 +303,7 @@ class Host:
         self._ends.update(await self._end_offsets(list(self.worker.partitions)))
         partitions = self.worker.partitions.values()
         self._measurements.partitions(partitions, self._ends, clock.now_ms())
+        self._restoring.tell_replays()
         advice = self._routing.advice(clock.monotonic_s(), self.receiver.partitions)
         if advice is not None:
             log.warning(advice)
@@ -382,7 +313,7 @@ class Host:
 
     def _may_idle(self, number: int, wall_ms: int) -> bool:
         partition = self.worker.partitions.get(number)
-        if partition is None or self.pending(number):
+        if partition is None or partition.catching_up or self.pending(number):
             return False
         sampler = partition.sampler
         return sampler.due_by(wall_ms) or self._ends.get(number, 0) > sampler.position

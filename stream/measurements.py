@@ -97,11 +97,9 @@ class Measurements:
         self._seen.pop(number, None)
         self._metrics.forget_partition(number)
 
-    def restored(self, number: int, seconds: float, kinds: Mapping[str, int]) -> None:
-        """A partition is ready; `kinds`: what was odd about it."""
+    def restored(self, seconds: float) -> None:
+        """A partition is ready."""
         self._metrics["restore_seconds"].observe(seconds)
-        self._metrics["restore_remaining_records"].labels(str(number)).set(0)
-        self.keys(kinds)
 
     def restoring(self, number: int, remaining: int) -> None:
         """A partition's decisions are being read."""
@@ -129,7 +127,8 @@ class Measurements:
         gauges: dict[str, float] = {
             "open_traces": sampler.open_traces,
             "open_spans": sampler.open_spans,
-            "replay_debt_records": sampler.position - sampler.resume()[0],
+            "replay_debt_records": partition.replay_debt,
+            "replay_remaining_records": partition.replay_remaining,
             "oldest_undecided_seconds": age_ms / 1000,
         }
         if end is not None:

@@ -68,7 +68,13 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Gauge,
         "replay_debt_records",
-        "Records a crash would read again: position minus resume offset.",
+        "Records a crash would read again: from the resume offset to the highest position so far.",
+        ("partition",),
+    ),
+    Declaration(
+        Gauge,
+        "replay_remaining_records",
+        "Records that were read before a restart and are still to be read again.",
         ("partition",),
     ),
     Declaration(
@@ -103,7 +109,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Gauge,
         "restore_remaining_records",
-        "Decision records still to be read before ready.",
+        "Decision records still to be read: what the replay needs before ready, the rest after.",
         ("partition",),
     ),
     Declaration(Info, "build", "The version, and whether the core is compiled."),

@@ -39,6 +39,7 @@ LAYERS = [
     "start",
     "web",
     "host",
+    "restoring",
     "failures",
     "poison",
     "slot",

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from stream.sampling.decision import Decision
+from stream.sampling.stores import KnownDecision
 
 CHUNK_RECORDS = 1_000
 
@@ -27,7 +28,7 @@ class DecisionLog:
         self.next_offset = next_offset
         self._chunks: deque[_Chunk] = deque()
 
-    def append(self, decision: Decision, offset: int | None = None) -> None:
+    def append(self, decision: Decision | KnownDecision, offset: int | None = None) -> None:
         """Add a record.
 
         `offset` is known when it was read; a produced one lies at `next_offset` or above.
@@ -42,6 +43,10 @@ class DecisionLog:
             last.upto = max(last.upto, decision.upto)
             last.time_ms = max(last.time_ms, decision.time_ms)
             last.records += 1
+
+    def put_before(self, older: "DecisionLog") -> None:
+        """Add what lies below, once it has been read too."""
+        self._chunks.extendleft(reversed(older._chunks))  # noqa: SLF001 - its own kind
 
     def advance(self, next_offset: int) -> None:
         """The log holds everything below `next_offset` now."""
@@ -59,6 +64,13 @@ class DecisionLog:
         """
         for chunk in self._chunks:
             if chunk.upto > resume_offset or chunk.time_ms >= retained_from_ms:
+                return chunk.first
+        return self.next_offset
+
+    def replay_from(self, resume_offset: int) -> int:
+        """Return the first offset that a successor must read before it replays."""
+        for chunk in self._chunks:
+            if chunk.upto > resume_offset:
                 return chunk.first
         return self.next_offset
 

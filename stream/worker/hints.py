@@ -6,22 +6,26 @@ from typing import Any
 
 from stream.kafka.log_state import Identity
 
-HINTS_VERSION = 1
+HINTS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Hints:
     """What spares a successor work. `offset` repeats the resume offset that it was committed with.
 
-    `time_ms`: partition time at the resume offset. `decisions_next`: the decisions partition held
-    everything below this offset when it was committed; `decisions_from`: the first record there
-    that a successor needs. `dead_letters_upto`: dead letters below it have been delivered.
+    `time_ms`: partition time at the resume offset. `position`: how far the input had been read, so
+    where a replay ends. `decisions_next`: the decisions partition held everything below this offset
+    when it was committed; `decisions_from`: the first record there that a successor needs,
+    `replay_from` the first one that its replay needs, not before. `dead_letters_upto`: dead letters
+    below it have been delivered.
     """
 
     offset: int
     time_ms: int
+    position: int
     decisions_next: int
     decisions_from: int
+    replay_from: int
     dead_letters_upto: int
 
 
@@ -49,4 +53,6 @@ def decode(metadata: str | None, *, offset: int, identity: Identity) -> Hints | 
     numbers: dict[str, Any] = {name: fields.get(name) for name in Hints.__dataclass_fields__}
     if not all(type(n) is int and n >= 0 for n in numbers.values()):
         return None
-    return Hints(**numbers)
+    found = Hints(**numbers)
+    in_order = found.decisions_from <= found.replay_from <= found.decisions_next
+    return found if in_order and found.offset <= found.position else None

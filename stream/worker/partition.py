@@ -1,5 +1,7 @@
 """One partition of the input that this worker owns: its sampler, and how its cuts are delivered."""
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +13,8 @@ from stream.otlp.merge import Merged, merge
 from stream.otlp.stamp import Stamp
 from stream.sampling.decision import Decision, Verdict, encode
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
-from stream.sampling.stores import DecisionStore, SpanStore
+from stream.sampling.record import Record
+from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.tail_sampler import TailSampler
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
@@ -44,8 +47,18 @@ class PartitionPlan(PartitionCommit):
     settled: list[Settled] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    records: Sequence[Record]
+    wall_ms: int | None
+    folded: Callable[[], None]
+
+
 class Partition:
-    """Plans what the sampler has cut as records to produce and an offset to commit."""
+    """Plans what the sampler has cut as records to produce and an offset to commit.
+
+    Records of the input below `replay_upto` were read before, by whoever had the partition then.
+    """
 
     def __init__(
         self,
@@ -62,6 +75,7 @@ class Partition:
     ) -> None:
         self.number = number
         self.sampler = sampler
+        self.replay_upto = 0
         self._spans = spans
         self._decisions = decisions
         self._delivering = delivering
@@ -70,15 +84,57 @@ class Partition:
         self._retention_ms = retention_ms
         self._span_ids_bytes_max = span_ids_bytes_max
         self._committed: tuple[int, int] | None = None
+        self._waiting: deque[_Poll] = deque()
+
+    @property
+    def catching_up(self) -> bool:
+        """Return whether cuts are held, or records that waited for them are not folded yet."""
+        return self.sampler.cuts_held or bool(self._waiting)
+
+    def fold(
+        self, records: Sequence[Record], *, wall_ms: int | None, folded: Callable[[], None]
+    ) -> None:
+        """Fold a poll's records and call `folded`; later, where they may cut and must not yet."""
+        poll = _Poll(records, wall_ms, folded)
+        if self._waiting or not self._fold(poll):
+            self._waiting.append(poll)
+
+    def catch_up(self) -> bool:
+        """Fold one poll that has waited; False if there is none, or cuts are still held."""
+        if self.sampler.cuts_held or not self._waiting:
+            return False
+        return self._fold(self._waiting.popleft())
 
     @property
     def changed(self) -> bool:
         """Return whether a transaction would say anything new of this partition."""
         sampler = self.sampler
+        if sampler.cuts_held:
+            # What a commit must say of the decisions is known only when all have been read.
+            return False
         return sampler.undelivered > 0 or self._committed != (
             sampler.resume()[0],
             sampler.position,
         )
+
+    @property
+    def replay_remaining(self) -> int:
+        """How many offsets of the input were read before and are still to be read again."""
+        return max(0, self.replay_upto - self.sampler.position)
+
+    @property
+    def replay_debt(self) -> int:
+        """How many offsets a crash now would have to read again."""
+        return max(self.replay_upto, self.sampler.position) - self.sampler.resume()[0]
+
+    def learn(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
+        """Take decisions of the second phase of a restore, each (trace id, decision)."""
+        self.sampler.learn(decisions)
+
+    def whole(self, older: DecisionLog) -> None:
+        """The older decisions have been learnt too: from now on it cuts and delivers."""
+        self._log.put_before(older)
+        self.sampler.cuts_held = False
 
     def plan(self, *, count_max: int, bytes_max: int) -> PartitionPlan:
         """Detach the next deliveries and say what to produce and commit for them."""
@@ -93,8 +149,10 @@ class Partition:
             Hints(
                 offset=offset,
                 time_ms=time_ms,
+                position=self.sampler.position,
                 decisions_next=self._log.next_offset,
                 decisions_from=decisions_from,
+                replay_from=self._log.replay_from(offset),
                 dead_letters_upto=self.sampler.dead_letters_upto,
             ),
             self._identity,
@@ -133,6 +191,8 @@ class Partition:
     def release(self) -> None:
         """Another worker takes over. Whoever opened the stores closes them."""
         self.sampler.release()
+        while self._waiting:
+            self._waiting.popleft().folded()
 
     def held_bytes(self) -> dict[str, int]:
         """Bytes held by place."""
@@ -140,6 +200,14 @@ class Partition:
         for place, size in self._decisions.held_bytes().items():
             held[place] = held.get(place, 0) + size
         return held
+
+    def _fold(self, poll: "_Poll") -> bool:
+        """Return whether all of it could be folded. What was, is skipped the next time."""
+        self.sampler.fold(poll.records, wall_ms=poll.wall_ms)
+        if self.sampler.cuts_held and self.sampler.position <= poll.records[-1].offset:
+            return False
+        poll.folded()
+        return True
 
     def _render(
         self,

@@ -1,5 +1,27 @@
-"""Where a partition that was just assigned starts, and what it must know before it is ready."""
+"""Where a partition that was just assigned starts, and what it must know before it is ready.
 
+Its decisions are restored in two phases. First those that reach above the resume offset: a replayed
+record below one of them is done. Then the partition is ready, and reads its input. The older rest
+is there for late spans alone, and is read beside the replay; until it has been read, *nothing is
+cut and nothing is committed*: folding stops before the first record that might cut. So nothing
+differs from reading all at once:
+
+1. A record below the resume offset is never folded, and every older decision covers only such
+   records. So a fragment of its trace is late, whenever the decision becomes known.
+2. Before a cut, what an unknown decision changes is where a fragment is added up: in an open trace
+   instead of in a late delivery. Both hold the same sums, offsets, times and bodies, and
+   `TailSampler.learn` turns one into the other. No policy is asked, no limit reached, no time
+   moved: those are what might cut, and the partition time is the records' alone.
+3. When the rest is read, the sampler is therefore in the state that reading all at once gives at
+   this position, but for the order of undelivered late spans, which no decision depends on. From
+   there on they are the same program.
+4. A crash in between has committed nothing: the successor finds the same offset and hints.
+
+It costs little: a trace that a replay opens is due a whole window later, so the first cut comes
+about where the replay ends.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.kafka.log_state import NO_OFFSET, Identity, LogState
@@ -8,8 +30,6 @@ from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
 from stream.worker.hints import Hints
-
-PUT_RECORDS = 1_000
 
 
 class OffsetAboveEndError(Exception):
@@ -20,7 +40,8 @@ class OffsetAboveEndError(Exception):
 class ResumePoint:
     """Where to start. `lost` records were deleted by retention before they were decided.
 
-    `decisions_missing` records of the decisions topic were expected and are gone.
+    `decisions_missing` records of the decisions topic were expected and are gone. Decisions below
+    `replay_from` can wait for the second phase. Records below `replay_upto` were read before.
     """
 
     offset: int
@@ -30,6 +51,18 @@ class ResumePoint:
     dead_letters_upto: int
     lost: int
     decisions_missing: int
+    replay_from: int = 0
+    replay_upto: int = 0
+
+    @property
+    def first_phase_from(self) -> int:
+        """The first decision to read before the partition is ready."""
+        return max(self.decisions_from, self.replay_from)
+
+    @property
+    def older_records(self) -> int:
+        """How many offsets of the decisions topic the second phase covers."""
+        return self.first_phase_from - self.decisions_from
 
 
 def resume_point(log: LogState, *, identity: Identity, initial_offset: str) -> ResumePoint:
@@ -46,32 +79,57 @@ def resume_point(log: LogState, *, identity: Identity, initial_offset: str) -> R
             f"the committed offset {log.committed} lies above the end of the log, {log.end}"
         )
     held = hints.decode(log.metadata, offset=log.committed, identity=identity)
-    found = held or Hints(log.committed, 0, 0, 0, 0)
+    # Without hints whatever the log holds may have been read before, and decided.
+    found = held or Hints(log.committed, 0, log.end, 0, 0, 0, 0)
     # A decisions topic that was made anew ends below what the hints say of the old one.
-    decisions_from = found.decisions_from if found.decisions_next <= log.decisions_end else 0
+    anew = found.decisions_next > log.decisions_end
     return ResumePoint(
         offset=max(log.committed, log.start),
         time_ms=found.time_ms,
-        decisions_from=max(decisions_from, log.decisions_start),
+        decisions_from=max(0 if anew else found.decisions_from, log.decisions_start),
         decisions_end=log.decisions_end,
         dead_letters_upto=found.dead_letters_upto,
         lost=max(0, log.start - log.committed),
         decisions_missing=_missing(held, log),
+        replay_from=0 if anew else found.replay_from,
+        replay_upto=min(found.position, log.end),
     )
 
 
 class Restore:
-    """Reads a partition's decision records into its store, in their order."""
+    """Reads a partition's decision records, in their order: `read` the first phase into its store.
+
+    `foreign` counts those of another topic or group and what cannot be read.
+    """
 
     def __init__(self, point: ResumePoint, *, identity: Identity, decisions: DecisionStore) -> None:
-        self.log = DecisionLog(point.decisions_from)
         self.foreign = 0
+        self.older_log = DecisionLog(point.decisions_from)
+        self._log = DecisionLog(point.first_phase_from)
         self._identity = identity
         self._decisions = decisions
         self._point = point
 
-    def read(self, records: list[tuple[int, bytes]]) -> None:
-        """Take records, each (offset, value). Those of another topic or group are counted."""
+    def read(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """Take records of the first phase, each (offset, value)."""
+        self._decisions.put(self._known(records, self._log))
+
+    def read_older(self, records: Sequence[tuple[int, bytes]]) -> list[tuple[bytes, KnownDecision]]:
+        """Take records of the second phase; return what there is to `learn`.
+
+        A read may go on into what the first phase has read.
+        """
+        end = self._point.first_phase_from
+        return self._known([one for one in records if one[0] < end], self.older_log)
+
+    def done(self) -> DecisionLog:
+        """Everything of the first phase has been read."""
+        self._log.advance(self._point.decisions_end)
+        return self._log
+
+    def _known(
+        self, records: Sequence[tuple[int, bytes]], log: DecisionLog
+    ) -> list[tuple[bytes, KnownDecision]]:
         known: list[tuple[bytes, KnownDecision]] = []
         for offset, value in records:
             try:
@@ -82,14 +140,9 @@ class Restore:
             if origin != [self._identity.topic_id, self._identity.group]:
                 self.foreign += 1
                 continue
-            self.log.append(decision, offset)
+            log.append(decision, offset)
             known.append((decision.trace_id, KnownDecision.of(decision)))
-        self._decisions.put(known)
-
-    def done(self) -> DecisionLog:
-        """Everything up to the end has been read."""
-        self.log.advance(self._point.decisions_end)
-        return self.log
+        return known
 
 
 def _missing(held: Hints | None, log: LogState) -> int:

@@ -1,6 +1,6 @@
 """A worker: the partitions it owns, and the one transaction that is under way for them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 
 from stream.kafka.commit import Receipt
 from stream.sampling.delivery import DeadLetter
@@ -24,17 +24,33 @@ class Worker:
         self._turn = 0
         self.more = False
 
-    def ready(self, partition: Partition) -> None:
-        """Take over a restored partition."""
+    def ready(self, partition: Partition, *, whole: bool = True) -> None:
+        """Take over a restored partition; not `whole`: but for decisions that no replay needs.
+
+        Until it is told that it is whole, it folds and neither cuts nor commits anything.
+        """
         assert partition.number not in self.partitions, "assigned twice"
         self.partitions[partition.number] = partition
+        partition.sampler.cuts_held = not whole
 
-    def fold(self, number: int, records: Iterable[Record], *, wall_ms: int | None) -> bool:
-        """Fold one poll's records; False if the partition is not (or no longer) ours."""
+    def fold(
+        self,
+        number: int,
+        records: Sequence[Record],
+        *,
+        wall_ms: int | None,
+        folded: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Fold one poll's records; False if the partition is not (or no longer) ours.
+
+        `folded` is called once they need not be held any longer, at once but for the seconds in
+        which older decisions are still being read.
+        """
         partition = self.partitions.get(number)
         if partition is None:
+            folded()
             return False
-        partition.sampler.fold(records, wall_ms=wall_ms)
+        partition.fold(records, wall_ms=wall_ms, folded=folded)
         return True
 
     def plan(self, only: Collection[int] | None = None) -> Transaction | None:

@@ -51,6 +51,31 @@ def test_what_reaches_above_the_resume_offset_and_what_is_retained_is_needed() -
     assert log.needed_from(resume_offset=1_000, retained_from_ms=150) == 0
 
 
+@pytest.mark.usefixtures("three_a_chunk")
+def test_a_replay_needs_what_reaches_above_the_resume_offset_alone() -> None:
+    log = DecisionLog()
+    for number in range(9):
+        log.append(a_decision(upto=10 * number, time_ms=100 * number), number)
+    log.advance(9)
+    assert [log.replay_from(offset) for offset in (19, 20, 45, 80)] == [0, 3, 3, 9]
+
+
+@pytest.mark.usefixtures("three_a_chunk")
+def test_what_was_read_later_but_lies_below_counts_as_if_it_had_been_read_first() -> None:
+    at_once, first, later = DecisionLog(), DecisionLog(6), DecisionLog()
+    for number in range(9):
+        decision = a_decision(upto=10 * number, time_ms=100 * number)
+        at_once.append(decision, number)
+        (first if number >= 6 else later).append(decision, number)
+    for log in (at_once, first):
+        log.advance(9)
+    first.put_before(later)
+    for resume_offset in range(0, 90, 5):
+        for retained_from_ms in range(0, 1_000, 50):
+            asked = {"resume_offset": resume_offset, "retained_from_ms": retained_from_ms}
+            assert first.needed_from(**asked) == at_once.needed_from(**asked)
+
+
 @dataclass
 class Model:
     """Every record with its true offset; the log below is told lower bounds only."""
@@ -119,6 +144,9 @@ def test_a_successor_is_never_told_to_start_above_a_record_that_it_needs(
                 resume_offset=model.resume, retained_from_ms=retained_from_ms
             )
             assert all(first <= o for o in model.needed(model.resume, retained_from_ms))
+            for_replay = model.log.replay_from(model.resume)
+            assert first <= for_replay <= model.log.next_offset
+            assert all(for_replay <= o for o in model.needed(model.resume, 1 << 60))
 
 
 @pytest.mark.usefixtures("three_a_chunk")

@@ -11,18 +11,42 @@ from stream.worker.hints import HINTS_VERSION, Hints, decode, encode
 
 OURS = Identity("cluster-a", "topic-1")
 OFFSETS = st.integers(0, 2**63 - 1)
-HINTS = st.builds(Hints, OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS)
-GIVEN = Hints(offset=50, time_ms=1_000, decisions_next=20, decisions_from=10, dead_letters_upto=60)
 
 
-@given(HINTS, st.text(max_size=40), st.text(max_size=40))
+@st.composite
+def any_hints(draw: st.DrawFn) -> Hints:
+    offset, position = sorted(draw(st.tuples(OFFSETS, OFFSETS)))
+    first, replay, following = sorted(draw(st.tuples(OFFSETS, OFFSETS, OFFSETS)))
+    return Hints(
+        offset=offset,
+        time_ms=draw(OFFSETS),
+        position=position,
+        decisions_next=following,
+        decisions_from=first,
+        replay_from=replay,
+        dead_letters_upto=draw(OFFSETS),
+    )
+
+
+GIVEN = Hints(
+    offset=50,
+    time_ms=1_000,
+    position=90,
+    decisions_next=20,
+    decisions_from=10,
+    replay_from=15,
+    dead_letters_upto=60,
+)
+
+
+@given(any_hints(), st.text(max_size=40), st.text(max_size=40))
 def test_hints_are_read_as_they_were_written(hints: Hints, cluster_id: str, topic_id: str) -> None:
     identity = Identity(cluster_id, topic_id)
     assert decode(encode(hints, identity), offset=hints.offset, identity=identity) == hints
 
 
 def test_hints_fit_far_below_the_limit_of_commit_metadata() -> None:
-    largest = Hints(*[2**63 - 1] * 5)
+    largest = Hints(*[2**63 - 1] * 7)
     assert len(encode(largest, Identity("c" * 36, "t" * 36))) < 1_000
 
 
@@ -50,6 +74,9 @@ def changed(**fields: object) -> str:
         pytest.param(changed(time_ms=True), id="a boolean"),
         pytest.param(changed(decisions_from="10"), id="a text"),
         pytest.param(changed(decisions_next=1.5), id="a fraction"),
+        pytest.param(changed(replay_from=9), id="a replay that needs more than all"),
+        pytest.param(changed(replay_from=21), id="a replay that needs what is not there"),
+        pytest.param(changed(position=49), id="a position below the resume offset"),
     ],
 )
 def test_hints_that_disagree_in_anything_are_ignored_whole(metadata: str | None) -> None:

@@ -102,7 +102,13 @@ def test_a_plan_says_where_to_resume_and_the_hints_repeat_it() -> None:
     plan = plan_all(partition)
     assert (plan.resume_offset, plan.position) == (1, 3)
     assert hints_of(plan) == Hints(
-        offset=1, time_ms=110, decisions_next=0, decisions_from=0, dead_letters_upto=3
+        offset=1,
+        time_ms=110,
+        position=3,
+        decisions_next=0,
+        decisions_from=0,
+        replay_from=0,
+        dead_letters_upto=3,
     )
 
 

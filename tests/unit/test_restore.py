@@ -16,7 +16,15 @@ from stream.worker.restore import (
     resume_point,
 )
 
-HINTS = Hints(offset=50, time_ms=1_000, decisions_next=20, decisions_from=10, dead_letters_upto=60)
+HINTS = Hints(
+    offset=50,
+    time_ms=1_000,
+    position=90,
+    decisions_next=20,
+    decisions_from=10,
+    replay_from=10,
+    dead_letters_upto=60,
+)
 
 
 def log_state(
@@ -64,13 +72,21 @@ def restored(values: list[tuple[int, bytes]]) -> tuple[Restore, MemoryDecisionSt
 
 def test_a_partition_starts_at_its_resume_offset_with_what_the_hints_say() -> None:
     assert point_of(log_state()) == ResumePoint(
-        50, 1_000, 10, 30, dead_letters_upto=60, lost=0, decisions_missing=0
+        50,
+        1_000,
+        10,
+        30,
+        dead_letters_upto=60,
+        lost=0,
+        decisions_missing=0,
+        replay_from=10,
+        replay_upto=90,
     )
 
 
 def test_without_hints_it_reads_every_decision_and_repeats_dead_letters() -> None:
     assert point_of(log_state(hints_of=None, decisions=(3, 30))) == ResumePoint(
-        50, 0, 3, 30, dead_letters_upto=0, lost=0, decisions_missing=0
+        50, 0, 3, 30, dead_letters_upto=0, lost=0, decisions_missing=0, replay_upto=100
     )
 
 

@@ -1,0 +1,259 @@
+"""Brings the partitions that were just assigned to where they can be read, and then to know all.
+
+Two phases each, as `stream/worker/restore.py` says; the replay of the input follows the first. All
+that waits runs on threads of its own, all that changes state in short steps on the loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from stream import clock, logs
+from stream.kafka.log_state import Identity
+from stream.kafka.partition_log import PartitionLog
+from stream.measurements import Measurements
+from stream.sampling.stores import DecisionStore, KnownDecision
+from stream.worker.partition import Partition
+from stream.worker.restore import Restore, ResumePoint, resume_point
+from stream.worker.worker import Worker
+
+RESTORES_MAX = 4
+RETRY_WAIT_S = 1.0
+TELL_EVERY_S = 5.0
+
+log = logs.logger("tailstream.restore")
+
+Known = list[tuple[bytes, KnownDecision]]
+Run = list[tuple[int, bytes]]
+OpenLog = Callable[[int, Callable[[], bool]], PartitionLog]
+"""Opens the logs of a partition for a restore that goes on while the second argument says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A partition's stores, and how to build the partition once its first phase is done."""
+
+    decisions: DecisionStore
+    build: Callable[[ResumePoint, Restore], Partition]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A partition whose first phase is done."""
+
+    point: ResumePoint
+    restore: Restore
+    partition: Partition
+
+
+class Progress:
+    """What a restore or a replay has done of what there is to do: a log line every few seconds."""
+
+    def __init__(self, what: str, number: int, total: int) -> None:
+        self._what = what
+        self._number = number
+        self._total = total
+        self._began_s = self._told_s = clock.monotonic_s()
+
+    def remaining(self, records: int) -> None:
+        """Tell how many records remain, if that was not told lately."""
+        if clock.monotonic_s() < self._told_s + TELL_EVERY_S:
+            return
+        self._told_s = clock.monotonic_s()
+        percent = 100 * (self._total - records) // self._total if self._total else 100
+        log.info(self._what, partition=self._number, remaining_records=records, percent=percent)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken."""
+        return clock.monotonic_s() - self._began_s
+
+
+class Restoring:
+    """The restores and replays under way.
+
+    `ours` says whether a partition is still assigned with that epoch; a restore ends early where it
+    is not. `before` runs first of all, `start` reads the input from an offset on, `failed` ends the
+    process.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        *,
+        measurements: Measurements,
+        open_log: OpenLog,
+        open_partition: Callable[[int, Identity], Opened],
+        initial_offset: str,
+        ours: Callable[[int, int], bool],
+        before: Callable[[], Awaitable[None]],
+        start: Callable[[int, int, int], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._worker = worker
+        self._measurements = measurements
+        self._open_log = open_log
+        self._open = open_partition
+        self._initial_offset = initial_offset
+        self._ours = ours
+        self._before = before
+        self._start = start
+        self._failed = failed
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._unready: set[int] = set()
+        self._replays: dict[int, tuple[Partition, Progress]] = {}
+        self._threads = ThreadPoolExecutor(RESTORES_MAX, "tailstream-restore")
+
+    @property
+    def ready(self) -> bool:
+        """Return whether every partition that is ours is being read."""
+        return not self._unready
+
+    def begin(self, number: int, epoch: int, identity: Identity) -> None:
+        """Restore a partition in the background; it is read from when it is ready."""
+        self._unready.add(number)
+        restore = self._restore(number, epoch, identity)
+        self._tasks[number] = asyncio.get_running_loop().create_task(restore)
+
+    async def end(self, numbers: Iterable[int]) -> None:
+        """Wait for these: their stores are closed next, so nothing may still be written to them."""
+        await asyncio.gather(*(self._tasks[n] for n in numbers if n in self._tasks))
+
+    def tell_replays(self) -> None:
+        """Say how far the replays have come."""
+        for number, (partition, progress) in list(self._replays.items()):
+            if self._worker.partitions.get(number) is not partition:
+                del self._replays[number]
+            elif partition.replay_remaining:
+                progress.remaining(partition.replay_remaining)
+            else:
+                del self._replays[number]
+                log.info("replayed", partition=number, seconds=round(progress.seconds, 1))
+
+    async def _restore(self, number: int, epoch: int, identity: Identity) -> None:
+        began_s = clock.monotonic_s()
+        try:
+            await self._before()
+            with self._open_log(number, lambda: self._ours(number, epoch)) as partition_log:
+                restored = await self._first_phase(number, epoch, identity, partition_log)
+                if restored is None:
+                    return
+                self._ready(number, epoch, restored, clock.monotonic_s() - began_s)
+                if restored.point.older_records:
+                    await self._second_phase(number, epoch, restored, partition_log)
+        except Exception as problem:  # noqa: BLE001 - a task of its own: nobody else would see it
+            self._failed(problem)
+        finally:
+            if self._tasks.get(number) is asyncio.current_task():
+                del self._tasks[number]
+                self._unready.discard(number)
+
+    async def _first_phase(
+        self, number: int, epoch: int, identity: Identity, partition_log: PartitionLog
+    ) -> Restored | None:
+        """Return a partition that may be read; None once it is not ours.
+
+        In short steps on the restore threads: one that waits for a foreign transaction leaves the
+        thread to the others between its tries.
+        """
+        while (state := await self._run(partition_log.state)) is None:
+            if not self._ours(number, epoch):
+                return None
+            log.info("restore waits", partition=number, reason=partition_log.waits_for)
+            await asyncio.sleep(RETRY_WAIT_S)
+        if not self._ours(number, epoch):
+            return None
+        point = resume_point(state, identity=identity, initial_offset=self._initial_offset)
+        opened = self._open(number, identity)
+        restore = Restore(point, identity=identity, decisions=opened.decisions)
+        first, end = point.first_phase_from, point.decisions_end
+        runs = partition_log.decisions(first, end)
+        progress = Progress("restoring, phase 1 of 2", number, end - first)
+        while (at := await self._run(_read, runs, restore)) is not None:
+            remaining = max(0, end - at) if at else end - first
+            self._measurements.restoring(number, remaining + point.older_records)
+            progress.remaining(remaining)
+        if not self._ours(number, epoch):
+            return None
+        return Restored(point, restore, opened.build(point, restore))
+
+    def _ready(self, number: int, epoch: int, restored: Restored, seconds: float) -> None:
+        point, partition = restored.point, restored.partition
+        partition.replay_upto = point.replay_upto
+        self._worker.ready(partition, whole=not point.older_records)
+        self._start(number, epoch, point.offset)
+        self._unready.discard(number)
+        self._measurements.restored(seconds)
+        self._measurements.restoring(number, point.older_records)
+        log.info(
+            "ready",
+            partition=number,
+            resume_offset=point.offset,
+            seconds=round(seconds, 3),
+            older_decisions=point.older_records,
+            replay_records=partition.replay_remaining,
+        )
+        if not point.older_records:
+            self._say_odd(number, restored)
+        if partition.replay_remaining:
+            progress = Progress("replaying", number, partition.replay_remaining)
+            self._replays[number] = partition, progress
+
+    async def _second_phase(
+        self, number: int, epoch: int, restored: Restored, partition_log: PartitionLog
+    ) -> None:
+        point, restore, partition = restored.point, restored.restore, restored.partition
+        first, end = point.decisions_from, point.first_phase_from
+        runs = partition_log.decisions(first, end)
+        progress = Progress("restoring, phase 2 of 2", number, end - first)
+        while (found := await self._run(_read_older, runs, restore)) is not None:
+            if not self._ours(number, epoch):
+                return
+            at, known = found
+            partition.learn(known)
+            remaining = max(0, end - at) if at else end - first
+            self._measurements.restoring(number, remaining)
+            progress.remaining(remaining)
+        if not self._ours(number, epoch):
+            return
+        partition.whole(restore.older_log)
+        self._measurements.restoring(number, 0)
+        seconds = round(progress.seconds, 3)
+        log.info("knows all decisions", partition=number, decisions=end - first, seconds=seconds)
+        self._say_odd(number, restored)
+        while self._ours(number, epoch) and partition.catch_up():  # noqa: ASYNC110 - no waiting
+            await asyncio.sleep(0)  # others have the loop in between
+
+    def _say_odd(self, number: int, restored: Restored) -> None:
+        point = restored.point
+        odd = {
+            "lost_to_retention": point.lost,
+            "decisions_missing": point.decisions_missing,
+            "decisions_foreign": restored.restore.foreign,
+        }
+        odd = {kind: count for kind, count in odd.items() if count}
+        if odd:
+            self._measurements.keys(odd)
+            log.error("odd restore", partition=number, **odd)
+
+    async def _run(self, act: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
+
+
+def _read(runs: Iterator[Run], restore: Restore) -> int | None:
+    """Take a step of the first phase; return where it stands (0: no news), None at the end."""
+    run = next(runs, None)
+    if run is None:
+        return None
+    restore.read(run)
+    return run[-1][0] + 1 if run else 0
+
+
+def _read_older(runs: Iterator[Run], restore: Restore) -> tuple[int, Known] | None:
+    """Take a step of the second phase, but for its effect on the partition, which is the loop's."""
+    run = next(runs, None)
+    if run is None:
+        return None
+    return (run[-1][0] + 1 if run else 0), restore.read_older(run)
