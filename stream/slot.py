@@ -34,10 +34,10 @@ class Slot:
         if not self._note.exists():
             return
         age_s = clock.now_s() - self._note.stat().st_mtime
-        fenced = self._note.read_text()
+        fenced = self._note.read_bytes()
         self._note.unlink()
         # A worker that was given a slot of its own since has nobody to wait for.
-        if age_s < SOON_S and fenced == self._instance_id:
+        if age_s < SOON_S and fenced == self._instance_id.encode():
             log.error(
                 "the last start was fenced at once: is worker.instance_id used twice?",
                 instance_id=self._instance_id,
@@ -49,4 +49,4 @@ class Slot:
         """Note a fence, if it came soon after the start."""
         if clock.monotonic_s() - self._started_s < SOON_S:
             self._note.parent.mkdir(parents=True, exist_ok=True)
-            self._note.write_text(self._instance_id)
+            self._note.write_bytes(self._instance_id.encode())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
@@ -74,7 +74,8 @@ class Placed:
 @dataclass(slots=True)
 class Expected:
     """What must become of one trace: the policy that keeps it, its cut offset (None: not yet cut),
-    and if it is kept its spans by id. `complete`: a root span came in time."""
+    and if it is kept its spans by id. `complete`: a root span came in time. `spans`: how many there
+    are in all, whatever becomes of them."""
 
     policy: str | None
     partition: int
@@ -82,6 +83,7 @@ class Expected:
     in_time: dict[bytes, Placed] = field(default_factory=dict)
     late: dict[bytes, Placed] = field(default_factory=dict)
     complete: bool = False
+    spans: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ def _expect_partition(
         decided = [placed for spans in in_time for placed in spans]
         policy = rules.policy(trace_id, (placed.span for placed in decided))
         expected = Expected(policy, partition, upto)
+        expected.spans = sum(len(spans) for _, spans in fragments)
         expected.complete = any(not placed.span.parent_span_id for placed in decided)
         expectation.traces[trace_id] = expected
         _account(expectation.accounts, expected, decided, [p for spans in late for p in spans])
@@ -167,7 +170,7 @@ def traces_of(value: bytes) -> tuple[dict[bytes, list[Placed]], int]:
     """Return a record's spans by trace id, and how many are to be dead-lettered."""
     try:
         message = decode(value)
-    except (DecodeError, ValueError):
+    except (DecodeError, ParseError, ValueError, RecursionError):
         return {}, 1
     traces: dict[bytes, list[Placed]] = {}
     dead_lettered = 0

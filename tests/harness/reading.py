@@ -1,7 +1,7 @@
 """Reads whole topics back, as a consumer that sees committed records only."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -23,8 +23,8 @@ class Stored:
     headers: dict[str, bytes]
 
 
-def read_whole(bootstrap: str, topic: str) -> list[Stored]:
-    """Return a topic's committed records: by partition, each in offset order."""
+def read_whole(bootstrap: str, topic: str, *, only: Collection[int] | None = None) -> list[Stored]:
+    """Return a topic's committed records (`only` of these partitions): by partition and offset."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -35,7 +35,7 @@ def read_whole(bootstrap: str, topic: str) -> list[Stored]:
             "enable.partition.eof": True,
         }
     )
-    partitions = set(end_offsets(bootstrap, topic))
+    partitions = set(end_offsets(bootstrap, topic) if only is None else only)
     consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
     try:
         records = _until_all_ends(consumer, partitions)

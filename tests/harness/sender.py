@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sized
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -12,7 +12,14 @@ from tests.harness.load import Planned
 class Sender:
     """Sends records at their times, keyed and partitioned as the Collector does."""
 
-    def __init__(self, bootstrap: str, topic: str, records: Sequence[Planned]) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        records: Iterable[Planned],
+        *,
+        kafka: Mapping[str, object] | None = None,
+    ) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -20,18 +27,30 @@ class Sender:
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 1_000_000,
+                **(kafka or {}),
             }
         )
         self._topic = topic
         self._records = records
         self._sent = 0
         self._failures: list[str] = []
+        self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     @property
     def share_sent(self) -> float:
         """How much of the load has been handed to the client, from 0 to 1."""
+        assert isinstance(self._records, Sized), "endless"
         return self._sent / len(self._records)
+
+    @property
+    def sent(self) -> int:
+        """How many records have been handed to the client."""
+        return self._sent
+
+    def stop(self) -> None:
+        """Send no further records: for a load without an end."""
+        self._enough.set()
 
     def start(self) -> None:
         self._thread.start()
@@ -46,6 +65,8 @@ class Sender:
     def _run(self) -> None:
         started_s = time.monotonic()
         for record in self._records:
+            if self._enough.is_set():
+                return
             early_s = started_s + record.at_s - time.monotonic()
             if early_s > 0.02:
                 self._producer.poll(early_s)

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 PARTITIONS = 8
 REQUEST_TIMEOUT_S = 30.0
@@ -79,6 +79,18 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
         }
     finally:
         consumer.close()
+
+
+def ends_of(admin: AdminClient, topic: str, *, stable: bool = False) -> dict[int, int]:
+    """Return the end of each partition by one request; `stable`: below open transactions."""
+    found = admin.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic].partitions
+    level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in found}
+    answers = admin.list_offsets(asked, isolation_level=level, request_timeout=REQUEST_TIMEOUT_S)
+    return {
+        partition.partition: answer.result(REQUEST_TIMEOUT_S).offset
+        for partition, answer in answers.items()
+    }
 
 
 def committed_offsets(topics: Topics, group: str) -> dict[int, int]:

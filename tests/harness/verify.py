@@ -42,8 +42,19 @@ def read_back(topics: Topics) -> Written:
     )
 
 
-def nothing_missing_and_nothing_twice(written: Written, expectation: Expectation) -> None:
-    """Every span of every kept trace came out once; no other span did."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Spans as (trace id, span id): those that were to come out, and what is wrong with those
+    that did."""
+
+    wanted: set[tuple[bytes, bytes]]
+    missing: set[tuple[bytes, bytes]]
+    alien: set[tuple[bytes, bytes]]
+    twice: set[tuple[bytes, bytes]]
+
+
+def difference(written: Written, expectation: Expectation) -> Difference:
+    """Hold the spans that came out against those of every kept trace."""
     came = Counter(
         (placed.span.trace_id, placed.span.span_id)
         for record in written.output
@@ -54,11 +65,18 @@ def nothing_missing_and_nothing_twice(written: Written, expectation: Expectation
         for trace_id, expected in expectation.kept.items()
         for span_id in (*expected.in_time, *expected.late)
     }
-    missing, alien = wanted - came.keys(), came.keys() - wanted
-    twice = [one for one, times in came.items() if times > 1]
-    assert (len(missing), len(alien), len(twice)) == (0, 0, 0), (
-        f"of {len(wanted)} spans {len(missing)} missing, {len(alien)} alien, {len(twice)} twice: "
-        f"{[trace.hex() for trace, _ in [*missing, *alien, *twice][:3]]}"
+    twice = {one for one, times in came.items() if times > 1}
+    return Difference(wanted, wanted - came.keys(), came.keys() - wanted, twice)
+
+
+def nothing_missing_and_nothing_twice(written: Written, expectation: Expectation) -> None:
+    """Every span of every kept trace came out once; no other span did."""
+    found = difference(written, expectation)
+    counts = (len(found.missing), len(found.alien), len(found.twice))
+    assert counts == (0, 0, 0), "of {} spans {} missing, {} alien, {} twice: {}".format(
+        len(found.wanted),
+        *counts,
+        [trace.hex() for trace, _ in [*found.missing, *found.alien, *found.twice][:3]],
     )
 
 

@@ -1,11 +1,11 @@
 """`tailstream worker` as a process of its own, as an operator runs it."""
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,18 +37,35 @@ class WorkerProcess:
         under_faust: bool = False,
         static: bool = False,
         kafka: Mapping[str, str] | None = None,
+        storage: Mapping[str, object] | None = None,
     ) -> None:
         self.slot = slot
         self._instance_id = instance_id or slot
         self._under_faust = under_faust
         self._static = static
         self._kafka = kafka or {}
+        self._storage = storage or {"memory": "64MiB"}
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
         self._home.mkdir()
         self._port = free_ports(1)[0]
         self._child: Child | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where its stores are, while it runs and after."""
+        return self._home / "data"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None while there is none."""
+        return None if self._child is None else self._child.pid
+
+    def join_as(self, *, static: bool, kafka: Mapping[str, str]) -> None:
+        """From the next start on, be this kind of member, with these of librdkafka's settings."""
+        self._static = static
+        self._kafka = kafka
 
     def start(self) -> None:
         """Start it; it need not be ready yet."""
@@ -67,6 +84,10 @@ class WorkerProcess:
         """Return when it has partitions and they are restored."""
         wait_for(f"{self.slot} ready", self._ready, timeout_s=READY_TIMEOUT_S)
 
+    def is_ready(self) -> bool:
+        """Tell whether it has partitions and they are restored; it may also have ended."""
+        return self._get("/readyz") is not None
+
     def partitions(self) -> set[str]:
         """Return the partitions it owns by its own metrics, none while it does not answer."""
         return {label for label, _ in self._samples("tailstream_open_traces", "partition")}
@@ -84,6 +105,18 @@ class WorkerProcess:
         return {
             label: int(value) for label, value in self._samples("tailstream_records_total", "kind")
         }
+
+    def held_bytes(self) -> dict[str, int]:
+        """Return what it holds, by place."""
+        return {
+            label: int(value) for label, value in self._samples("tailstream_held_bytes", "where")
+        }
+
+    def send(self, sig: signal.Signals) -> None:
+        """Send it a signal; see `ended` for what comes of it."""
+        assert self._child is not None, f"{self.slot} was not started"
+        if self._child.returncode() is None:
+            os.kill(self._child.pid, sig)
 
     def terminate(self) -> None:
         """SIGTERM: it must end by itself, with exit code 0."""
@@ -151,7 +184,7 @@ class WorkerProcess:
         """Return a page's text, None while it is not there or not well."""
         url = f"http://127.0.0.1:{self._port}{page}"
         with (
-            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            contextlib.suppress(OSError, http.client.HTTPException),  # frozen, it takes and is mute
             urllib.request.urlopen(url, timeout=5) as answer,
         ):
             text: str = answer.read().decode()
@@ -180,7 +213,7 @@ class WorkerProcess:
                 "decision_wait": f"{rules.decision_wait_ms}ms",
                 "policies": _policies(rules),
             },
-            "storage": {"directory": str(self._home / "data"), "memory": "64MiB"},
+            "storage": {"directory": str(self.directory), **self._storage},
             "web": {"host": "127.0.0.1", "port": self._port},
             "log": {"format": "json"},
         }

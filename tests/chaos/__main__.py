@@ -1,0 +1,66 @@
+"""`make chaos`: kill, stop, slow and rebalance, and account for every span."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.chaos import report
+from tests.chaos.fleet import StuckError
+from tests.chaos.run import Ran, Run
+from tests.harness.broker import NoBrokerError, running_broker
+
+MINUTES = 3.0
+
+
+def main() -> None:
+    """Run, print, write; exit code 1 if a law broke."""
+    args = _arguments()
+    console = Console(highlight=False)
+    home = Path(tempfile.mkdtemp(prefix="tailstream-chaos-"))
+    ran = perform(home, minutes=args.minutes, seed=args.seed, console=console)
+    report.show(ran, console)
+    if args.report:
+        report.write(ran, args.report)
+    if ran.account.broken:
+        console.print(f"FAILED with seed {args.seed}; what was said, by all: {home}", markup=False)
+        sys.exit(1)
+    shutil.rmtree(home)
+    console.print(f"all laws hold (seed {args.seed})")
+
+
+def perform(home: Path, *, minutes: float, seed: int, console: Console) -> Ran:
+    """Run on a broker of its own; all logs are below `home`, the schedule in `schedule.log`."""
+    with (home / "schedule.log").open("w", buffering=1) as schedule, running_broker(own=True) as b:
+
+        def say(line: str) -> None:
+            console.print(line, markup=False, soft_wrap=True)
+            print(line, file=schedule)
+
+        say(f"seed {seed}, {minutes:g} minutes, Kafka at {b.bootstrap}, logs in {home}")
+        run = Run(b, home, minutes=minutes, seed=seed, say=say)
+        try:
+            return run.run()
+        except StuckError as stuck:
+            run.ran.account.broken.append(f"stuck: {stuck}")
+            return run.ran
+        finally:
+            b.save_log(home)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="at least so long")
+    parser.add_argument("--seed", type=int, default=1, help="of the traffic and the faults")
+    parser.add_argument("--report", type=Path, help="a file for everything, as JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except NoBrokerError as none:
+        sys.exit(str(none))

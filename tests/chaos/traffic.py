@@ -1,0 +1,61 @@
+"""An endless load, and records that no exporter should send, at a steady rate."""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from random import Random
+
+from tests.harness.hostile import LEGAL, MALFORMED, TRACE_ID, record
+from tests.harness.load import Load, Planned
+
+PIECE_S = 5.0
+HOSTILE_A_PIECE = 3
+BROKEN = [value for value in MALFORMED.values() if len(value) < 20_000]
+ODD = [value for value in LEGAL.values() if len(value) < 20_000]
+
+
+class Traffic:
+    """About `spans_a_s` spans a second, piece by piece: see `Load`, with hostile records in it."""
+
+    def __init__(self, seed: int, *, spans_a_s: float, late_after_s: float) -> None:
+        self._seed = seed
+        self._spans_a_s = spans_a_s
+        self._late_after_s = late_after_s
+
+    def __iter__(self) -> Iterator[Planned]:
+        waiting: list[tuple[float, int, Planned]] = []
+        made = 0
+        piece = 0
+        while True:
+            begins_s = piece * PIECE_S
+            while waiting and waiting[0][0] < begins_s:
+                yield heappop(waiting)[2]
+            for planned in self._piece(piece):
+                at_s = begins_s + planned.at_s
+                made += 1
+                heappush(waiting, (at_s, made, Planned(at_s, planned.key, planned.value)))
+            piece += 1
+
+    def _piece(self, number: int) -> list[Planned]:
+        seed = self._seed * 1_000_003 + number
+        load = Load(
+            spans=int(self._spans_a_s * PIECE_S),
+            duration_s=PIECE_S,
+            late_after_s=self._late_after_s,
+            seed=seed,
+        )
+        records = load.records()
+        return records + _hostile(Random(f"hostile {seed}"))
+
+
+def _hostile(rng: Random) -> list[Planned]:
+    """Return records that no decoder takes, and odd but legal ones, each a trace of its own."""
+    found = []
+    for _ in range(HOSTILE_A_PIECE):
+        trace_id = rng.randbytes(16)
+        value = record(rng.choice(ODD)).replace(TRACE_ID, trace_id)
+        broken = rng.choice(BROKEN)
+        found += [
+            Planned(rng.random() * PIECE_S, trace_id.hex().encode(), content)
+            for content in (value, broken)
+        ]
+    return found
