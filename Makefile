@@ -8,10 +8,21 @@ MINUTES ?=
 SPANS ?=
 ROUNDS ?=
 COMPRESSION ?=
+PEER ?=
+CORPUS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
-INSTALLED_DEV := $(VENV)/.installed-dev
+# PURE=1 neither builds nor runs the compiled core.
+PURE ?=
+INSTALLED := $(VENV)/.installed$(if $(PURE),-pure)
+INSTALLED_DEV := $(INSTALLED)-dev
+ifneq ($(PURE),)
+export TAILSTREAM_PURE := 1
+endif
+# What the compiled core is built with is pinned, too; which variable says so depends on pip's age.
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
+	install --quiet --disable-pip-version-check -c constraints.txt
+COMPILED := setup.py $(shell find stream -name '*.pyx' -o -name '*.pxd')
 PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
@@ -22,7 +33,7 @@ help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-install: $(INSTALLED_DEV) ## make .venv with the tailstream command and the development tools
+install: $(INSTALLED_DEV) ## make .venv with the tailstream command and the tools; PURE=1: nothing compiled
 
 demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port runs it on yours, exactly once
 	@$(BIN)/tailstream demo $(if $(KAFKA),--kafka $(KAFKA) --next '. $(BIN)/activate && tailstream init',--next 'make demo KAFKA=host:9092')
@@ -45,9 +56,10 @@ integration: install ## run the tests on a real Kafka alone
 chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-bench: install ## measure what a span costs, on a real Kafka; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED= vary it
-	@$(BIN)/python -m tests.bench $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(COMPRESSION),--compression $(COMPRESSION)) $(if $(SEED),--seed $(SEED))
+bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
+	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(SPANS),--spans $(SPANS)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COMPRESSION),--compression $(COMPRESSION)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(CORPUS),--corpus $(CORPUS))
 
 lint: install ## check style and format
 	$(BIN)/ruff check .
@@ -73,15 +85,19 @@ clean: ## remove what the other targets made
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(COMPILED)
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Tailstream needs 3.11 or later: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "Installing Tailstream and what it needs into $(VENV), once (about half a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@find stream -name '*.so' -delete
+	@rm -f $(VENV)/.installed*
+	@$(PIP) -e .
+	@$(BIN)/tailstream version | grep '^core'
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@echo "Installing the development tools into $(VENV), once ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' >$(VENV)/tools.txt
+	@$(PIP) -r $(VENV)/tools.txt
 	@touch $@

@@ -23,11 +23,14 @@ def extensions() -> list[Extension]:
             [str(path)],
             extra_compile_args=flags,
             extra_link_args=SANITIZERS if SANITIZE else [],
-            optional=not SANITIZE,  # without a compiler the pure-Python twin does it all
         )
         for path in sorted(Path("stream").rglob("*.pyx"))
     ]
-    return list(cythonize(found, build_dir="build/cython", language_level=3, annotate=False))
+    made: list[Extension] = cythonize(found, build_dir="build/cython", language_level=3)
+    for extension in made:
+        # Without a compiler the pure-Python twin does it all. (cythonize forgets it, if told.)
+        extension.optional = not SANITIZE
+    return made
 
 
 setup(ext_modules=[] if PURE else extensions())

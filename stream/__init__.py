@@ -18,6 +18,7 @@ sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or
 otlp/         bytes: scan, split, merge, stamp
 metrics.py    every Prometheus metric, declared once, with the accounting law
 clock.py      the only module that reads the time
+compiled.py   which core runs: the compiled one, or its pure-Python twin
 logs.py       structured logging, set up once
 testing/      the test kit: builders, a hand-moved clock, an in-memory log
 """

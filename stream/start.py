@@ -2,7 +2,7 @@
 
 import socket
 
-from stream import logs
+from stream import compiled, logs
 from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
 from stream.kafka.topics import ClusterError, describe, read_cluster
@@ -31,6 +31,8 @@ def check_start(settings: Settings, *, check_topics: bool) -> int | None:
         web=f"http://{settings.web.host}:{settings.web.port}",
         policies=settings.policies_hash(),
     )
+    if not compiled.RUNS:
+        log.warning("the slow core runs", core=compiled.core())
     for note in settings.notes():
         log.info(note)
     _check_port(settings)

@@ -2,9 +2,11 @@
 
 from importlib.metadata import version
 
+from stream import compiled
+
 DISTRIBUTION = "tailstream"
 
 
 def build() -> dict[str, str]:
-    """Return what `build_info` and the start's log say. There is no compiled core in this build."""
-    return {"version": version(DISTRIBUTION), "compiled": "false"}
+    """Return what `build_info` and the start's log say."""
+    return {"version": version(DISTRIBUTION), "compiled": str(compiled.RUNS).lower()}

@@ -57,6 +57,7 @@ LAYERS = [
     "otlp",
     "metrics",
     "clock",
+    "compiled",
     "logs",
 ]
 TEST_KIT = "testing"  # imports all, imported by none

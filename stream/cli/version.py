@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from stream import compiled
+
 
 @click.command()
 def command() -> None:
@@ -18,7 +20,7 @@ def command() -> None:
     click.echo(f"librdkafka  the one in confluent-kafka {installed('confluent-kafka')}")
     click.echo(f"faust       {installed('faust-streaming')}")
     click.echo(f"rocksdict   {installed('rocksdict')}")
-    click.echo("core        pure Python")
+    click.echo(f"core        {compiled.core()}")
 
 
 def installed(package: str) -> str:

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from stream import compiled
 from stream.cli import COMMANDS, Commands, main
 from stream.settings.errors import Problem, SettingsError
 from stream.settings.load import load
@@ -233,7 +234,7 @@ def test_version_says_what_is_installed() -> None:
     assert result.exit_code == 0
     names = [line.split()[0] for line in result.stdout.splitlines()]
     assert names == ["tailstream", "python", "librdkafka", "faust", "rocksdict", "core"]
-    assert "pure Python" in result.stdout
+    assert f"core        {compiled.core()}" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["--help"]])
