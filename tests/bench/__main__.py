@@ -1,24 +1,27 @@
-"""`make bench`: what a span costs the worker, on a real Kafka."""
+"""`make bench`: what a span costs the worker, on a real Kafka; PEER=1: and the Collector."""
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
-import yaml
 from rich.console import Console
 
-from tests.bench import report
-from tests.bench.corpus import SEED
+from tests.bench import alone, comparison, report
+from tests.bench.corpus import SEED, SHAPES
 from tests.bench.kept import WrongOutputError
-from tests.bench.preload import Loaded, preloaded, topics_of_a_run
-from tests.bench.stages import Stages
-from tests.bench.worker_run import STORAGES, BenchWorker, WorkerRun, run_worker
+from tests.bench.peer.build import NoCollectorError, collector, version_of
+from tests.bench.peer.collector import STRONGEST
+from tests.bench.preload import preloaded
+from tests.bench.worker_run import VARIANTS, with_pure
 from tests.harness.broker import BOOTSTRAP_VARIABLE, GivenBroker, NoBrokerError, running_broker
 from tests.harness.kafka_jars import kafka_version
 
 RESULTS = Path(__file__).parent / "results"
 NOT_TOLD = "as it was given, version not told"
+SPANS = 200_000
+PEER_SPANS = 400_000
+Tree = dict[str, Any]
 
 
 def main() -> None:
@@ -29,46 +32,74 @@ def main() -> None:
         given = isinstance(broker, GivenBroker)
         kafka = args.kafka_version or (NOT_TOLD if given else kafka_version())
         origin = report.origin(kafka=kafka, compression=args.compression, seed=args.seed)
-        console.print(f"Loading {args.spans:,} spans into Kafka at {broker.bootstrap} ...")
-        with preloaded(
-            broker.bootstrap, args.spans, seed=args.seed, compression=args.compression
-        ) as loaded:
-            runs, stages = _measure(loaded, args.rounds, console)
+        if args.peer:
+            _peer(args, broker.bootstrap, origin, console)
+        else:
+            _alone(args, broker.bootstrap, origin, console)
+
+
+def _alone(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+    compression = args.compression or "none"
+    origin["compression"] = compression
+    spans = args.spans or SPANS
+    console.print(f"Loading {spans:,} spans into Kafka at {bootstrap} ...")
+    with preloaded(bootstrap, spans, seed=args.seed, compression=compression) as loaded:
+        variants = with_pure(VARIANTS, pure=args.pure)
+        runs, stages = alone.measure(loaded, variants, args.rounds, console)
     tree = report.results(loaded, runs, stages, origin)
     report.show(tree, console)
-    name = args.name or f"{origin['date']}-{origin['commit']}-{args.compression}"
-    report.write(tree, RESULTS / f"{name}.json")
-    console.print(f"written: tests/bench/results/{name}.json")
+    _write(args, tree, f"{origin['date']}-{origin['commit']}-{compression}", console)
 
 
-def _measure(
-    loaded: Loaded, rounds: int, console: Console
-) -> tuple[list[WorkerRun], list[dict[str, dict[str, float]]]]:
-    """Run workers and stages in turn, so that a slow minute of the machine hits all alike."""
-    runs: list[WorkerRun] = []
-    stages: list[dict[str, dict[str, float]]] = []
-    kept = loaded.expected.kept()
-    with topics_of_a_run(loaded) as topics, tempfile.TemporaryDirectory() as home:
-        worker = BenchWorker(topics, Path(home), STORAGES[0])
-        worker.config.write_text(yaml.safe_dump(worker.settings()))
-        by_itself = Stages(worker.config, loaded)
-        for number in range(1, rounds + 1):
-            for storage in STORAGES:
-                run = run_worker(loaded, kept, storage)
-                a_span = run.cpu.total_us / loaded.expected.spans
-                console.print(f"round {number} of {rounds}: {storage} {a_span:.2f} µs a span")
-                runs.append(run)
-            stages.append(by_itself.round())
-    return runs, stages
+def _peer(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+    binary = collector(console)
+    variants = with_pure(VARIANTS, pure=args.pure)
+    sections = []
+    for shape, compression in _sections(args):
+        spans = args.spans or PEER_SPANS
+        console.print(f"Loading {spans:,} spans ({shape}, {compression}) at {bootstrap} ...")
+        loading = preloaded(
+            bootstrap, spans, seed=args.seed, compression=compression, shape=SHAPES[shape]
+        )
+        with loading as loaded:
+            sections.append(comparison.compare(binary, loaded, variants, args.rounds, console))
+    collector_told = {"modules": version_of(), "tuning": str(STRONGEST)}
+    tree = {**origin, "collector": collector_told, "sections": sections}
+    tables = comparison.tables(sections)
+    console.print(f"\n{tables}", soft_wrap=True, markup=False)
+    path = _write(args, tree, f"{origin['date']}-{origin['commit']}-peer", console)
+    path.with_suffix(".md").write_text(tables)
+
+
+def _sections(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return (shape, compression) of each topic. Only the reference comes compressed too."""
+    shapes = args.corpus or list(SHAPES)
+    if args.compression:
+        return [(shape, args.compression) for shape in shapes]
+    both = [("reference", "lz4")] if "reference" in shapes else []
+    return [*((shape, "none") for shape in shapes[:1]), *both, *((s, "none") for s in shapes[1:])]
+
+
+def _write(args: argparse.Namespace, tree: Tree, name: str, console: Console) -> Path:
+    path = args.json or RESULTS / f"{args.name or name}.json"
+    report.write(tree, path)
+    console.print(f"written: {path.name}")
+    return path
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--spans", type=int, default=200_000, help="about so many, whole traces")
-    parser.add_argument("--rounds", type=int, default=5, help="of workers and stages, in turn")
-    parser.add_argument("--compression", choices=("none", "lz4"), default="none")
+    parser.add_argument("--spans", type=int, help="about so many, whole traces")
+    parser.add_argument("--rounds", type=int, default=5, help="of everything, in turn")
+    parser.add_argument("--compression", choices=("none", "lz4"), help="of the input topic")
     parser.add_argument("--seed", type=int, default=SEED, help="of the corpus")
-    parser.add_argument("--name", help="of the file of results; default: date, commit, compression")
+    parser.add_argument("--pure", action="store_true", help="the pure-Python core beside")
+    parser.add_argument("--peer", action="store_true", help="compare with the Collector")
+    parser.add_argument(
+        "--corpus", choices=tuple(SHAPES), action="append", help="with --peer; default: all"
+    )
+    parser.add_argument("--name", help="of the file of results; default: date, commit, kind")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there instead")
     parser.add_argument("--kafka-version", help=f"of the Kafka at {BOOTSTRAP_VARIABLE}")
     return parser.parse_args()
 
@@ -76,7 +107,7 @@ def _arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main()
-    except NoBrokerError as none:
-        sys.exit(str(none))
+    except (NoBrokerError, NoCollectorError) as missing:
+        sys.exit(str(missing))
     except WrongOutputError as wrong:
         sys.exit(f"The worker's output is wrong, so nothing is measured: {wrong}")

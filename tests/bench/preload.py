@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.bench.corpus import FIRST_MS, CorpusRecord, corpus
+from tests.bench.corpus import FIRST_MS, REFERENCE, CorpusRecord, Shape, corpus
 from tests.bench.kept import Expected
 from tests.harness.topics import PARTITIONS, REQUEST_TIMEOUT_S, Topics, end_offsets
 
@@ -33,6 +33,9 @@ class Loaded:
 
     bootstrap: str
     input: str
+    partitions: int
+    shape: Shape
+    compression: str
     records: int
     value_bytes: int
     event_s: float
@@ -41,57 +44,100 @@ class Loaded:
 
 
 @contextlib.contextmanager
-def preloaded(bootstrap: str, spans: int, *, seed: int, compression: str) -> Iterator[Loaded]:
+def preloaded(
+    bootstrap: str,
+    spans: int,
+    *,
+    seed: int,
+    compression: str,
+    shape: Shape = REFERENCE,
+    partitions: int = PARTITIONS,
+) -> Iterator[Loaded]:
     """Give a topic that holds the corpus; remove it at the end."""
+    with empty_topic(bootstrap, time="CreateTime", partitions=partitions) as topic:
+        records = corpus(spans, seed=seed, shape=shape, partitions=partitions)
+        loading = Loading(bootstrap, topic, partitions, shape, compression)
+        yield loading.load(records)
+
+
+@contextlib.contextmanager
+def empty_topic(bootstrap: str, *, time: str, partitions: int = PARTITIONS) -> Iterator[str]:
+    """Give an input topic with this kind of timestamps; remove it at the end."""
     topic = f"bench_{uuid.uuid4().hex[:12]}_spans"
-    _create(bootstrap, [topic], time="CreateTime")
+    _create(bootstrap, [topic], time=time, partitions=partitions)
     try:
-        yield _load(bootstrap, topic, corpus(spans, seed=seed), compression)
+        yield topic
     finally:
         _delete(bootstrap, [topic])
 
 
 @contextlib.contextmanager
-def topics_of_a_run(loaded: Loaded) -> Iterator[RunTopics]:
-    """Give fresh topics for what a worker writes; remove them at the end."""
-    topics = RunTopics(loaded.bootstrap, f"bench_{uuid.uuid4().hex[:12]}", loaded.input)
-    own = [name for name in topics.all() if name != loaded.input]
-    _create(loaded.bootstrap, own, time="LogAppendTime")
+def topics_of_a_run(
+    bootstrap: str, input_topic: str, *, partitions: int = PARTITIONS
+) -> Iterator[RunTopics]:
+    """Give fresh topics for what a sampler writes; remove them at the end."""
+    topics = RunTopics(bootstrap, f"bench_{uuid.uuid4().hex[:12]}", input_topic)
+    own = [name for name in topics.all() if name != input_topic]
+    _create(bootstrap, own, time="LogAppendTime", partitions=partitions)
     try:
         yield topics
     finally:
-        _delete(loaded.bootstrap, own)
+        _delete(bootstrap, own)
 
 
-def _load(bootstrap: str, topic: str, records: Iterator[CorpusRecord], compression: str) -> Loaded:
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,  # or a retry would change the order
-            "compression.type": compression,
-            "linger.ms": 50,
-            "batch.size": 1_000_000,
-        }
-    )
-    expected, first = Expected(), list[CorpusRecord]()
-    value_bytes = count = last_ms = 0
-    for record in records:
-        count += 1
-        _produce(producer, topic, record)
-        if expected.spans < STAGE_SPANS_MAX:
-            first.append(record)
-        expected.add(record.value)
-        value_bytes += len(record.value)
-        last_ms = record.timestamp_ms
-    left = producer.flush(FLUSH_TIMEOUT_S)
-    assert not left, f"{left} records were not delivered"
-    stored = sum(end_offsets(bootstrap, topic).values())
-    assert stored == count, f"{count} records were produced, {stored} are there"
-    event_s = (last_ms - FIRST_MS) / 1000
-    return Loaded(bootstrap, topic, count, value_bytes, event_s, expected, first)
+@dataclass(frozen=True)
+class Loading:
+    """Where and how a corpus is to lie."""
+
+    bootstrap: str
+    topic: str
+    partitions: int
+    shape: Shape
+    compression: str
+
+    def load(self, records: Iterator[CorpusRecord], **more: str) -> Loaded:
+        """Produce the records; `more` are settings of the producer. With a `transactional.id` they
+        become visible at once, all together."""
+        whole_at_once = "transactional.id" in more
+        producer = _producer(self.bootstrap, self.compression, more)
+        if whole_at_once:
+            producer.init_transactions(FLUSH_TIMEOUT_S)
+            producer.begin_transaction()
+        expected, first = Expected(), list[CorpusRecord]()
+        value_bytes = count = last_ms = 0
+        for record in records:
+            count += 1
+            produce(producer, self.topic, record)
+            if expected.spans < STAGE_SPANS_MAX:
+                first.append(record)
+            expected.add(record.value)
+            value_bytes += len(record.value)
+            last_ms = record.timestamp_ms
+        left = producer.flush(FLUSH_TIMEOUT_S)
+        assert not left, f"{left} records were not delivered"
+        if whole_at_once:
+            producer.commit_transaction(FLUSH_TIMEOUT_S)
+        stored = sum(end_offsets(self.bootstrap, self.topic).values())
+        assert whole_at_once or stored == count, (
+            f"{count} records were produced, {stored} lie there"
+        )
+        event_s = (last_ms - FIRST_MS) / 1000
+        return Loaded(
+            self.bootstrap,
+            self.topic,
+            self.partitions,
+            self.shape,
+            self.compression,
+            count,
+            value_bytes,
+            event_s,
+            expected,
+            first,
+        )
 
 
-def _produce(producer: Producer, topic: str, record: CorpusRecord) -> None:
+def produce(producer: Producer, topic: str, record: CorpusRecord) -> None:
+    """Produce a record to its partition with its own time; wait where the queue is full."""
     while True:
         try:
             producer.produce(
@@ -108,12 +154,25 @@ def _produce(producer: Producer, topic: str, record: CorpusRecord) -> None:
             return
 
 
-def _create(bootstrap: str, names: list[str], *, time: str) -> None:
+def _producer(bootstrap: str, compression: str, more: dict[str, str]) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,  # or a retry would change the order
+            "compression.type": compression,
+            "linger.ms": 50,
+            "batch.size": 1_000_000,
+            **more,
+        }
+    )
+
+
+def _create(bootstrap: str, names: list[str], *, time: str, partitions: int) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
     # The corpus has the same timestamps whenever it is made: the broker must not find them too old,
     # and the worker wants decisions kept for as long as their spans.
     config = {"message.timestamp.type": time, "retention.ms": "-1"}
-    new = [NewTopic(name, PARTITIONS, 1, config=config) for name in names]
+    new = [NewTopic(name, partitions, 1, config=config) for name in names]
     for created in admin.create_topics(new).values():
         created.result(REQUEST_TIMEOUT_S)
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,13 +54,31 @@ class ProcessCpu:
         threads[ENDED] = total_us - sum(threads.values())
         return ProcessCpu(total_us, threads)
 
+    @classmethod
+    def sum_of(cls, each: Iterable["ProcessCpu"]) -> "ProcessCpu":
+        """Return what several processes cost together."""
+        total_us, threads = 0, Counter[str]()
+        for one in each:
+            total_us += one.total_us
+            threads.update(one.threads_us)
+        return cls(total_us, threads)
+
 
 def peak_rss_bytes(pid: int) -> int:
     """Return the most memory that the process has had resident."""
+    return _status_bytes(pid, "VmHWM:")
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the memory that the process has resident now."""
+    return _status_bytes(pid, "VmRSS:")
+
+
+def _status_bytes(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("this kernel does not tell VmHWM")
+    raise RuntimeError(f"this kernel does not tell {name}")
 
 
 def _role(name: str) -> str:

@@ -65,6 +65,9 @@ class RecordingSpanStore:
         self._asked("discard_below", offset)
         self._spans.discard_below(offset)
 
+    def lowest_affordable(self) -> int:
+        return self._spans.lowest_affordable()
+
     def held_bytes(self) -> Mapping[str, int]:
         return self._spans.held_bytes()
 

@@ -3,9 +3,8 @@
 import json
 import os
 import platform
-import statistics
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.version import build
+from tests.bench.figures import figures, spread
+from tests.bench.policies import REFERENCE, Keeping
 from tests.bench.preload import Loaded
 from tests.bench.stages import STAGES
-from tests.bench.worker_run import STORAGES, WorkerRun
+from tests.bench.worker_run import WorkerRun
 from tests.harness.repository import ROOT
 
 MIB = 1 << 20
@@ -33,11 +34,28 @@ def results(
     origin: Tree,
 ) -> Tree:
     """Return everything that is worth keeping, medians first."""
-    expected, kept = loaded.expected, loaded.expected.kept()
-    kept_spans = sum(map(len, kept.values()))
+    names = list(dict.fromkeys(run.variant for run in runs))
     return {
         **origin,
+        **corpus_told(loaded),
+        "variants": {
+            name: _variant(
+                loaded.expected.spans,
+                [run for run in runs if run.variant == name],
+                [stage[name] for stage in stages if name in stage],
+            )
+            for name in names
+        },
+    }
+
+
+def corpus_told(loaded: Loaded, keeping: Keeping = REFERENCE) -> Tree:
+    """Return what was loaded, and how much of it is to be kept."""
+    expected, kept = loaded.expected, loaded.expected.kept(keeping)
+    kept_spans = sum(map(len, kept.values()))
+    return {
         "corpus": {
+            "shape": loaded.shape.name,
             "spans": expected.spans,
             "traces": expected.traces,
             "records": loaded.records,
@@ -49,14 +67,6 @@ def results(
             "traces": len(kept),
             "spans": kept_spans,
             "share_of_spans": round(kept_spans / expected.spans, 4),
-        },
-        "variants": {
-            storage: _variant(
-                expected.spans,
-                [run for run in runs if run.storage == storage],
-                [stage[storage] for stage in stages],
-            )
-            for storage in STORAGES
         },
     }
 
@@ -116,15 +126,18 @@ def show(tree: Tree, console: Console) -> None:
 
 def _process_table(tree: Tree) -> Table:
     table = Table(title="the worker process, from ready to the last commit (start not counted)")
-    for name in ("storage.spans", "CPU µs a span", "spans a CPU-second", "peak RSS MiB", "runs"):
-        table.add_column(name, justify="right" if name != "storage.spans" else "left")
-    for storage, variant in tree["variants"].items():
+    table.add_column("storage.spans")
+    table.add_column("core")
+    for name in ("CPU µs a span", "spans a CPU-second", "peak RSS MiB", "runs"):
+        table.add_column(name, justify="right")
+    for name, variant in tree["variants"].items():
         process = variant["process"]
         table.add_row(
-            storage,
-            _spread(process["cpu_us_a_span"]),
+            name,
+            variant["core"],
+            spread(process["cpu_us_a_span"]),
             f"{process['spans_a_cpu_second']:,}",
-            _spread(process["peak_rss_mib"], digits=0),
+            spread(process["peak_rss_mib"], digits=0),
             str(process["runs"]),
         )
     return table
@@ -138,6 +151,8 @@ def _threads_table(tree: Tree) -> Table:
 
 def _stages_table(tree: Tree) -> Table:
     def rows(variant: Tree) -> Tree:
+        if "stages_us_a_span" not in variant:
+            return {}
         stages = {
             f"{name}: {text}": variant["stages_us_a_span"][name] for name, text in STAGES.items()
         }
@@ -160,45 +175,39 @@ def _table_by_row(tree: Tree, title: str, rows: Any) -> Table:
         table.add_column(storage, justify="right", no_wrap=True)
     columns = [rows(variant) for variant in variants.values()]
     for name in dict.fromkeys(name for column in columns for name in column):
-        table.add_row(name, *(_spread(column.get(name)) for column in columns))
+        table.add_row(name, *(spread(column.get(name)) for column in columns))
     return table
 
 
 def _variant(spans: int, runs: list[WorkerRun], stages: Sequence[dict[str, float]]) -> Tree:
-    cpu = _figures(run.cpu.total_us / spans for run in runs)
+    cpu = figures(run.cpu.total_us / spans for run in runs)
     threads = sorted({name for run in runs for name in run.cpu.threads_us})
-    by_stage = {name: _figures(stage[name] for stage in stages) for name in STAGES}
-    covered = sum(figures["median"] for figures in by_stage.values())
     return {
+        "core": "/".join(sorted({run.core for run in runs})),
         "process": {
             "cpu_us_a_span": cpu,
             "spans_a_cpu_second": round(1_000_000 / cpu["median"]),
-            "peak_rss_mib": _figures(run.peak_rss_bytes / MIB for run in runs),
-            "start_cpu_s": _figures(run.start_cpu_us / 1_000_000 for run in runs),
+            "peak_rss_mib": figures(run.peak_rss_bytes / MIB for run in runs),
+            "start_cpu_s": figures(run.start_cpu_us / 1_000_000 for run in runs),
             "runs": len(runs),
         },
         "threads_us_a_span": {
-            name: _figures(run.cpu.threads_us[name] / spans for run in runs) for name in threads
+            name: figures(run.cpu.threads_us[name] / spans for run in runs) for name in threads
         },
-        "stages_us_a_span": by_stage,
-        "stages_sum_us_a_span": round(covered, 3),
-        "not_covered_us_a_span": round(cpu["median"] - covered, 3),
+        **_by_stage(stages, cpu["median"]),
     }
 
 
-def _figures(each: Iterable[float]) -> dict[str, Any]:
-    all_ = [round(one, 3) for one in each]
-    median = round(statistics.median(all_), 3)
-    return {"median": median, "min": min(all_), "max": max(all_), "each": all_}
-
-
-def _spread(figures: Tree | None, *, digits: int = 2) -> str:
-    if figures is None:
-        return ""
-    text = f"{figures['median']:.{digits}f}"
-    if "min" in figures:
-        text += f" ({figures['min']:.{digits}f}-{figures['max']:.{digits}f})"
-    return text
+def _by_stage(stages: Sequence[dict[str, float]], whole_us: float) -> Tree:
+    if not stages:
+        return {}
+    by_stage = {name: figures(stage[name] for stage in stages) for name in STAGES}
+    covered = sum(one["median"] for one in by_stage.values())
+    return {
+        "stages_us_a_span": by_stage,
+        "stages_sum_us_a_span": round(covered, 3),
+        "not_covered_us_a_span": round(whole_us - covered, 3),
+    }
 
 
 def _cpu_model() -> str:

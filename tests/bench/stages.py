@@ -23,6 +23,7 @@ from stream.kafka.log_state import Identity
 from stream.kafka.partitioner import PARTITIONERS
 from stream.kafka.receive import Batch, Receiver
 from stream.otlp.scan import scan
+from stream.sampling.limits import OpenTracesBudget
 from stream.sampling.matcher import Matcher
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.stores import DecisionStore, SpanStore
@@ -68,9 +69,14 @@ class Tables(app.Tables):
     """Stores by partition, without Faust's tables around them."""
 
     def __init__(self, open_spans: Callable[[int], SpanStore]) -> None:
+        self._traces = OpenTracesBudget()
         self._stores: dict[int, tuple[SpanStore, DecisionStore]] = {
             number: (open_spans(number), MemoryDecisionStore()) for number in range(PARTITIONS)
         }
+
+    @property
+    def traces(self) -> OpenTracesBudget:
+        return self._traces
 
     def for_partition(self, number: int) -> tuple[SpanStore, DecisionStore]:
         return self._stores[number]

@@ -12,6 +12,7 @@ SERVICES = (
     *("shipping", "ledger", "recommendation", "email", "currency", "accounts"),
 )
 KINDS_A_SERVICE = 48
+ATTRIBUTES = 10
 KINDS = (Span.SPAN_KIND_INTERNAL, Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT)
 ROUTES = ("/api/v1/orders/{id}", "/api/v1/carts/{id}/lines", "/api/v2/products/{id}", "/healthz")
 AGENTS = (
@@ -45,9 +46,9 @@ class Service:
         return b"\x0a" + _varint(len(content)) + content
 
 
-def services(rng: Random) -> list[Service]:
-    """Return twelve services with spans of their own."""
-    return [_service(name, rng) for name in SERVICES]
+def services(rng: Random, *, attributes: int = ATTRIBUTES) -> list[Service]:
+    """Return twelve services with spans of their own, of so many attributes (at least 10)."""
+    return [_service(name, rng, attributes) for name in SERVICES]
 
 
 def trace_state(rng: Random) -> bytes:
@@ -55,10 +56,10 @@ def trace_state(rng: Random) -> bytes:
     return Span(trace_state=f"vendor={rng.randbytes(14).hex()}").SerializeToString()
 
 
-def _service(name: str, rng: Random) -> Service:
+def _service(name: str, rng: Random, attributes: int) -> Service:
     resource = ResourceSpans(resource=Resource(attributes=_resource_attributes(name, rng)))
     scope = ScopeSpans(scope=InstrumentationScope(name=f"io.example.{name}.http", version="1.30.0"))
-    kinds = [_kind(name, rng) for _ in range(KINDS_A_SERVICE)]
+    kinds = [_kind(name, rng, attributes) for _ in range(KINDS_A_SERVICE)]
     return Service(resource.SerializeToString(), scope.SerializeToString(), kinds)
 
 
@@ -80,7 +81,7 @@ def _resource_attributes(name: str, rng: Random) -> list[KeyValue]:
     ]
 
 
-def _kind(service: str, rng: Random) -> SpanKind:
+def _kind(service: str, rng: Random, attributes: int) -> SpanKind:
     route = rng.choice(ROUTES)
     path = route.replace("{id}", str(rng.randrange(10**8)))
     rest = Span(
@@ -97,6 +98,8 @@ def _kind(service: str, rng: Random) -> SpanKind:
             _attribute("thread.id", rng.randrange(400)),
         ]
     )
+    for number in range(len(rest.attributes), attributes):
+        rest.attributes.append(_attribute(f"app.order.field_{number}", rng.randbytes(8).hex()))
     if rng.random() < 0.5:
         rest.events.add(name="cache.lookup", time_unix_nano=1).attributes.append(
             _attribute("cache.key", rng.randbytes(12).hex())

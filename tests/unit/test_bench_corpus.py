@@ -1,13 +1,20 @@
 """The bench's corpus has the shape that the budgets are written for, and its check can fail."""
 
+import json
+from collections import Counter
 from itertools import islice
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stream.kafka.partitioner import fnv1a
-from tests.bench.corpus import SPREAD_TRACES, CorpusRecord, corpus
-from tests.bench.kept import Expected, WrongOutputError, check_output
+from stream.otlp.scan import scan
+from stream.sampling.matcher import Matcher
+from stream.settings.compiled import policies_of
+from stream.settings.load import load
+from tests.bench.corpus import SHAPES, SPREAD_TRACES, CorpusRecord, Shape, corpus
+from tests.bench.kept import Expected, WrongOutputError, check_output, difference
+from tests.bench.policies import Keeping
 from tests.harness.reading import Stored
 from tests.harness.topics import PARTITIONS
 
@@ -117,7 +124,65 @@ def test_a_missing_a_foreign_or_a_repeated_fragment_fails_the_bench(
     records: list[CorpusRecord], output: list[Stored]
 ) -> None:
     kept = expected_of(records).kept()
+    records_of = Counter(record.key for record in output)
+    gone = next(record for record in output if records_of[record.key] > 1)
+    rest = [record for record in output if record is not gone]
+    whole = [record for record in output if record.key != gone.key]
     dropped = next(record for record in records if bytes.fromhex(record.key.decode()) not in kept)
-    for wrong in (output[1:], [*output, stored(dropped)], [*output, output[0]]):
-        with pytest.raises(WrongOutputError, match="1 traces came out wrong"):
+    for wrong, said in (
+        (whole, " 1 missing, 0 in part, 0 with spans twice; 0 that"),
+        (rest, " 0 missing, 1 in part, 0 with spans twice; 0 that"),
+        ([*output, gone], " 0 missing, 0 in part, 1 with spans twice; 0 that"),
+        ([*output, stored(dropped)], " 0 missing, 0 in part, 0 with spans twice; 1 that"),
+    ):
+        with pytest.raises(WrongOutputError, match=said):
             check_output(kept, wrong)
+    assert str(difference(kept, output)) == f"all {len(kept)} traces, whole"
+
+
+def test_the_single_corpus_has_a_span_a_record_and_the_wide_one_sixty_attributes() -> None:
+    single = list(corpus(5_000, shape=SHAPES["single"]))
+    assert {record.spans for record in single} == {1}
+    expected = expected_of(single)
+    assert expected.spans == len(single)
+    assert expected.spans / expected.traces == pytest.approx(15.5, rel=0.1)
+    for record in corpus(2_000, shape=SHAPES["wide"]):
+        (resource,) = TracesData.FromString(record.value).resource_spans
+        assert {len(span.attributes) for span in resource.scope_spans[0].spans} == {60}
+
+
+def test_a_shape_sets_length_of_traces_size_of_records_and_speed_of_time() -> None:
+    shape = Shape(
+        trace_spans=(12, 12), trace_services_max=1, record_spans_max=5, spans_a_second=100
+    )
+    records = list(corpus(2_400, shape=shape, partitions=3))
+    expected = expected_of(records)
+    assert expected.spans / expected.traces == 12
+    assert sorted({record.spans for record in records}) == [2, 5]
+    assert {record.partition for record in records} == {0, 1, 2}
+    assert records[-1].timestamp_ms - records[0].timestamp_ms == pytest.approx(24_000, rel=0.01)
+
+
+def test_fewer_policies_keep_less_and_those_that_never_keep_change_nothing(
+    records: list[CorpusRecord],
+) -> None:
+    expected = expected_of(records)
+    all_three, rest = expected.kept(), expected.kept(Keeping(errors=False, slow=False))
+    assert rest.keys() < all_three.keys()
+    assert expected.kept(Keeping(idle=47)) == all_three
+    assert not expected.kept(Keeping(errors=False, slow=False, percentage=0))
+    everything = expected.kept(Keeping(errors=False, slow=False, percentage=100))
+    assert len(everything) == expected.traces
+
+
+def test_a_runs_policies_are_taken_by_the_worker_and_the_idle_ones_keep_nothing(
+    records: list[CorpusRecord],
+) -> None:
+    policies = Keeping(idle=47).policies
+    assert len(policies) == 50
+    settings = load(None, [f"tail_sampling.policies={json.dumps(policies)}"], {})
+    matcher = Matcher()
+    judge = policies_of(settings.tail_sampling, matcher).judge
+    plan = matcher.plan()
+    keeping = {judge(scan(record.value, plan).fragments[0]).policy for record in records[:2_000]}
+    assert keeping == {"", "errors", "slow", "rest"}
