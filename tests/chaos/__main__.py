@@ -4,6 +4,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.console import Console
 from tests.chaos import report
 from tests.chaos.fleet import StuckError
 from tests.chaos.run import Ran, Run
+from tests.chaos.schedule import Kind
 from tests.harness.broker import NoBrokerError, running_broker
 
 MINUTES = 3.0
@@ -21,7 +23,7 @@ def main() -> None:
     args = _arguments()
     console = Console(highlight=False)
     home = Path(tempfile.mkdtemp(prefix="tailstream-chaos-"))
-    ran = perform(home, minutes=args.minutes, seed=args.seed, console=console)
+    ran = perform(home, minutes=args.minutes, seed=args.seed, console=console, only=args.only)
     report.show(ran, console)
     if args.report:
         report.write(ran, args.report)
@@ -32,7 +34,9 @@ def main() -> None:
     console.print(f"all laws hold (seed {args.seed})")
 
 
-def perform(home: Path, *, minutes: float, seed: int, console: Console) -> Ran:
+def perform(
+    home: Path, *, minutes: float, seed: int, console: Console, only: Collection[Kind] = ()
+) -> Ran:
     """Run on a broker of its own; all logs are below `home`, the schedule in `schedule.log`."""
     with (home / "schedule.log").open("w", buffering=1) as schedule, running_broker(own=True) as b:
 
@@ -41,7 +45,7 @@ def perform(home: Path, *, minutes: float, seed: int, console: Console) -> Ran:
             print(line, file=schedule)
 
         say(f"seed {seed}, {minutes:g} minutes, Kafka at {b.bootstrap}, logs in {home}")
-        run = Run(b, home, minutes=minutes, seed=seed, say=say)
+        run = Run(b, home, minutes=minutes, seed=seed, say=say, only=only)
         try:
             return run.run()
         except StuckError as stuck:
@@ -56,6 +60,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="at least so long")
     parser.add_argument("--seed", type=int, default=1, help="of the traffic and the faults")
     parser.add_argument("--report", type=Path, help="a file for everything, as JSON")
+    kinds = parser.add_argument("--only", type=Kind, action="append", default=[])
+    kinds.help = f"a kind of fault, may be repeated: {', '.join(Kind)}"
     return parser.parse_args()
 
 

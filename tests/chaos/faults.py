@@ -18,10 +18,11 @@ from tests.chaos.fleet import Fleet, StuckError
 from tests.chaos.schedule import Fault, Kind
 from tests.harness.broker import Broker
 from tests.harness.client_quota import set_produce_quota
-from tests.harness.topics import REQUEST_TIMEOUT_S, GroupOffsets, Topics
+from tests.harness.topics import REQUEST_TIMEOUT_S, GroupOffsets, Topics, ends_of
 
 GROWN_BY = 2
 EMPTY_TIMEOUT_S = 120
+REACHED_TIMEOUT_S = 60
 # What the workers produce is some 100 kB a second: from a crawl to a little less than that.
 QUOTA_BYTES_A_S = (2_000, 80_000)
 
@@ -107,6 +108,12 @@ class Faults:
         for topic in (topics.decisions, topics.output, topics.input):
             new = NewPartitions(topic, self.partitions)
             self._admin.create_partitions([new])[topic].result(REQUEST_TIMEOUT_S)
+        # Over once the sender has found them: from then on a trace may be astride.
+        for _ in range(4 * REACHED_TIMEOUT_S):
+            self._fleet.wait(0.25)
+            if all(ends_of(self._admin, topics.input).values()):
+                return
+        raise StuckError(f"nothing is sent to the new partitions within {REACHED_TIMEOUT_S} s")
 
     def _damage(self, fault: Fault) -> None:
         rng = Random(fault.seed)

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import TOLD_TO_END, Fleet, StuckError
 from tests.chaos.laws import Account, hold
-from tests.chaos.schedule import SLOTS, Fault, Schedule
+from tests.chaos.schedule import SLOTS, Fault, Kind, Schedule
 from tests.chaos.traffic import Traffic
 from tests.harness.broker import Broker
 from tests.harness.oracle import Rules
@@ -67,10 +67,17 @@ class Run:
     """Runs a schedule for `minutes`, and until each kind of fault has struck."""
 
     def __init__(
-        self, broker: Broker, home: Path, *, minutes: float, seed: int, say: Callable[[str], None]
+        self,
+        broker: Broker,
+        home: Path,
+        *,
+        minutes: float,
+        seed: int,
+        say: Callable[[str], None],
+        only: Collection[Kind] = (),
     ) -> None:
         rng = Random(f"run {seed}")
-        self._schedule = Schedule(seed)
+        self._schedule = Schedule(seed, only)
         rules = Rules(decision_wait_ms=rng.randrange(2_000, 5_000), slow_ms=1_000, percentage=5)
         seconds = max(60 * minutes, 1.0)
         self._spans_a_s = min(SPANS_A_S, SPANS_MAX / seconds)
@@ -125,7 +132,7 @@ class Run:
     def _strike_all(self, topics: Topics, fleet: Fleet, faults: Faults) -> None:
         self._recover(topics, fleet, faults, self._now_s())
         for fault in self._schedule:
-            enough = fault.number > Schedule.first_round and self._now_s() >= self._until_s
+            enough = fault.number > self._schedule.first_round and self._now_s() >= self._until_s
             last = self.ran.recoveries[-1] if self.ran.recoveries else None
             if last is not None and (enough or not fault.hasty):
                 ready_s, caught_up_s = self._recover(topics, fleet, faults, last.struck_s)

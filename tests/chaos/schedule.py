@@ -1,6 +1,6 @@
 """What strikes, whom, and when: all of it from the seed, nothing from the run."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -85,30 +85,34 @@ WEIGHTS = {
 
 
 class Schedule:
-    """An endless series of faults; the first `first_round` of them have each kind once."""
+    """An endless series of faults; the first `first_round` of them have each kind once.
 
-    first_round = len(Kind)
+    `only` of these kinds, to hunt with; the workers and what is sent are the seed's all the same.
+    """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, only: Collection[Kind] = ()) -> None:
         self._rng = Random(f"schedule {seed}")
+        self._kinds = [kind for kind in Kind if kind in (only or Kind)]
+        self.first_round = len(self._kinds)
         self._third = False
         self._growths = 0
         self.membership = self._rng.choice(list(Membership))
 
     def __iter__(self) -> Iterator[Fault]:
-        kinds = list(Kind)
+        kinds = list(self._kinds)
         self._rng.shuffle(kinds)
         for number, kind in enumerate(kinds, start=1):
             # Who has not joined cannot leave: the two change places.
             swap = {Kind.JOIN: Kind.LEAVE, Kind.LEAVE: Kind.JOIN}
-            late = kinds.index(Kind.LEAVE) < kinds.index(Kind.JOIN)
-            yield self._fault(number, swap.get(kind, kind) if late else kind)
+            early = [kind for kind in kinds if kind in swap][:1] == [Kind.LEAVE]
+            yield self._fault(number, swap.get(kind, kind) if early else kind)
         while True:
             number += 1
             yield self._fault(number, self._next_kind())
 
     def _next_kind(self) -> Kind:
-        (kind,) = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        kinds = [kind for kind in WEIGHTS if kind in self._kinds]
+        (kind,) = self._rng.choices(kinds, [WEIGHTS[kind] for kind in kinds])
         if kind is Kind.JOIN and self._third:
             return Kind.LEAVE
         if kind is Kind.GROW and self._growths >= GROWTHS_MAX:
@@ -139,9 +143,7 @@ class Schedule:
             return (THIRD,)
         if kind in (Kind.BROKER, Kind.GROW):
             return ()
-        if kind is Kind.QUOTA:
-            return there
-        if kind is Kind.HINTS:
+        if kind in (Kind.QUOTA, Kind.HINTS):
             return there
         # Now and then two at once, or all.
         count = rng.choices((1, 2, len(there)), (8, 2, 1))[0]

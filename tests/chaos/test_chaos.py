@@ -15,7 +15,7 @@ from tests.harness.broker import NoBrokerError
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_200)]
 
-SEED = 5
+SEED = 23
 MINUTES = 2.0
 
 
