@@ -37,10 +37,9 @@ from stream.otlp.scan import ScanPlan, scan
 from stream.poison.guard import Guard
 from stream.poison.watch import LOOK_EVERY_S, ScanWatch
 from stream.restoring import Opened
-from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.limits import Limits, Windows
 from stream.sampling.matcher import Matcher
 from stream.sampling.policies.evaluate import Policies
-from stream.sampling.stores import DecisionStore, SpanStore
 from stream.sampling.tail_sampler import TailSampler
 from stream.settings.compiled import policies_of
 from stream.settings.environment import environment
@@ -51,12 +50,7 @@ from stream.slot import Slot
 from stream.start import check_start
 from stream.state.directory import StorageError
 from stream.state.storage import Storage
-from stream.state.tables import (
-    DECISIONS_SCHEME,
-    SPANS_SCHEME,
-    SourceTopicTable,
-    TailTableManager,
-)
+from stream.state.tables import Tables, TailTableManager
 from stream.version import build
 from stream.web import add_pages
 from stream.worker.partition import Delivering, Partition
@@ -70,40 +64,10 @@ Scan = Callable[[bytes, ScanPlan], Scanned]
 
 
 class App(faust.App):  # type: ignore[misc]  # faust is untyped
-    """A Faust app with our host, which the transport drives."""
+    """A Faust app with our host, which the transport drives, and the storage that bounds it."""
 
     host: Host
-
-
-class Tables:
-    """The Faust tables that own the stores, over the storage that is configured."""
-
-    def __init__(self, app: faust.App, settings: Settings) -> None:
-        storage = settings.storage
-        self._storage = Storage(
-            storage.directory,
-            memory_bytes=storage.memory_bytes,
-            spans=storage.spans,
-            decisions=storage.decisions,
-            retention_ms=_ms(settings.decisions.retention_s),
-        )
-        topic = app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
-        self._spans = _table(app, "spans", SPANS_SCHEME, topic, self._storage.open_spans)
-        self._decisions = _table(
-            app, "decisions", DECISIONS_SCHEME, topic, self._storage.open_decisions
-        )
-
-    def for_partition(self, number: int) -> tuple[SpanStore, DecisionStore]:
-        """Return the stores of a partition that is assigned."""
-        spans: SpanStore = self._spans.data.for_partition(number)
-        decisions: DecisionStore = self._decisions.data.for_partition(number)
-        return spans, decisions
-
-    def close(self) -> None:
-        """Close every store, then what they are made of."""
-        self._spans.data.close()
-        self._decisions.data.close()
-        self._storage.close()
+    storage: Storage
 
 
 def start_app(settings: Settings, *, check_topics: bool = True, scan: Scan = scan) -> App:
@@ -128,7 +92,10 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     """
     app = _faust_app(settings)
     metrics = _metrics(settings)
-    tables = Tables(app, settings)
+    app.storage = storage = _storage(settings)
+    tables = Tables(
+        app, storage, app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
+    )
     reader = LogReader(
         connection(settings.kafka),
         group=settings.worker.group,
@@ -141,7 +108,11 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     guard = Guard(settings, scan)
     host = Host(
         HostSettings(
-            consumer_settings(settings.kafka, _membership(settings)),
+            consumer_settings(
+                settings.kafka,
+                _membership(settings),
+                fetched_bytes_max=storage.shares.fetched,
+            ),
             settings.topics.partitioner,
             settings.worker.initial_offset,
             # The broker aborts and fences at its timeout; ours comes first, and says so.
@@ -159,7 +130,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         committer=_committer(settings, lambda: app.host),
         reader=reader,
         open_log=functools.partial(_open_log, settings),
-        measurements=Measurements(metrics, retention_ms),
+        measurements=Measurements(metrics, retention_ms, functools.partial(_held_bytes, app)),
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=tables.close,
     )
@@ -198,19 +169,6 @@ def _faust_app(settings: Settings) -> App:
         web_host=settings.web.host,
         web_port=settings.web.port,
     )
-
-
-def _table(
-    app: faust.App, name: str, scheme: str, topic: Any, open_store: Callable[[int], Any]
-) -> Any:
-    table = SourceTopicTable(
-        app,
-        name=name,
-        store=f"{scheme}://",
-        changelog_topic=topic,
-        options={"open_store": open_store},
-    )
-    return app.tables.add(table)
 
 
 def _add_agent(app: App, host: Host, settings: Settings) -> None:
@@ -302,7 +260,6 @@ def _opener(
         trace_spans_max=settings.limits.trace_spans_max,
         trace_bytes_max=settings.limits.trace_bytes_max,
     )
-    budget = OpenTracesBudget(settings.limits.open_traces_max)
     delivering = _delivering(settings)
 
     def open_partition(number: int, identity: Identity) -> Opened:
@@ -313,7 +270,7 @@ def _opener(
                 policies,
                 windows=windows,
                 limits=limits,
-                budget=budget,
+                budget=tables.traces,
                 spans=spans,
                 decisions=decisions,
                 position=point.offset,
@@ -373,6 +330,23 @@ def _metrics(settings: Settings) -> Metrics:
     metrics["build"].info(build())
     metrics["config"].info({"hash": settings.policies_hash()})
     return metrics
+
+
+def _storage(settings: Settings) -> Storage:
+    storage = settings.storage
+    return Storage(
+        storage.directory,
+        memory_bytes=storage.memory_bytes,
+        disk_bytes=storage.disk_bytes,
+        spans=storage.spans,
+        decisions=storage.decisions,
+        retention_ms=_ms(settings.decisions.retention_s),
+        open_traces_max=settings.limits.open_traces_max,
+    )
+
+
+def _held_bytes(app: App) -> dict[str, int]:
+    return {**app.storage.held_bytes(), "inbox": app.consumer.inbox_bytes()}
 
 
 def _silent_s(host: Host) -> float:

@@ -1,7 +1,7 @@
 """From what the worker's parts know to the metrics: counters by difference, gauges by partition."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from stream.metrics import PREFIX, Metrics
 from stream.sampling.accounting import Accounts
@@ -21,11 +21,20 @@ OUTCOMES = (
 
 
 class Measurements:
-    """Writes the metrics. `retention_ms` is the input topic's, None where it is not known."""
+    """Writes the metrics. `retention_ms` is the input topic's, None where it is not known.
 
-    def __init__(self, metrics: Metrics, retention_ms: int | None = None) -> None:
+    `held_bytes` tells what is held by place, beside the stores of the partitions.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        retention_ms: int | None = None,
+        held_bytes: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._metrics = metrics
         self._retention_ms = retention_ms
+        self._held_bytes = held_bytes
         self._seen: dict[int, tuple[Accounts, Counter[tuple[str, ...]]]] = {}
 
     def accounts(self, number: int, accounts: Accounts) -> None:
@@ -58,7 +67,7 @@ class Measurements:
         self, partitions: Iterable[Partition], ends: Mapping[int, int], now_ms: int
     ) -> None:
         """Set the gauges. `ends`: the ends of the logs as far as they are known."""
-        held: Counter[str] = Counter(memory=0)
+        held: Counter[str] = Counter({"memory": 0, **self._held_bytes()})
         for partition in partitions:
             self.accounts(partition.number, partition.sampler.accounts)
             self._partition(partition, ends.get(partition.number), now_ms)

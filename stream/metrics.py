@@ -57,7 +57,13 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Gauge, "open_spans", "Spans received that no outcome accounts for yet.", ("partition",)
     ),
-    Declaration(Gauge, "held_bytes", "Bytes of bodies and decisions held, by place.", ("where",)),
+    Declaration(
+        Gauge,
+        "held_bytes",
+        "Bytes held, by place: memory and rocksdb (bodies and decisions), open_traces (their "
+        "summaries), undelivered, inbox, rocksdb_memory (memtables and cache), disk (its files).",
+        ("where",),
+    ),
     Declaration(Gauge, "lag_records", "Records between the position and the end.", ("partition",)),
     Declaration(
         Gauge,

@@ -50,8 +50,13 @@ def connection(kafka: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in kafka.items() if n.startswith(CONNECTION_PREFIXES)}
 
 
-def consumer_settings(kafka: Mapping[str, Any], member: Membership) -> dict[str, Any]:
-    """Return the polling consumer's settings; the operator's tuning wins over our defaults."""
+def consumer_settings(
+    kafka: Mapping[str, Any], member: Membership, *, fetched_bytes_max: int = 32 << 20
+) -> dict[str, Any]:
+    """Return the polling consumer's settings; the operator's tuning wins over our defaults.
+
+    `fetched_bytes_max`: what librdkafka may fetch ahead.
+    """
     session_ms = round(member.session_timeout_s * 1000)
     settings: dict[str, Any] = {
         "fetch.wait.max.ms": 100,
@@ -60,7 +65,7 @@ def consumer_settings(kafka: Mapping[str, Any], member: Membership) -> dict[str,
         "fetch.queue.backoff.ms": 5,
         "fetch.message.max.bytes": 1 << 20,
         "queued.min.messages": 20_000,
-        "queued.max.messages.kbytes": 32_768,
+        "queued.max.messages.kbytes": max(1, fetched_bytes_max >> 10),
         "topic.metadata.refresh.interval.ms": 10_000,
         "client.id": f"tailstream-{member.instance_id}",
         **_for("consumer", kafka),

@@ -25,7 +25,8 @@ from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch
 
 SCHEME = "tailstream"
-INBOX_BYTES_MAX = 64 * 1024 * 1024
+RECORD_BYTES = 900
+"""What Python holds for a record and its fragment beside their bytes (measured)."""
 IDLE_WAIT_S = 0.5
 
 
@@ -44,7 +45,10 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]  # faust is untyped
 
 
 class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
-    """Faust's consumer over the poll thread. `app.host` decides what assignments mean."""
+    """Faust's consumer over the poll thread.
+
+    `app.host` decides what assignments mean, `app.storage` when reading must wait.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,9 +72,10 @@ class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
         self.loop.call_soon_threadsafe(self._arrived.set)
 
     def held(self) -> bool:
-        """Return whether more than the inbox's budget waits for the agent."""
-        waiting = sum(self._delivered.values()) - sum(self._released.values())
-        return waiting > INBOX_BYTES_MAX
+        """Return whether more than the inbox's share waits, or too much is not delivered."""
+        storage = self.app.storage
+        held: bool = self.inbox_bytes() > storage.shares.inbox or storage.behind()
+        return held
 
     def failed(self, problem: BaseException) -> None:
         """End the process: its state is in Kafka."""
@@ -106,6 +111,10 @@ class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
     def released(self, batch: Batch) -> None:
         """The agent has folded the batch (or let it go)."""
         _add(self._released, batch)
+
+    def inbox_bytes(self) -> int:
+        """Return the bytes that were polled and are not folded yet."""
+        return sum(self._delivered.values()) - sum(self._released.values())
 
     def pending(self, number: int) -> bool:
         """Return whether records of the partition were polled and are not folded yet."""
@@ -263,7 +272,8 @@ class BatchConsumer(FaustConsumer):  # type: ignore[misc]  # faust is untyped
 
 
 def _add(sizes: dict[int, int], batch: Batch) -> None:
-    sizes[batch.partition] = sizes.get(batch.partition, 0) + batch.size + 1
+    held_bytes = batch.size + RECORD_BYTES * len(batch.records)
+    sizes[batch.partition] = sizes.get(batch.partition, 0) + held_bytes
 
 
 class HostProducer(FaustProducer):  # type: ignore[misc]  # faust is untyped

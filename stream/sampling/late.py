@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery
+from stream.sampling.limits import Limits
 from stream.sampling.stores import DecisionStore, KnownDecision
-from stream.sampling.trace import OpenTrace
+from stream.sampling.trace import TRACE_BYTES, OpenTrace
 
 
 def late_delivery(
@@ -27,7 +29,27 @@ def late_delivery(
         upto=0,
         offsets=[],
     )
-    return Delivery(decision, first_offset, time_ms, 0, late=True)
+    return Delivery(decision, first_offset, time_ms, 0, late=True, held_bytes=TRACE_BYTES)
+
+
+def add_late(late: Delivery, fragment: Fragment, offset: int, time_ms: int) -> None:
+    """Add a late fragment to a delivery that waits."""
+    decision = late.decision
+    decision.spans += fragment.spans
+    decision.errors += fragment.errors
+    decision.offsets.append(offset)
+    decision.upto = offset + 1
+    decision.time_ms = time_ms
+    if decision.verdict is Verdict.SAMPLED:
+        late.body_bytes += len(fragment.body)
+
+
+def is_full(late: Delivery, limits: Limits) -> bool:
+    """Tell whether what comes next is a delivery of its own: nobody waits long behind one."""
+    return (
+        late.body_bytes >= limits.late_bytes_max
+        or len(late.decision.offsets) >= limits.late_records_max
+    )
 
 
 def turned_late(trace: OpenTrace, known: KnownDecision) -> Delivery:
@@ -37,6 +59,7 @@ def turned_late(trace: OpenTrace, known: KnownDecision) -> Delivery:
     decision.spans, decision.errors = trace.spans, trace.errors
     decision.offsets, decision.upto = trace.offsets, trace.offsets[-1] + 1
     decision.time_ms = trace.last_ms
+    late.held_bytes = trace.held_bytes
     if known.verdict is Verdict.SAMPLED:
         late.body_bytes, late.headers = trace.body_bytes, trace.headers
     return late

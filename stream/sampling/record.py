@@ -1,6 +1,6 @@
 """A record of the input topic as the core sees it: scanned, with its place and time in the log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,6 +8,9 @@ from stream.otlp.fragment import BadSpans, Fragment
 from stream.sampling.limits import Limits
 
 NO_TIMESTAMP = -1
+
+HEADER_BYTES = 250
+"""What Python holds for a header beside its bytes (measured)."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -39,10 +42,17 @@ class Record:
 
 def copy_headers(headers: Headers, held: dict[tuple[str, bytes], None], limits: Limits) -> bool:
     """Add headers to those `held`; False where a limit left some out."""
+    size = headers_bytes(held) - len(held) * HEADER_BYTES
     for header in headers:
-        held[header] = None
-        size = sum(len(name) + len(content) for name, content in held)
-        if len(held) > limits.trace_headers_max or size > limits.trace_headers_bytes_max:
-            del held[header]
+        if header in held:
+            continue
+        size += len(header[0]) + len(header[1])
+        if len(held) >= limits.trace_headers_max or size > limits.trace_headers_bytes_max:
             return False
+        held[header] = None
     return True
+
+
+def headers_bytes(headers: Iterable[tuple[str, bytes]]) -> int:
+    """Return what they take in memory."""
+    return sum([HEADER_BYTES + len(name) + len(content) for name, content in headers])

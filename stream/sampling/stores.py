@@ -60,6 +60,13 @@ class SpanStore(Protocol):
     def discard_below(self, offset: int) -> None:
         """Nothing below this offset will be asked for again: give the space back."""
 
+    def lowest_affordable(self) -> int:
+        """Return the offset below which bodies must go for the store to keep its limit; 0: none.
+
+        Where it is shared with other partitions, the store keeps an equal share at least. The same
+        until the bodies are discarded, so who has cut the traces below it need not cut more.
+        """
+
     def held_bytes(self) -> Mapping[str, int]:
         """Bytes of bodies held now, by place: `memory`, `rocksdb`."""
 

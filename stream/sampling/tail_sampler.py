@@ -8,22 +8,30 @@ Read `fold` first, then `_cut`, then `take`, `settle` and `put_back`, which move
 through a transaction; `learn` last, which is for the first seconds after a restore.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
+from stream.sampling.cut import cut_delivery
 from stream.sampling.deadlines import Deadlines
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict
-from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered, of_one_record
+from stream.sampling.decision import Clock, Trigger, Verdict
+from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.delivery_queue import DeliveryQueue
 from stream.sampling.held_cuts import might_cut
-from stream.sampling.late import late_delivery, news_to, turned_late
+from stream.sampling.late import add_late, is_full, late_delivery, news_to, turned_late
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.policies.evaluate import Policies
-from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind, copy_headers
+from stream.sampling.record import (
+    NO_TIMESTAMP,
+    Record,
+    RecordKind,
+    copy_headers,
+    headers_bytes,
+)
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
-from stream.sampling.trace import OpenTrace
+from stream.sampling.trace import RECORD_BYTES, OpenTrace
 
 
 class TailSampler:
@@ -53,6 +61,8 @@ class TailSampler:
         self.time_ms = time_ms
         self.accounts = Accounts()
         self.cuts_held = False
+        self.open_bytes = 0
+        self.decisions_bytes = decisions.held_bytes()["memory"]
         self._policies = policies
         self._windows = windows
         self._limits = limits
@@ -60,13 +70,15 @@ class TailSampler:
         self._spans = spans
         self._decisions = decisions
         self._dead_letters_upto = dead_letters_upto
-        self._open: dict[bytes, OpenTrace] = {}
+        # In the order of their first offsets. A dict would search for its first key among those
+        # that are gone.
+        self._open: OrderedDict[bytes, OpenTrace] = OrderedDict()
         self._deadlines = Deadlines()
-        self._undelivered: deque[Undelivered] = deque()
-        self._in_flight: list[Undelivered] = []
+        self._undelivered = DeliveryQueue()
         self._uncommitted: dict[bytes, KnownDecision] = {}
-        self._late: dict[bytes, Delivery] = {}
         self._bodies: list[tuple[bytes, int, bytes]] = []
+        self._dropped: set[bytes] = set()
+        budget.holders.append(self)
 
     # Folding
 
@@ -79,6 +91,8 @@ class TailSampler:
         While `cuts_held` it stops before the first record that might cut something, which
         `position` shows: fold the same records again once cuts are not held any more.
         """
+        if self.cuts_held and (self._budget.over() or self._spans.lowest_affordable()):
+            return
         for record in records:
             if record.offset < self.position:
                 continue
@@ -94,6 +108,7 @@ class TailSampler:
             for bad in record.bad:
                 self._reject(DeadLetter(record.offset, self.time_ms, bad, record.key))
         self._store_bodies()
+        self._keep_limits()
 
     def idle(self, *, wall_ms: int, position: int) -> None:
         """Nothing lies between `position` and the end of the partition: let the wall clock cut.
@@ -132,9 +147,9 @@ class TailSampler:
         had_root = trace.root
         trace.fold(fragment, offset)
         trace.last_ms = self.time_ms
-        if record.headers:
-            self._copy_headers(trace, record.headers)
-        self._bodies.append((fragment.trace_id, offset, fragment.body))
+        kept_bytes = self._keep(trace, fragment, record)
+        trace.held_bytes += kept_bytes
+        self.open_bytes += kept_bytes + RECORD_BYTES
         if self._policies.too_large(trace.body_bytes):
             self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "maximum_trace_size_bytes")
         elif trace.spans >= self._limits.trace_spans_max:
@@ -148,12 +163,13 @@ class TailSampler:
         deadline_ms = self.time_ms + self._windows.decision_wait_ms
         trace = OpenTrace(trace_id, offset, self.time_ms, deadline_ms)
         self._open[trace_id] = trace
+        self.open_bytes += trace.held_bytes
         self._deadlines.schedule(trace)
         self._budget.used += 1
         if self._budget.used > self._budget.limit:
             # The named exception to law 5: which trace is the oldest depends on the assignment.
-            oldest = next(iter(self._open.values()))
-            if oldest is not trace:
+            oldest = self._oldest()
+            if oldest is not None and oldest is not trace:
                 # A record of several traces may hold a fragment of it, folded or still to come.
                 folded = oldest.offsets[-1] == offset
                 self._limit(oldest, Trigger.OVERLOAD, "open_traces_max", upto=offset + folded)
@@ -172,25 +188,26 @@ class TailSampler:
             self.accounts.replayed += fragment.spans
             return
         self.accounts.received += fragment.spans
-        late = self._late.get(fragment.trace_id)
-        if late is None:
+        late = self._undelivered.last_late(fragment.trace_id)
+        if late is None or is_full(late, self._limits):
             late = late_delivery(known, fragment.trace_id, offset, self.time_ms)
-            self._late[fragment.trace_id] = late
-            self._undelivered.append(late)
-        decision = late.decision
-        decision.spans += fragment.spans
-        decision.errors += fragment.errors
-        decision.offsets.append(offset)
-        decision.upto = offset + 1
-        decision.time_ms = self.time_ms
+            self._undelivered.append_late(late)
+        add_late(late, fragment, offset, self.time_ms)
+        held_bytes = RECORD_BYTES
         if known.verdict is Verdict.SAMPLED:
-            late.body_bytes += len(fragment.body)
-            self._copy_headers(late, record.headers)
-            self._bodies.append((fragment.trace_id, offset, fragment.body))
+            held_bytes += self._keep(late, fragment, record)
+        self._undelivered.grow(late, held_bytes)
 
-    def _copy_headers(self, to: OpenTrace | Delivery, headers: Headers) -> None:
-        if not copy_headers(headers, to.headers, self._limits):
-            self.accounts.limits["trace_headers_max"] += 1
+    def _keep(self, of: OpenTrace | Delivery, fragment: Fragment, record: Record) -> int:
+        """Keep the body, and the headers; return the bytes that cannot spill of them."""
+        self._bodies.append((fragment.trace_id, record.offset, fragment.body))
+        held_bytes = 0 if self._budget.bodies_spill else len(fragment.body)
+        if record.headers:
+            held_bytes -= headers_bytes(of.headers)
+            if not copy_headers(record.headers, of.headers, self._limits):
+                self.accounts.limits["trace_headers_max"] += 1
+            held_bytes += headers_bytes(of.headers)
+        return held_bytes
 
     def _reject(self, dead_letter: DeadLetter) -> None:
         if dead_letter.first_offset < self._dead_letters_upto:
@@ -202,14 +219,36 @@ class TailSampler:
     def _store_bodies(self) -> None:
         """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""
         if self._bodies:
-            self._spans.put([body for body in self._bodies if self._wanted(body[0])])
+            dropped = self._dropped
+            self._spans.put([body for body in self._bodies if body[0] not in dropped])
             self._bodies = []
+            self._dropped = set()
 
-    def _wanted(self, trace_id: bytes) -> bool:
-        if trace_id in self._open:
-            return True
-        known = self._uncommitted.get(trace_id) or self._decisions.get(trace_id)
-        return known is not None and known.verdict is Verdict.SAMPLED
+    # Limits that the partitions of a worker share
+
+    @property
+    def undelivered_bytes(self) -> int:
+        """Bytes in memory of what is decided and not delivered, its bodies apart."""
+        return self._undelivered.held_bytes
+
+    def cut_to(self, open_bytes_max: int) -> None:
+        """Decide the oldest open traces early, until those left take so many bytes."""
+        while self.open_bytes > open_bytes_max and not self.cuts_held:
+            oldest = self._oldest()
+            assert oldest is not None, "no trace is open, and they take memory"
+            self._limit(oldest, Trigger.OVERLOAD, "storage_memory")
+
+    def _keep_limits(self) -> None:
+        # As the limit on open traces, exceptions to law 5: they depend on the assignment.
+        if self.cuts_held:
+            return
+        lowest = self._spans.lowest_affordable()
+        while (oldest := self._oldest()) is not None and oldest.first_offset < lowest:
+            self._limit(oldest, Trigger.DISK_LIMIT, "storage_disk")
+        self._budget.keep()
+
+    def _oldest(self) -> OpenTrace | None:
+        return next(iter(self._open.values()), None)
 
     # Cutting
 
@@ -230,66 +269,30 @@ class TailSampler:
         assert not self.cuts_held, "a trace whose decision may be known must not be judged"
         del self._open[trace.trace_id]
         self._budget.used -= 1
+        self.open_bytes -= trace.held_bytes
         judgement = self._policies.judge(trace, body_bytes=trace.body_bytes)
         for policy, vote in judgement.votes:
             self.accounts.votes[policy, vote.value] += 1
-        decision = Decision(
-            trace.trace_id,
-            judgement.verdict,
-            judgement.policy,
-            trigger,
-            judgement.threshold,
-            spans=trace.spans,
-            errors=trace.errors,
-            duration_us=trace.duration_us,
-            complete=trace.root,
-            time_ms=self.time_ms,
-            clock=clock,
-            upto=upto,
-            offsets=trace.offsets,
-        )
         if judgement.verdict is Verdict.NOT_SAMPLED:
             self._spans.delete(trace.trace_id, trace.offsets)
-        self._uncommitted[trace.trace_id] = KnownDecision.of(decision)
-        self._undelivered.append(
-            Delivery(
-                decision,
-                trace.first_offset,
-                trace.opened_ms,
-                trace.body_bytes,
-                due_ms=min(trace.deadline_ms, max(self.time_ms, trace.opened_ms))
-                if clock is Clock.LOG
-                else trace.deadline_ms,
-                votes=judgement.votes,
-                headers=trace.headers,
-            )
+            if self._bodies:
+                self._dropped.add(trace.trace_id)
+        delivery = cut_delivery(
+            trace, judgement, trigger=trigger, clock=clock, upto=upto, time_ms=self.time_ms
         )
+        self._uncommitted[trace.trace_id] = KnownDecision.of(delivery.decision)
+        self._undelivered.append(delivery)
 
     # Delivering
 
     def take(self, *, count_max: int, bytes_max: int) -> list[Undelivered]:
-        """Detach what is next to be delivered, oldest first: one at least, if there is any.
-
-        Dead letters of one record go together, also over the bounds: that they were delivered is
-        remembered by their record's offset.
-        """
-        assert not self._in_flight, "one transaction at a time"
-        size = 0
-        while self._undelivered and (
-            (len(self._in_flight) < count_max and size < bytes_max) or self._inside_a_record()
-        ):
-            delivery = self._undelivered.popleft()
-            size += delivery.body_bytes
-            self._in_flight.append(delivery)
-            if isinstance(delivery, Delivery) and delivery.late:
-                # What arrives from now on is a delivery of its own.
-                self._late.pop(delivery.decision.trace_id, None)
-        return list(self._in_flight)
+        """Detach what is next to be delivered: see `DeliveryQueue.take`."""
+        return self._undelivered.take(count_max=count_max, bytes_max=bytes_max)
 
     def settle(self, settled: Sequence[Settled]) -> None:
         """The transaction committed: remember the decisions, forget the bodies, count."""
-        assert [one.delivered for one in settled] == self._in_flight, "settled is what was taken"
-        self._in_flight = []
+        taken = self._undelivered.settle()
+        assert [one.delivered for one in settled] == taken, "settled is what was taken"
         decisions = []
         for one in settled:
             delivered = one.delivered
@@ -311,11 +314,11 @@ class TailSampler:
         self._deadlines.forget_stale(self._open)
         # As old as they are there: late spans that wait for a transaction still need theirs.
         self._decisions.expire(resume_ms - self._windows.decision_retention_ms, resume_offset)
+        self.decisions_bytes = self._decisions.held_bytes()["memory"]
 
     def put_back(self) -> None:
         """The transaction was aborted: the deliveries come again; verdicts and cuts stand."""
-        self._undelivered.extendleft(reversed(self._in_flight))
-        self._in_flight = []
+        self._undelivered.put_back()
 
     def resume(self) -> tuple[int, int]:
         """Return the resume offset and the partition time there.
@@ -324,19 +327,18 @@ class TailSampler:
         the offset is committed with it.
         """
         resume = (self.position, self.time_ms)
-        oldest = next(iter(self._open.values()), None)
+        oldest = self._oldest()
         if oldest is not None:
             resume = min(resume, (oldest.first_offset, oldest.opened_ms))
-        for delivery in self._undelivered:
-            resume = min(resume, (delivery.first_offset, delivery.opened_ms))
-        return resume
+        waiting = self._undelivered.oldest()
+        return resume if waiting is None else min(resume, waiting)
 
     @property
     def dead_letters_upto(self) -> int:
         """Every dead letter below this offset has been delivered, or is in flight."""
-        pending = [d.first_offset for d in self._undelivered if isinstance(d, DeadLetter)]
+        pending = self._undelivered.oldest_dead_letter()
         # A replay begins below what was delivered before it.
-        return max(self._dead_letters_upto, min(pending, default=self.position))
+        return max(self._dead_letters_upto, self.position if pending is None else pending)
 
     @property
     def open_traces(self) -> int:
@@ -356,7 +358,7 @@ class TailSampler:
     @property
     def oldest_opened_ms(self) -> int | None:
         """Partition time at which the oldest open trace was opened, None without one."""
-        oldest = next(iter(self._open.values()), None)
+        oldest = self._oldest()
         return None if oldest is None else oldest.opened_ms
 
     # After a restore
@@ -373,8 +375,8 @@ class TailSampler:
             trace = self._open.pop(trace_id, None)
             if trace is not None:
                 self._budget.used -= 1
-                self._late[trace_id] = late = turned_late(trace, known)
-                self._undelivered.append(late)
+                self.open_bytes -= trace.held_bytes
+                self._undelivered.append_late(turned_late(trace, known))
                 if known.verdict is Verdict.NOT_SAMPLED:
                     self._spans.delete(trace_id, trace.offsets)
         self._decisions.put(list(news.items()))
@@ -392,7 +394,7 @@ class TailSampler:
         self._budget.used -= len(self._open)
         self._open.clear()
         self._undelivered.clear()
-        self._in_flight = []
-
-    def _inside_a_record(self) -> bool:
-        return bool(self._in_flight) and of_one_record(self._in_flight[-1], self._undelivered[0])
+        self._uncommitted.clear()
+        self.open_bytes = self.decisions_bytes = 0
+        if self in self._budget.holders:
+            self._budget.holders.remove(self)

@@ -10,9 +10,6 @@ TRACE_BYTES = 1_100
 RECORD_BYTES = 48
 """What Python holds for each of its offsets."""
 
-HEADER_BYTES = 250
-"""What Python holds for a header beside its bytes."""
-
 
 @dataclass(slots=True)
 class OpenTrace:

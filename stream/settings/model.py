@@ -139,22 +139,26 @@ class Storage(Block):
         alias="memory",
         ge=MIB,
         le=1 << 50,
-        description="Memory for all that is held: spans, open traces, decisions.",
+        description="Memory for all that is held: spans, which spill, open traces, decisions, what "
+        "was read and not folded. Where open traces fill it, the oldest are decided (`overload`).",
     )
     disk_bytes: Size = Field(
         default=20 << 30,
         alias="disk",
         ge=MIB,
         le=1 << 60,
-        description="Disk for what does not fit in the memory. No effect yet.",
+        description="Disk for what does not fit in the memory; above it the oldest open traces are "
+        "decided (`disk_limit`).",
     )
     spans: Literal["spill", "memory", "rocksdb"] = Field(
         default="spill",
         description="Where spans wait: spill (in memory, the oldest on disk when it is short), "
         "memory, or rocksdb.",
     )
-    decisions: Literal["memory", "rocksdb"] = Field(
-        default="memory", description="Where decisions are remembered."
+    decisions: Literal["spill", "memory", "rocksdb"] = Field(
+        default="spill",
+        description="Where decisions are remembered: spill (in memory, the oldest on disk when "
+        "it is short), memory, or rocksdb.",
     )
 
 
@@ -267,7 +271,6 @@ class Settings(Block):
         for name, changed, why in (
             ("topics.metrics", self.topics.metrics != Topics().metrics, "no exemplars are read"),
             ("limits.pins_max", self.limits.pins_max != Limits().pins_max, "there are no pins"),
-            ("storage.disk", self.storage.disk_bytes != Storage().disk_bytes, "no bound is kept"),
         ):
             if changed:
                 lines.append(f"{name}: no effect yet: {why}")

@@ -95,6 +95,10 @@ class MemorySpanStore:
             bucket = self._buckets.pop(number)
             self._forget(len(bucket), sum(map(len, bucket.values())))
 
+    def lowest_affordable(self) -> int:
+        """See `SpanStore.lowest_affordable`; bodies in memory are the business of its budget."""
+        return 0
+
     def held_bytes(self) -> Mapping[str, int]:
         """See `SpanStore.held_bytes`."""
         return {"memory": self._held_bytes, "rocksdb": 0}
@@ -139,6 +143,23 @@ class MemoryDecisionStore:
                 generation.held_bytes -= _held_bytes(replaced)
             known[trace_id] = decision
             generation.held_bytes += _held_bytes(decision)
+
+    def pop_oldest(self, wanted_bytes: int) -> list[tuple[bytes, KnownDecision]]:
+        """Take out the decisions that came first until they had so many bytes, or none is left."""
+        taken: list[tuple[bytes, KnownDecision]] = []
+        for generation in self._generations:
+            known = self._known[generation.number]
+            first = len(taken)
+            for one in known.items():
+                if wanted_bytes <= 0:
+                    break
+                taken.append(one)
+                held_bytes = _held_bytes(one[1])
+                wanted_bytes -= held_bytes
+                generation.held_bytes -= held_bytes
+            for trace_id, _ in taken[first:]:
+                del known[trace_id]
+        return taken
 
     def expire(self, before_ms: int, resume_offset: int) -> None:
         """See `DecisionStore.expire`."""

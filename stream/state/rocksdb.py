@@ -6,7 +6,6 @@ the memory that RocksDB takes is the memtables of each database: they would be m
 number of partitions. Keys begin with the partition, numbers are big-endian so that they sort.
 """
 
-import fcntl
 import os
 import shutil
 import struct
@@ -29,6 +28,8 @@ from rocksdict import (
 
 from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.stores import KnownDecision
+from stream.state.directory import lock, storage_error, wipe
+from stream.state.disk import DiskBudget
 from stream.state.generation_filter import GenerationFilter
 from stream.state.generations import Generation, Generations
 
@@ -45,26 +46,26 @@ _span_key = struct.Struct(">II16sQ").pack
 _decision_key = struct.Struct(">II16s").pack
 
 
-class StorageError(Exception):
-    """The operator has to look at the storage directory; the text names it, and the remedy."""
-
-
 class RocksDB:
     """The database of this process, below `directory`, locked for it and empty when it is opened.
 
     `memory_bytes` bounds the memtables and the block cache (with index and filter blocks) of all
-    partitions together: memtables are charged to the cache, and may take half of it.
+    partitions together: memtables are charged to the cache, and may take half of it. `disk_bytes`
+    is what the table files are to keep to: see `DiskBudget`.
 
     Raises:
         StorageError: the directory cannot be written to, or another live process has it.
     """
 
-    def __init__(self, directory: Path, *, memory_bytes: int = 128 * _MIB) -> None:
+    def __init__(
+        self, directory: Path, *, memory_bytes: int = 128 * _MIB, disk_bytes: int = 1 << 62
+    ) -> None:
         self.directory = directory
-        self._lock = _lock(directory)
+        self.budget = DiskBudget(disk_bytes)
+        self._lock = lock(directory)
         try:
             path = directory / "rocksdb"
-            _wipe(path)
+            wipe(path)
             self._cache = Cache(memory_bytes)
             self._memtables = WriteBufferManager.new_write_buffer_manager_with_cache(
                 memory_bytes // 2, False, self._cache
@@ -76,7 +77,7 @@ class RocksDB:
             self._db: Any = Rdict(str(path), self._options(_MIB), column_families=families)
         except Exception as exc:
             os.close(self._lock)
-            raise _storage_error(directory, "cannot be used", exc) from exc
+            raise storage_error(directory, "cannot be used", exc) from exc
         self._open = True
         self.spans = Family(self, self._db, _SPANS)
         self.decisions = Family(self, self._db, _DECISIONS)
@@ -172,14 +173,14 @@ class Family:
         try:
             self._db.write(batch, self._write_options)
         except Exception as exc:
-            raise _storage_error(self._owner.directory, "cannot be written", exc) from exc
+            raise storage_error(self._owner.directory, "cannot be written", exc) from exc
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, None if there is none."""
         try:
             value: bytes | None = self._rows.get(key, None, self._read_options)
         except Exception as exc:
-            raise _storage_error(self._owner.directory, "cannot be read", exc) from exc
+            raise storage_error(self._owner.directory, "cannot be read", exc) from exc
         return value
 
     def delete_range(self, begin: bytes, end: bytes) -> None:
@@ -187,7 +188,7 @@ class Family:
         try:
             self._rows.delete_range(begin, end, self._write_options)
         except Exception as exc:
-            raise _storage_error(self._owner.directory, "cannot be written", exc) from exc
+            raise storage_error(self._owner.directory, "cannot be written", exc) from exc
 
     def disk_bytes(self) -> int:
         """Bytes of this family's live table files."""
@@ -212,6 +213,9 @@ class RocksDBSpanStore:
         self._rows.claim(partition)
         self._partition = partition
         self._bucket_bytes: dict[int, int] = {}
+        self._held_bytes = 0
+        self._budget = db.budget
+        self._budget.join(self)
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
         """See `SpanStore.put`; one batch."""
@@ -221,6 +225,7 @@ class RocksDBSpanStore:
             bucket = offset // BUCKET_OFFSETS
             rows.append((_span_key(partition, bucket, trace_id, offset), body))
             held[bucket] = held.get(bucket, 0) + len(body)
+            self._held_bytes += len(body)
         if rows:
             self._rows.put(rows)
 
@@ -246,16 +251,35 @@ class RocksDBSpanStore:
         begin, end = _bucket_key(self._partition, min(gone)), _bucket_key(self._partition, bound)
         self._rows.delete_range(begin, end)
         for bucket in gone:
-            del self._bucket_bytes[bucket]
+            self._held_bytes -= self._bucket_bytes.pop(bucket)
+
+    def lowest_affordable(self) -> int:
+        """See `SpanStore.lowest_affordable`; the start of a bucket."""
+        if not self._budget.over():
+            return 0
+        excess = self._held_bytes - self._budget.level()
+        lowest = 0
+        for bucket in sorted(self._bucket_bytes):
+            if excess <= 0:
+                break
+            excess -= self._bucket_bytes[bucket]
+            lowest = (bucket + 1) * BUCKET_OFFSETS
+        return lowest
 
     def held_bytes(self) -> Mapping[str, int]:
         """See `SpanStore.held_bytes`; bodies count until their bucket is discarded."""
-        return {"memory": 0, "rocksdb": sum(self._bucket_bytes.values())}
+        return {"memory": 0, "rocksdb": self._held_bytes}
+
+    def disk_bytes(self) -> int:
+        """Bytes of rows that were not discarded."""
+        return self._held_bytes
 
     def close(self) -> None:
         """See `SpanStore.close`."""
+        self._budget.leave(self)
         self._rows.release(self._partition)
         self._bucket_bytes.clear()
+        self._held_bytes = 0
 
 
 class RocksDBDecisionStore:
@@ -272,6 +296,8 @@ class RocksDBDecisionStore:
         self._partition = partition
         self._generations = Generations(retention_ms)
         self._filter = GenerationFilter()
+        self._budget = db.budget
+        self._budget.join_fixed(self)
 
     def get(self, trace_id: bytes) -> KnownDecision | None:
         """See `DecisionStore.get`."""
@@ -311,11 +337,15 @@ class RocksDBDecisionStore:
 
     def held_bytes(self) -> Mapping[str, int]:
         """See `DecisionStore.held_bytes`; the memory is the filter's."""
-        rows_bytes = sum(generation.held_bytes for generation in self._generations)
-        return {"memory": len(self._filter), "rocksdb": rows_bytes}
+        return {"memory": len(self._filter), "rocksdb": self.disk_bytes()}
+
+    def disk_bytes(self) -> int:
+        """Bytes of rows that were not discarded."""
+        return sum([generation.held_bytes for generation in self._generations])
 
     def close(self) -> None:
         """See `DecisionStore.close`."""
+        self._budget.leave(self)
         self._rows.release(self._partition)
         self._generations.clear()
         self._filter = GenerationFilter()
@@ -342,37 +372,3 @@ def _pack(decision: KnownDecision) -> bytes:
 def _unpack(value: bytes) -> KnownDecision:
     verdict, policy, trigger, *rest = msgpack.unpackb(value)
     return KnownDecision(Verdict(verdict), policy, Trigger(trigger), *rest)
-
-
-def _lock(directory: Path) -> int:
-    """Take the directory for this process; the kernel lets go of it when the process dies.
-
-    RocksDB's own lock comes too late: what it protects has to be wiped before it is opened.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as exc:
-        raise _storage_error(directory, "cannot be used", exc) from exc
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(lock)
-        text = f"storage.directory: {directory} is in use by another live process; "
-        raise StorageError(text + "give each worker on a machine a directory of its own") from exc
-    except OSError as exc:
-        os.close(lock)
-        raise _storage_error(directory, "cannot be locked", exc) from exc
-    return lock
-
-
-def _wipe(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
-
-
-def _storage_error(directory: Path, what: str, cause: Exception) -> StorageError:
-    remedy = "it needs a local disk with free space that this user may write to"
-    return StorageError(f"storage.directory: {directory} {what}: {cause}; {remedy}")

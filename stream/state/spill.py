@@ -3,7 +3,8 @@
 The window of a small deployment never touches the disk, that of a large one is bounded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from stream.state.memory import MemorySpanStore
 from stream.state.rocksdb import RocksDB, RocksDBSpanStore
@@ -14,43 +15,59 @@ BODY_OVERHEAD_BYTES = 210
 _STEP_BYTES_MAX = 4 << 20
 
 
-class Budget:
-    """The memory that the bodies of all partitions of the process may take together.
+class Spilling(Protocol):
+    """A store that holds in memory what it can spill."""
 
-    Whoever puts bodies calls `keep`. What spills is the oldest of the largest store, whichever
-    partition put last: the partition that is over its share pays, not its neighbour.
+    def memory_bytes(self) -> int:
+        """Bytes that it holds in memory, overhead included."""
+
+    def spill(self, wanted_bytes: int) -> int:
+        """Move the oldest to disk in one batch; return the bytes freed, 0 if there is nothing."""
+
+
+class Budget:
+    """The memory that the stores of all partitions of the process may take together.
+
+    `others` says how much of it is taken by what cannot spill: these stores give way to that.
+    Whoever puts calls `keep`. What spills is the oldest of the largest store, whichever partition
+    put last: the partition that is over its share pays, not its neighbour.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, others: Callable[[], int] = lambda: 0) -> None:
         assert limit_bytes >= 0, limit_bytes
         self.limit_bytes = limit_bytes
+        self._others = others
         # A step is large enough to be worth a batch, and small enough (about 10 ms) for the loop.
         self._step_bytes = min(limit_bytes // 8, _STEP_BYTES_MAX)
-        self._stores: list[SpillingSpanStore] = []
+        self._stores: list[Spilling] = []
 
     def held_bytes(self) -> int:
-        """Bytes that the stores' bodies take in memory now, overhead included."""
+        """Bytes that the stores take in memory now, overhead included."""
         return sum(store.memory_bytes() for store in self._stores)
 
-    def join(self, store: "SpillingSpanStore") -> None:
+    def join(self, store: Spilling) -> None:
         """Count this store from now on."""
         self._stores.append(store)
 
-    def leave(self, store: "SpillingSpanStore") -> None:
+    def leave(self, store: Spilling) -> None:
         """Count this store no longer. Harmless if it has left."""
         self._stores = [other for other in self._stores if other is not store]
 
     def keep(self) -> None:
         """Spill until the budget is kept, with a step to spare so that not every put spills."""
-        excess = self.held_bytes() - self.limit_bytes
+        excess = self.held_bytes() + self._others() - self.limit_bytes
         if excess <= 0:
             return
         wanted = excess + self._step_bytes
         while wanted > 0:
-            freed = max(self._stores, key=SpillingSpanStore.memory_bytes).spill(wanted)
+            freed = max(self._stores, key=_memory_bytes).spill(wanted)
             if not freed:
                 return
             wanted -= freed
+
+
+def _memory_bytes(store: Spilling) -> int:
+    return store.memory_bytes()
 
 
 class SpillingSpanStore:
@@ -87,6 +104,10 @@ class SpillingSpanStore:
         """See `SpanStore.discard_below`."""
         self._memory.discard_below(offset)
         self._rocksdb.discard_below(offset)
+
+    def lowest_affordable(self) -> int:
+        """See `SpanStore.lowest_affordable`; what is in memory can still spill."""
+        return self._rocksdb.lowest_affordable()
 
     def held_bytes(self) -> Mapping[str, int]:
         """See `SpanStore.held_bytes`."""

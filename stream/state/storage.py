@@ -1,21 +1,23 @@
 """What a worker's stores are made of: the kinds that are configured, one budget, one database."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from stream.sampling.limits import OpenTracesBudget
 from stream.sampling.stores import DecisionStore, SpanStore
 from stream.state.memory import MemoryDecisionStore, MemorySpanStore
 from stream.state.rocksdb import RocksDB, RocksDBDecisionStore, RocksDBSpanStore
+from stream.state.shares import Shares
 from stream.state.spill import Budget, SpillingSpanStore
-
-ROCKSDB_SHARE = 4
-"""RocksDB's memtables and cache get this fraction (one in four) of the memory."""
+from stream.state.spill_decisions import SpillingDecisionStore
 
 
 class Storage:
-    """Opens the stores of partitions. Bodies have what is left of the memory beside the database.
+    """Opens the stores of partitions, and keeps the budgets that they share.
 
-    `spans` is `memory`, `rocksdb` or `spill`, `decisions` is `memory` or `rocksdb`; they are kept
-    for `retention_ms` of partition time at least.
+    `spans` and `decisions` are `spill`, `memory` or `rocksdb`; decisions are kept for
+    `retention_ms` of partition time at least. `traces` is the samplers' part of the budget, with
+    room for `open_traces_max`; `shares` is how the memory is shared out.
 
     Raises:
         StorageError: the directory cannot be used, and a database is wanted.
@@ -29,17 +31,24 @@ class Storage:
         spans: str,
         decisions: str,
         retention_ms: int,
+        disk_bytes: int = 1 << 62,
+        open_traces_max: int = 1_000_000,
     ) -> None:
         self._spans = spans
         self._decisions = decisions
         self._retention_ms = retention_ms
         self._rocksdb: RocksDB | None = None
-        bodies_bytes = memory_bytes
-        if (spans, decisions) != ("memory", "memory"):
-            rocksdb_bytes = memory_bytes // ROCKSDB_SHARE
-            self._rocksdb = RocksDB(directory, memory_bytes=rocksdb_bytes)
-            bodies_bytes -= rocksdb_bytes
-        self._budget = Budget(bodies_bytes)
+        uses_rocksdb = (spans, decisions) != ("memory", "memory")
+        self.shares = Shares.of(memory_bytes, rocksdb=uses_rocksdb)
+        if uses_rocksdb:
+            self._rocksdb = RocksDB(
+                directory, memory_bytes=self.shares.rocksdb, disk_bytes=disk_bytes
+            )
+        self.traces = OpenTracesBudget(
+            open_traces_max, bytes_max=self.shares.open, bodies_spill=spans != "memory"
+        )
+        self._bodies = Budget(self.shares.held, self.traces.held_bytes)
+        self._kept_decisions = Budget(self.shares.decisions)
 
     def open_spans(self, partition: int) -> SpanStore:
         """Return an empty span store for a partition that was just assigned."""
@@ -48,14 +57,39 @@ class Storage:
         assert self._rocksdb is not None
         if self._spans == "rocksdb":
             return RocksDBSpanStore(self._rocksdb, partition)
-        return SpillingSpanStore(self._budget, self._rocksdb, partition)
+        return SpillingSpanStore(self._bodies, self._rocksdb, partition)
 
     def open_decisions(self, partition: int) -> DecisionStore:
         """Return an empty decision store for a partition that was just assigned."""
+        retention_ms = self._retention_ms
         if self._decisions == "memory":
-            return MemoryDecisionStore(retention_ms=self._retention_ms)
+            return MemoryDecisionStore(retention_ms=retention_ms)
         assert self._rocksdb is not None
-        return RocksDBDecisionStore(self._rocksdb, partition, retention_ms=self._retention_ms)
+        if self._decisions == "rocksdb":
+            return RocksDBDecisionStore(self._rocksdb, partition, retention_ms=retention_ms)
+        return SpillingDecisionStore(
+            self._kept_decisions, self._rocksdb, partition, retention_ms=retention_ms
+        )
+
+    def behind(self) -> bool:
+        """Return whether reading must wait until more of what is decided has been delivered."""
+        undelivered_bytes = self.traces.undelivered_bytes()
+        if undelivered_bytes > self.shares.undelivered:
+            return True
+        disk = self._rocksdb.budget if self._rocksdb is not None else None
+        return disk is not None and undelivered_bytes > 0 and disk.over()
+
+    def held_bytes(self) -> Mapping[str, int]:
+        """Bytes held now, by place, but for what the stores themselves tell."""
+        traces = self.traces
+        held = {
+            "open_traces": sum(holder.open_bytes for holder in traces.holders),
+            "undelivered": traces.undelivered_bytes(),
+        }
+        if self._rocksdb is not None:
+            held["rocksdb_memory"] = self._rocksdb.memory_bytes()
+            held["disk"] = self._rocksdb.disk_bytes()
+        return held
 
     def close(self) -> None:
         """Release the directory. The stores have been closed before."""

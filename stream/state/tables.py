@@ -4,9 +4,7 @@ Faust opens and closes them with the partitions; the hot path asks `for_partitio
 the store itself. The changelog of these tables is the topic they are made from (DESIGN section 5),
 so Faust must neither write one nor recover from one.
 
-Declare one as `app.tables.add(SourceTopicTable(app, name=..., store="tailstream-spans://",
-changelog_topic=the input topic, options={"open_store": partition -> SpanStore}))`, in an app with
-the setting `TableManager=TailTableManager`.
+`Tables` declares both, in an app with the setting `TableManager=TailTableManager`.
 """
 
 from collections.abc import Callable
@@ -18,12 +16,35 @@ from faust.stores.base import Store
 from faust.tables.manager import TableManager
 
 from stream.sampling.stores import DecisionStore, SpanStore
+from stream.state.storage import Storage
 
 SPANS_SCHEME = "tailstream-spans"
 DECISIONS_SCHEME = "tailstream-decisions"
 
 STORES.aliases[SPANS_SCHEME] = f"{__name__}:SpanTableStore"
 STORES.aliases[DECISIONS_SCHEME] = f"{__name__}:DecisionTableStore"
+
+
+class Tables:
+    """The Faust tables that own the stores of `storage`; `topic` is what they are made from."""
+
+    def __init__(self, app: faust.App, storage: Storage, topic: Any) -> None:
+        self.traces = storage.traces
+        self._storage = storage
+        self._spans = _table(app, "spans", SPANS_SCHEME, topic, storage.open_spans)
+        self._decisions = _table(app, "decisions", DECISIONS_SCHEME, topic, storage.open_decisions)
+
+    def for_partition(self, number: int) -> tuple[SpanStore, DecisionStore]:
+        """Return the stores of a partition that is assigned."""
+        spans: SpanStore = self._spans.data.for_partition(number)
+        decisions: DecisionStore = self._decisions.data.for_partition(number)
+        return spans, decisions
+
+    def close(self) -> None:
+        """Close every store, then what they are made of."""
+        self._spans.data.close()
+        self._decisions.data.close()
+        self._storage.close()
 
 
 class SourceTopicTable(faust.Table):  # type: ignore[misc]  # faust is untyped
@@ -171,6 +192,19 @@ class DecisionTableStore(PartitionedStore):
         """Return the store of an assigned partition; any other is our own bug."""
         store: DecisionStore = self._opened(partition)
         return store
+
+
+def _table(
+    app: faust.App, name: str, scheme: str, topic: Any, open_store: Callable[[int], Any]
+) -> Any:
+    table = SourceTopicTable(
+        app,
+        name=name,
+        store=f"{scheme}://",
+        changelog_topic=topic,
+        options={"open_store": open_store},
+    )
+    return app.tables.add(table)
 
 
 def _refuse(*rows: object) -> NoReturn:

@@ -31,6 +31,7 @@ from stream.settings.compiled import policies_of
 from stream.settings.load import load
 from stream.state.memory import MemoryDecisionStore, MemorySpanStore
 from stream.state.storage import Storage
+from stream.state.tables import Tables
 from stream.worker.restore import Restore, ResumePoint
 from stream.worker.transaction import Transaction
 from stream.worker.worker import Worker
@@ -65,18 +66,14 @@ STAGES = {
 Measure = Callable[[str], contextlib.AbstractContextManager[None]]
 
 
-class Tables(app.Tables):
+class StoresOnly(Tables):
     """Stores by partition, without Faust's tables around them."""
 
     def __init__(self, open_spans: Callable[[int], SpanStore]) -> None:
-        self._traces = OpenTracesBudget()
+        self.traces = OpenTracesBudget()
         self._stores: dict[int, tuple[SpanStore, DecisionStore]] = {
             number: (open_spans(number), MemoryDecisionStore()) for number in range(PARTITIONS)
         }
-
-    @property
-    def traces(self) -> OpenTracesBudget:
-        return self._traces
 
     def for_partition(self, number: int) -> tuple[SpanStore, DecisionStore]:
         return self._stores[number]
@@ -111,7 +108,7 @@ class Stages:
         spent: Counter[str] = Counter()
         spent["consume"] = consumed(self._settings, self._loaded.records)
         self._receive(_stopwatch(spent, time.thread_time_ns))
-        self._way(_stopwatch(spent, time.thread_time_ns), Tables(lambda _: MemorySpanStore()))
+        self._way(_stopwatch(spent, time.thread_time_ns), StoresOnly(lambda _: MemorySpanStore()))
         self._judge(_stopwatch(spent, time.thread_time_ns))
         stores = {kind: self._store(kind) for kind in ("memory", "rocksdb")}
         self._transactions(_stopwatch(spent, time.process_time_ns))
@@ -192,7 +189,7 @@ class Stages:
         policies = policies_of(self._settings.tail_sampling, Matcher())
         # Set on the object: whoever has it calls the recorder instead.
         vars(policies)["judge"] = recording.judge(policies.judge)
-        tables = Tables(lambda number: RecordingSpanStore(recording, number))
+        tables = StoresOnly(lambda number: RecordingSpanStore(recording, number))
         recording.transactions = self._way(recording.phase, tables, policies)
         return recording
 

@@ -1,6 +1,7 @@
 """The simulator bites: a rule switched off is found by some seed among the first ones."""
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 from stream.kafka.log_state import LogState
 from stream.sampling.decision import Clock
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.delivery_queue import DeliveryQueue
 from stream.sampling.record import Record
 from stream.sampling.stores import KnownDecision
 from stream.sampling.tail_sampler import TailSampler
@@ -105,19 +107,11 @@ def the_resume_offset_ignores_what_is_undelivered(patch: Patch) -> None:
 
 @bug
 def the_resume_offset_ignores_dead_letters(patch: Patch) -> None:
-    resume = TailSampler.resume
+    def oldest(self: DeliveryQueue) -> tuple[int, int] | None:
+        held = [(d.first_offset, d.opened_ms) for d in self if isinstance(d, Delivery)]
+        return min(held, default=None)
 
-    def without(self: TailSampler) -> tuple[int, int]:
-        undelivered = self._undelivered
-        self._undelivered = type(undelivered)(
-            one for one in undelivered if isinstance(one, Delivery)
-        )
-        try:
-            return resume(self)
-        finally:
-            self._undelivered = undelivered
-
-    patch.setattr(TailSampler, "resume", without)
+    patch.setattr(DeliveryQueue, "oldest", oldest)
 
 
 @bug
@@ -153,11 +147,11 @@ def an_abort_merges_traces_back(patch: Patch) -> None:
         cut(self, trace, *args, **more)
 
     def merge_back(self: TailSampler) -> None:
-        for one in list(self._in_flight):
+        for one in list(self._undelivered.in_flight):
             if isinstance(one, Delivery) and not one.late:
                 trace_id = one.decision.trace_id
                 del self._uncommitted[trace_id]
-                self._in_flight.remove(one)
+                self._undelivered.in_flight.remove(one)
                 self._open[trace_id] = traces[self, trace_id]
                 self._budget.used += 1
                 self._deadlines.schedule(traces[self, trace_id])
@@ -169,24 +163,27 @@ def an_abort_merges_traces_back(patch: Patch) -> None:
 
 @bug
 def an_abort_loses_the_order(patch: Patch) -> None:
-    def at_the_end(self: TailSampler) -> None:
-        self._undelivered.extend(self._in_flight)
-        self._in_flight = []
+    put_back = DeliveryQueue.put_back
 
-    patch.setattr(TailSampler, "put_back", at_the_end)
+    def at_the_end(self: DeliveryQueue) -> None:
+        count = len(self.in_flight)
+        put_back(self)
+        self._waiting.rotate(-count)
+
+    patch.setattr(DeliveryQueue, "put_back", at_the_end)
 
 
 @bug
 def late_spans_join_a_delivery_in_flight(patch: Patch) -> None:
-    take = TailSampler.take
+    take = DeliveryQueue.take
 
-    def keep_late(self: TailSampler, **bounds: int) -> list[Undelivered]:
-        late = dict(self._late)
+    def keep_late(self: DeliveryQueue, **bounds: int) -> list[Undelivered]:
+        late = {trace_id: deque(waiting) for trace_id, waiting in self._late.items()}
         taken = take(self, **bounds)
         self._late.update(late)
         return taken
 
-    patch.setattr(TailSampler, "take", keep_late)
+    patch.setattr(DeliveryQueue, "take", keep_late)
 
 
 @bug

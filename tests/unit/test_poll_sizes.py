@@ -129,14 +129,14 @@ def test_cuts_are_the_same_bytes_whenever_transactions_run(records: list[Record]
 
 
 def take(sampler: TailSampler) -> None:
-    if not sampler._in_flight:
+    if not sampler._undelivered.in_flight:
         sampler.take(count_max=2, bytes_max=1 << 30)
 
 
 def settle(sampler: TailSampler) -> None:
     # As many duplicates and dead letters as there may be, so that no outcome is always 0.
     settled = []
-    for one in sampler._in_flight:
+    for one in sampler._undelivered.in_flight:
         spans = 0 if isinstance(one, DeadLetter) else one.decision.spans
         settled.append(Settled(one, duplicates=spans // 3, dead_lettered=spans // 2))
     sampler.settle(settled)

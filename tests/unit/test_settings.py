@@ -163,11 +163,10 @@ tail_sampling:
 
 
 def test_settings_that_do_nothing_yet_are_said_when_they_are_changed() -> None:
-    settings = load(None, ["topics.metrics=m", "limits.pins_max=5", "storage.disk=5GiB"], {})
+    settings = load(None, ["topics.metrics=m", "limits.pins_max=5"], {})
     assert [note.partition(":")[0] for note in settings.notes()[1:]] == [
         "topics.metrics",
         "limits.pins_max",
-        "storage.disk",
     ]
 
 

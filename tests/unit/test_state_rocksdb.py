@@ -8,12 +8,12 @@ import pytest
 
 from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.stores import KnownDecision
+from stream.state.directory import StorageError
 from stream.state.rocksdb import (
     BUCKET_OFFSETS,
     RocksDB,
     RocksDBDecisionStore,
     RocksDBSpanStore,
-    StorageError,
 )
 
 A = bytes(range(16))

@@ -1,0 +1,49 @@
+"""What a cut makes of an open trace: its decision, and the delivery of it."""
+
+from stream.sampling.decision import Clock, Decision, Trigger
+from stream.sampling.delivery import Delivery
+from stream.sampling.policies.evaluate import Judgement
+from stream.sampling.trace import OpenTrace
+
+
+def cut_delivery(
+    trace: OpenTrace,
+    judgement: Judgement,
+    *,
+    trigger: Trigger,
+    clock: Clock,
+    upto: int,
+    time_ms: int,
+) -> Delivery:
+    """Return the delivery of a trace that was judged at this offset and partition time.
+
+    It was due at its deadline, or, where a limit came first, when that was reached.
+    """
+    due_ms = trace.deadline_ms
+    if clock is Clock.LOG:
+        due_ms = min(due_ms, max(time_ms, trace.opened_ms))
+    decision = Decision(
+        trace.trace_id,
+        judgement.verdict,
+        judgement.policy,
+        trigger,
+        judgement.threshold,
+        spans=trace.spans,
+        errors=trace.errors,
+        duration_us=trace.duration_us,
+        complete=trace.root,
+        time_ms=time_ms,
+        clock=clock,
+        upto=upto,
+        offsets=trace.offsets,
+    )
+    return Delivery(
+        decision,
+        trace.first_offset,
+        trace.opened_ms,
+        trace.body_bytes,
+        due_ms=due_ms,
+        votes=judgement.votes,
+        headers=trace.headers,
+        held_bytes=trace.held_bytes,
+    )

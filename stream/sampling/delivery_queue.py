@@ -1,0 +1,156 @@
+"""The deliveries of one partition that no committed transaction has carried yet, in their order."""
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from stream.sampling.delivery import DeadLetter, Delivery, Undelivered, of_one_record
+
+STALE_ENTRIES_MIN = 1_024
+
+
+class DeliveryQueue:
+    """First in, first out, with what is `in_flight` apart.
+
+    Late spans of a trace share a delivery until it is taken, or full. Only the first delivery of a
+    trace's late spans queues; the next one takes its place at the end when that is taken. So a
+    trace that never stops sending has one place among the others, whatever it sends.
+
+    `held_bytes` is what all of them hold in memory, those in flight too.
+    """
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+        self.in_flight: list[Undelivered] = []
+        self._waiting: deque[Undelivered] = deque()
+        self._late: dict[bytes, deque[Delivery]] = {}
+        self._behind = 0
+        self._dead_letters: deque[DeadLetter] = deque()
+        self._oldest: list[tuple[int, int, int, Undelivered]] = []
+        self._entries = 0
+
+    def __len__(self) -> int:
+        """Return how many wait for a transaction."""
+        return len(self._waiting) + self._behind
+
+    def __iter__(self) -> Iterator[Undelivered]:
+        """Yield what waits for a transaction."""
+        yield from self._waiting
+        for of_a_trace in self._late.values():
+            yield from islice(of_a_trace, 1, None)
+
+    def append(self, delivery: Undelivered) -> None:
+        """Queue a delivery."""
+        self._waiting.append(delivery)
+        self._wait(delivery)
+        if isinstance(delivery, DeadLetter):
+            self._dead_letters.append(delivery)
+        self.held_bytes += delivery.held_bytes
+
+    def append_late(self, delivery: Delivery) -> None:
+        """Queue a delivery of late spans, behind those of the same trace."""
+        trace_id = delivery.decision.trace_id
+        of_the_trace = self._late.get(trace_id)
+        if of_the_trace is None:
+            self._late[trace_id] = deque((delivery,))
+            self.append(delivery)
+            return
+        of_the_trace.append(delivery)
+        self._behind += 1
+        self._wait(delivery)
+        self.held_bytes += delivery.held_bytes
+
+    def last_late(self, trace_id: bytes) -> Delivery | None:
+        """Return the last delivery of this trace's late spans that waits, None without one."""
+        of_the_trace = self._late.get(trace_id)
+        return of_the_trace[-1] if of_the_trace else None
+
+    def grow(self, delivery: Delivery, held_bytes: int) -> None:
+        """A delivery that waits holds so many bytes more."""
+        delivery.held_bytes += held_bytes
+        self.held_bytes += held_bytes
+
+    def take(self, *, count_max: int, bytes_max: int) -> list[Undelivered]:
+        """Detach what is next: one at least, if there is any.
+
+        Dead letters of one record go together, also over the bounds: that they were delivered is
+        remembered by their record's offset.
+        """
+        assert not self.in_flight, "one transaction at a time"
+        size = 0
+        while self._waiting and (
+            (len(self.in_flight) < count_max and size < bytes_max) or self._inside_a_record()
+        ):
+            delivery = self._waiting.popleft()
+            delivery.waits = False
+            size += delivery.body_bytes
+            self.in_flight.append(delivery)
+            if isinstance(delivery, DeadLetter):
+                self._dead_letters.popleft()
+            elif delivery.late:
+                self._next_of_its_trace(delivery)
+        return list(self.in_flight)
+
+    def settle(self) -> list[Undelivered]:
+        """What is in flight has committed: let go of it, and return it."""
+        settled, self.in_flight = self.in_flight, []
+        for delivery in settled:
+            self.held_bytes -= delivery.held_bytes
+        return settled
+
+    def put_back(self) -> None:
+        """What is in flight comes again, before the rest and in its order."""
+        returned, self.in_flight = self.in_flight, []
+        self._waiting.extendleft(reversed(returned))
+        dead_letters = [one for one in returned if isinstance(one, DeadLetter)]
+        self._dead_letters.extendleft(reversed(dead_letters))
+        for delivery in returned:
+            self._wait(delivery)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
+        self.in_flight = []
+        self._late.clear()
+        self._behind = 0
+        self._dead_letters.clear()
+        self._oldest = []
+        self.held_bytes = 0
+
+    def oldest(self) -> tuple[int, int] | None:
+        """Return the lowest first offset that waits and the partition time there."""
+        heap = self._oldest
+        while heap and not heap[0][3].waits:
+            heapq.heappop(heap)
+        return heap[0][:2] if heap else None
+
+    def oldest_dead_letter(self) -> int | None:
+        """Return the offset of the first dead letter that waits: they wait in its order."""
+        return self._dead_letters[0].first_offset if self._dead_letters else None
+
+    def _wait(self, delivery: Undelivered) -> None:
+        delivery.waits = True
+        if len(self._oldest) > 2 * len(self) + STALE_ENTRIES_MIN:
+            # Those that were taken would stay until the ones below them are.
+            self._oldest = [entry for entry in self._oldest if entry[3].waits]
+            heapq.heapify(self._oldest)
+        self._entries += 1
+        entry = (delivery.first_offset, delivery.opened_ms, self._entries, delivery)
+        heapq.heappush(self._oldest, entry)
+
+    def _next_of_its_trace(self, delivery: Delivery) -> None:
+        """What arrives from now on is a delivery of its own; one that is there already queues."""
+        trace_id = delivery.decision.trace_id
+        of_the_trace = self._late.get(trace_id)
+        if of_the_trace is None or of_the_trace[0] is not delivery:
+            return  # it was put back, and later ones queue already
+        of_the_trace.popleft()
+        if not of_the_trace:
+            del self._late[trace_id]
+            return
+        self._behind -= 1
+        self._waiting.append(of_the_trace[0])
+
+    def _inside_a_record(self) -> bool:
+        return bool(self.in_flight) and of_one_record(self.in_flight[-1], self._waiting[0])

@@ -1,0 +1,54 @@
+"""How the memory that is configured is shared out among all that grows."""
+
+from dataclasses import dataclass
+
+ROCKSDB_SHARE = 4
+"""RocksDB's memtables and cache get this fraction (one in four) of the memory."""
+
+INBOX_SHARE = 8
+INBOX_BYTES_MAX = 64 << 20
+"""What was polled and not folded yet: an eighth; more than this hides no latency."""
+
+FETCHED_SHARE = 16
+FETCHED_BYTES_MAX = 32 << 20
+"""What the client has fetched and we have not polled: a sixteenth."""
+
+DECISIONS_SHARE = 4
+UNDELIVERED_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Bytes of the memory for each part.
+
+    `rocksdb`, `inbox` and `fetched` are set aside. The rest is `held`: bodies, which spill; within
+    it `decisions`, above which the oldest decisions spill; `open`, above which the oldest open
+    traces are decided early, decisions in memory included; `undelivered`, above which reading
+    waits. `open` and `undelivered` fill `held`.
+    """
+
+    rocksdb: int
+    inbox: int
+    fetched: int
+    held: int
+    decisions: int
+    open: int
+    undelivered: int
+
+    @classmethod
+    def of(cls, memory_bytes: int, *, rocksdb: bool) -> "Shares":
+        """Share it out; `rocksdb`: whether there is a database."""
+        database = memory_bytes // ROCKSDB_SHARE if rocksdb else 0
+        inbox = min(memory_bytes // INBOX_SHARE, INBOX_BYTES_MAX)
+        fetched = min(memory_bytes // FETCHED_SHARE, FETCHED_BYTES_MAX)
+        held = memory_bytes - database - inbox - fetched
+        undelivered = held // UNDELIVERED_SHARE
+        return cls(
+            rocksdb=database,
+            inbox=inbox,
+            fetched=fetched,
+            held=held,
+            decisions=held // DECISIONS_SHARE,
+            open=held - undelivered,
+            undelivered=undelivered,
+        )
