@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import alone, comparison, report
+from tests.bench import alone, comparison, latency, memory, report
 from tests.bench.corpus import SEED, SHAPES
 from tests.bench.kept import WrongOutputError
 from tests.bench.peer.build import NoCollectorError, collector, version_of
@@ -21,6 +21,8 @@ RESULTS = Path(__file__).parent / "results"
 NOT_TOLD = "as it was given, version not told"
 SPANS = 200_000
 PEER_SPANS = 400_000
+LIVE_RATE = 10_000
+COLLECTOR = {"modules": version_of(), "tuning": str(STRONGEST)}
 Tree = dict[str, Any]
 
 
@@ -32,7 +34,11 @@ def main() -> None:
         given = isinstance(broker, GivenBroker)
         kafka = args.kafka_version or (NOT_TOLD if given else kafka_version())
         origin = report.origin(kafka=kafka, compression=args.compression, seed=args.seed)
-        if args.peer:
+        if args.rss:
+            _rss(args, broker.bootstrap, origin, console)
+        elif args.latency:
+            _latency(args, broker.bootstrap, origin, console)
+        elif args.peer:
             _peer(args, broker.bootstrap, origin, console)
         else:
             _alone(args, broker.bootstrap, origin, console)
@@ -63,11 +69,31 @@ def _peer(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Conso
         )
         with loading as loaded:
             sections.append(comparison.compare(binary, loaded, variants, args.rounds, console))
-    collector_told = {"modules": version_of(), "tuning": str(STRONGEST)}
-    tree = {**origin, "collector": collector_told, "sections": sections}
-    tables = comparison.tables(sections)
+    tree = {**origin, "collector": COLLECTOR, "sections": sections}
+    _finish(args, tree, "peer", comparison.tables(sections), console)
+
+
+def _rss(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+    load = memory.LiveLoad(rate=args.rate or LIVE_RATE, window_s=args.window, seed=args.seed)
+    found = memory.compare_memory(collector(console), bootstrap, load, console)
+    tree = {**origin, "collector": COLLECTOR, "memory": found}
+    _finish(args, tree, "rss", memory.table(found), console)
+
+
+def _latency(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+    found = latency.measure_latency(
+        bootstrap,
+        capacity=2 * (args.rate or 0),
+        spans=args.spans or PEER_SPANS,
+        seed=args.seed,
+        console=console,
+    )
+    _finish(args, {**origin, "latency": found}, "latency", latency.table(found), console)
+
+
+def _finish(args: argparse.Namespace, tree: Tree, kind: str, tables: str, console: Console) -> None:
     console.print(f"\n{tables}", soft_wrap=True, markup=False)
-    path = _write(args, tree, f"{origin['date']}-{origin['commit']}-peer", console)
+    path = _write(args, tree, f"{tree['date']}-{tree['commit']}-{kind}", console)
     path.with_suffix(".md").write_text(tables)
 
 
@@ -95,6 +121,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=SEED, help="of the corpus")
     parser.add_argument("--pure", action="store_true", help="the pure-Python core beside")
     parser.add_argument("--peer", action="store_true", help="compare with the Collector")
+    parser.add_argument("--rss", action="store_true", help="memory of both on a live feed")
+    parser.add_argument("--latency", action="store_true", help="from deadline to readable")
+    parser.add_argument("--rate", type=int, help="spans a second of the live feed")
+    parser.add_argument("--window", type=int, default=30, help="seconds, with --rss")
     parser.add_argument(
         "--corpus", choices=tuple(SHAPES), action="append", help="with --peer; default: all"
     )

@@ -12,7 +12,7 @@ from typing import Any
 from tests.bench.kept import WrongOutputError, check_output
 from tests.bench.policies import PERCENTAGE, REFERENCE, SLOW_MS, Keeping
 from tests.bench.preload import Loaded, RunTopics, topics_of_a_run
-from tests.bench.process_cpu import ProcessCpu, peak_rss_bytes, rss_bytes
+from tests.bench.process_cpu import ProcessCpu, peak_rss_bytes
 from tests.bench.throughput import Throughput
 from tests.harness.oracle import Rules
 from tests.harness.reading import read_whole
@@ -100,11 +100,6 @@ class BenchWorker(WorkerProcess):
         """Return which core runs, by its own metrics."""
         ((compiled, _),) = self._samples("tailstream_build_info", "compiled")
         return "compiled" if compiled == "true" else "pure"
-
-    @property
-    def rss_bytes(self) -> int:
-        """Return what it has resident now."""
-        return rss_bytes(self.pid)
 
     def wait_for_its_first_partition(self) -> ProcessCpu:
         """Return what it had cost just before its first partition was ready to be read."""

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.bench.policies import REFERENCE, Keeping
 from tests.bench.preload import RunTopics
-from tests.bench.process_cpu import ProcessCpu, peak_rss_bytes, rss_bytes
+from tests.bench.process_cpu import ProcessCpu, peak_rss_bytes
 from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.topics import REQUEST_TIMEOUT_S, GroupOffsets, end_offsets
@@ -90,8 +90,8 @@ class CollectorProcess:
         return ProcessCpu.of(self._child.pid)
 
     @property
-    def rss_bytes(self) -> int:
-        return rss_bytes(self._child.pid)
+    def pid(self) -> int:
+        return self._child.pid
 
     @property
     def peak_rss_bytes(self) -> int:
