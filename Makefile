@@ -22,12 +22,13 @@ endif
 # What the compiled core is built with is pinned, too; which variable says so depends on pip's age.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
 	install --quiet --disable-pip-version-check -c constraints.txt
+SANITIZED := .cache/sanitized/.built
 COMPILED := setup.py $(shell find stream -name '*.pyx' -o -name '*.pxd')
 PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test unit contract sim integration chaos bench lint type fmt kafka docs ci clean
+.PHONY: help install demo test unit contract sim integration chaos bench fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -60,6 +61,11 @@ bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the 
 	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(SPANS),--spans $(SPANS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COMPRESSION),--compression $(COMPRESSION)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(CORPUS),--corpus $(CORPUS))
+
+fuzz: $(SANITIZED) ## feed the compiled core broken records under sanitizers; MINUTES=, SEED= vary it
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$(dir $(SANITIZED)):. TAILSTREAM_PURE= \
+		$(BIN)/python -P -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: install ## check style and format
 	$(BIN)/ruff check .
@@ -100,4 +106,9 @@ $(INSTALLED_DEV): $(INSTALLED)
 	@echo "Installing the development tools into $(VENV), once ..."
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' >$(VENV)/tools.txt
 	@$(PIP) -r $(VENV)/tools.txt
+	@touch $@
+
+$(SANITIZED): $(INSTALLED_DEV) $(shell find stream -name '*.py')
+	@rm -rf $(dir $@)
+	@SANITIZE=1 TAILSTREAM_PURE= $(PIP) --no-deps --target $(dir $@) .
 	@touch $@

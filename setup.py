@@ -33,4 +33,8 @@ def extensions() -> list[Extension]:
     return made
 
 
-setup(ext_modules=[] if PURE else extensions())
+setup(
+    ext_modules=[] if PURE else extensions(),
+    # A sanitized build must not be found where a wheel's is looked for.
+    options={"build": {"build_base": "build/sanitized"}} if SANITIZE else {},
+)

@@ -39,8 +39,8 @@ def read_span(  # noqa: C901, PLR0912  # hot: one loop, no call a field
     """
     trace_id = span_id = parent_span_id = b""
     start_ns = end_ns = status = bits = 0
-    # Without tests every short attribute is skipped at once; 0 is no tag.
-    opaque = 0 if tests else _ATTRIBUTE
+    # Without tests every short attribute is skipped at once; no tag is below 0.
+    opaque = -1 if tests else _ATTRIBUTE
     key_starts = tests.key_starts if tests else frozenset()
     try:
         while position < end:

@@ -257,6 +257,13 @@ def test_without_conditions_on_attributes_none_is_looked_at() -> None:
         assert found(with_attribute(content), plan) == {trace_id_of(1): 0}
 
 
+def test_a_field_of_number_0_is_malformed_also_where_attributes_are_tested() -> None:
+    record = framed(0x0A, framed(0x12, framed(0x12, a_span().SerializeToString() + b"\x00\x00")))
+    with pytest.raises(DecodeError):
+        decoded(record)
+    assert is_malformed(record)
+
+
 def test_an_empty_attribute_at_the_very_end_of_a_record_is_none() -> None:
     record = with_attribute(b"")
     assert record.endswith(b"\x4a\x00")

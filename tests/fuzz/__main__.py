@@ -1,0 +1,44 @@
+"""`make fuzz`: the compiled scan under sanitizers, on records nobody sends, beside its twin.
+
+The sanitizers end the process at the first byte read or written where it must not be; a difference
+between the twins ends it, too. Either says which seed does it again.
+"""
+
+import argparse
+import faulthandler
+import sys
+import time
+from random import Random
+
+from stream import compiled
+from stream.otlp import _scan
+from tests.fuzz.twins import Disagreement, Twins
+
+RECORDS_A_SEED = 5_000
+
+
+def main() -> None:
+    """Compare until the time is over."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1, help="of the first records; then the next")
+    args = parser.parse_args()
+    faulthandler.enable()
+    if not compiled.RUNS:
+        sys.exit(f"There is nothing to fuzz: the core is {compiled.core()}.")
+    print(f"fuzzing {_scan.__file__}", flush=True)
+    twins = Twins()
+    seed = args.seed
+    until_s = time.monotonic() + 60 * args.minutes
+    while time.monotonic() < until_s:
+        print(f"seed {seed}: {twins.records:,} records compared", end="\r", flush=True)
+        try:
+            twins.run(Random(seed), RECORDS_A_SEED)
+        except Disagreement as problem:
+            sys.exit(f"\nSEED={seed}: {problem}")
+        seed += 1
+    print(f"seeds {args.seed} to {seed - 1}: {twins.records:,} records, nothing found")
+
+
+if __name__ == "__main__":
+    main()
