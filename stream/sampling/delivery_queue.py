@@ -131,13 +131,15 @@ class DeliveryQueue:
 
     def _wait(self, delivery: Undelivered) -> None:
         delivery.waits = True
-        if len(self._oldest) > 2 * len(self) + STALE_ENTRIES_MIN:
-            # Those that were taken would stay until the ones below them are.
-            self._oldest = [entry for entry in self._oldest if entry[3].waits]
-            heapq.heapify(self._oldest)
         self._entries += 1
-        entry = (delivery.first_offset, delivery.opened_ms, self._entries, delivery)
-        heapq.heappush(self._oldest, entry)
+        if len(self._oldest) <= 2 * len(self) + STALE_ENTRIES_MIN:
+            entry = (delivery.first_offset, delivery.opened_ms, self._entries, delivery)
+            heapq.heappush(self._oldest, entry)
+            return
+        # Those that were taken would stay until the ones below them are; and who is put back has
+        # entered more than once.
+        self._oldest = [(d.first_offset, d.opened_ms, n, d) for n, d in enumerate(self)]
+        heapq.heapify(self._oldest)
 
     def _next_of_its_trace(self, delivery: Delivery) -> None:
         """What arrives from now on is a delivery of its own; one that is there already queues."""

@@ -86,9 +86,7 @@ def main() -> None:
         _send(topics, load)
         print(f"{load.value_bytes / MIB:.0f} MiB sent in {time.monotonic() - started_s:.0f} s")
         window_s = options.window_s
-        worker = SmallWorker(
-            topics, Path(home), window_s, memory=options.memory, disk=options.disk
-        )
+        worker = SmallWorker(topics, Path(home), window_s, memory=options.memory, disk=options.disk)
         with contextlib.closing(worker):
             worker.start()
             worker.wait_until_ready()
