@@ -16,8 +16,8 @@ from stream.kafka.transactions import FencedError, RefusedError, UnknownOutcomeE
 from stream.worker.restore import OffsetAboveEndError
 
 REFUSED = (
-    "grant the worker's principal what the message names, or mend the topic that it names; "
-    "`tailstream topics` checks all four"
+    "grant the worker's principal what the message names, or mend the topic that it names; where "
+    "it speaks of timestamps, this machine's clock; `tailstream topics` checks all four topics"
 )
 LIMIT = (
     "raise max.message.bytes of the dead letters and the decisions topic: a pointer and a decision "

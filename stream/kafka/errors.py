@@ -15,6 +15,7 @@ __all__ = [
     "is_passing",
     "is_unknown_partition",
     "is_unreachable",
+    "needed_permission",
 ]
 
 # Public codes of librdkafka's own; their names begin with an underscore all the same.
@@ -35,11 +36,22 @@ _OPERATORS = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.SASL_AUTHENTICATION_FAILED,
+        # A clock that is off, or a topic's message.timestamp.*: it would be so for every record.
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
         KafkaError._AUTHENTICATION,  # noqa: SLF001 - see above
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - see above
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - see above
     }
 )
+
+_PERMISSIONS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: ("topic", "Write"),
+    KafkaError.GROUP_AUTHORIZATION_FAILED: ("group", "Read"),
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: ("transactional id", "Write and Describe"),
+}
 
 # The fault of one record, not of the broker: smaller transactions find the culprit.
 MESSAGE_FAULTS = frozenset(
@@ -85,6 +97,11 @@ def is_fenced(error: Any) -> bool:
 def is_operators_fault(error: Any) -> bool:
     """Return whether retrying cannot help until somebody grants or configures something."""
     return error.code() in _OPERATORS
+
+
+def needed_permission(error: Any) -> tuple[str, str]:
+    """Return the kind of resource, and what a producer lacks on it; empty for other errors."""
+    return _PERMISSIONS.get(error.code(), ("", ""))
 
 
 def is_message_fault(error: Any) -> bool:

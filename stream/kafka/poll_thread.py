@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream import clock
+from stream import clock, logs
 from stream.kafka.client_settings import LOGGER
 from stream.kafka.errors import is_operators_fault
 from stream.kafka.receive import Batch, Receiver
@@ -26,6 +26,13 @@ CALLBACK_TIMEOUT_S = 120.0
 # Short back-pressure is left to librdkafka's own queue: a pause throws away what is fetched.
 PAUSE_AFTER_S = 0.3
 HELD_WAIT_S = 0.005
+ANSWER_AFTER_S = 15.0
+NO_ANSWER_REMEDY = (
+    "grant the worker's principal Read on the group; if it may, the group's coordinator is away, "
+    "or a member keeps the others waiting"
+)
+
+log = logs.logger("tailstream.kafka")
 
 _MAY_COME = frozenset(
     {
@@ -87,6 +94,9 @@ class PollThread(threading.Thread):
         self._epochs: dict[int, int] = {}
         self._reading: dict[int, int] = {}
         self._epoch = 0
+        self._group = settings["group.id"]
+        self._asked_s = self.turned_s
+        self._answered = False
         self._held_since: float | None = None
         self._paused = False
 
@@ -143,6 +153,8 @@ class PollThread(threading.Thread):
         self.turned_s = clock.monotonic_s()
         while self._requests:
             self._requests.popleft()(self._consumer)
+        if not self._answered:
+            self._wonder()
         wait_s = self._back_pressure()
         if wait_s is None:
             return
@@ -155,6 +167,12 @@ class PollThread(threading.Thread):
             self._owner.deliver(batches)
         for error in errors:
             self._error(error)
+
+    def _wonder(self) -> None:
+        """Say that nothing happens: librdkafka keeps it to itself when it may not join."""
+        if self.turned_s > self._asked_s + ANSWER_AFTER_S:
+            self._asked_s = self.turned_s
+            log.warning("the group does not answer", group=self._group, remedy=NO_ANSWER_REMEDY)
 
     def _back_pressure(self) -> float | None:
         """Return how long to poll for, None to look again."""
@@ -181,8 +199,11 @@ class PollThread(threading.Thread):
         reset = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
         # A topic that is not there (yet) is waited for; one that is denied is not.
         denied = is_operators_fault(error) and error.code() not in _MAY_COME
-        if error.code() == reset or denied:
+        if error.code() == reset:
             raise KafkaException(error)
+        if denied:
+            reading = f"{error.str()}: topic {self._topic}, group {self._group}"
+            raise KafkaException(KafkaError(error.code(), reading))
         self._owner.warned(error)
 
     def _reported(self, error: Any) -> None:
@@ -205,6 +226,7 @@ class PollThread(threading.Thread):
         (consumer.pause if self._paused else consumer.resume)([partition])
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self._answered = True
         try:
             epochs = {}
             for partition in partitions:

@@ -5,7 +5,7 @@ hang for ever after a coordinator was lost (librdkafka issue 5456), so the calle
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -18,9 +18,12 @@ from stream.kafka.errors import (
     is_message_fault,
     is_operators_fault,
     is_unknown_partition,
+    needed_permission,
 )
 
 CALL_TIMEOUT_S = 30.0
+FLUSH_STEP_S = 0.5
+MISSING_AFTER_S = 3.0
 RETRY_WAIT_S = 0.1
 BLANK_GENERATION = b"\xff\xff\xff\xff"
 
@@ -68,12 +71,20 @@ class TransactionalCommitter:
     def __init__(self, settings: dict[str, Any], *, topic: str, position_group: str | None) -> None:
         self._producer = Producer(settings, logger=LOGGER)
         self._topic = topic
+        self._id = settings["transactional.id"]
+        self._position_group = position_group
         # A group without members: its metadata is blank, which such a group accepts.
         self._positions = _position_client(settings, position_group) if position_group else None
 
     def start(self) -> None:
         """Abort what a predecessor left open, and fence it."""
-        self._producer.init_transactions(CALL_TIMEOUT_S)
+        try:
+            self._producer.init_transactions(CALL_TIMEOUT_S)
+        except KafkaException as problem:
+            error = problem.args[0]
+            if is_operators_fault(error):
+                raise self._refused(error, ()) from problem
+            raise
 
     def commit(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> Receipt:
         """See `Committer.commit`."""
@@ -84,9 +95,13 @@ class TransactionalCommitter:
         try:
             self._producer.begin_transaction()
             _produce(self._producer, commits, ends)
-            self._producer.flush(CALL_TIMEOUT_S)
-            committing = True
+            while self._producer.flush(FLUSH_STEP_S):
+                # librdkafka keeps what it has not sent when a transaction has failed, and says why
+                # only where it is asked for the next step; taken twice, this one is taken once.
+                self._refuse_missing(commits, started)
+                self._send_offsets(commits, group_metadata)
             self._send_offsets(commits, group_metadata)
+            committing = True
             _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as problem:
             self._abort(problem, commits, committing=committing)
@@ -116,19 +131,50 @@ class TransactionalCommitter:
         """
         error = problem.args[0]
         if error.fatal():
-            raise _fatal(error) from problem
+            raise self._fatal(error, commits) from problem
         if committing and not error.txn_requires_abort() and not is_message_fault(error):
             raise UnknownOutcomeError(str(error)) from problem
         try:
             _retry(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
         except KafkaException as failed:
+            # A broker that refused all of a transaction knows of none that it could abort.
+            if is_operators_fault(error):
+                raise self._refused(error, commits) from problem
             if failed.args[0].fatal():
-                raise _fatal(failed.args[0]) from problem
+                raise self._fatal(failed.args[0], commits) from problem
             raise UnknownOutcomeError(f"{error}; abort failed: {failed.args[0]}") from problem
         if is_unknown_partition(error) and _grown(self._producer, commits):
             # The topics have grown since the producer last looked: the next transaction goes.
             raise AbortedError(error, message_fault=False) from problem
-        raise _aborted(error) from problem
+        if is_operators_fault(error):
+            raise self._refused(error, commits) from problem
+        raise AbortedError(error, message_fault=is_message_fault(error)) from problem
+
+    def _fatal(self, error: Any, commits: Sequence[PartitionCommit]) -> Exception:
+        if is_operators_fault(error):
+            return self._refused(error, commits)
+        return _fatal(error)
+
+    def _refused(self, error: Any, commits: Sequence[PartitionCommit]) -> RefusedError:
+        names = {
+            "topic": " or ".join(sorted(_topics(commits))),
+            "group": f"the worker's group or {self._position_group}",
+            "transactional id": self._id,
+        }
+        return _refused(error, names)
+
+    def _refuse_missing(self, commits: Sequence[PartitionCommit], started_s: float) -> None:
+        """Do not wait as long as librdkafka, which takes a topic that is gone for a new one."""
+        if clock.monotonic_s() < started_s + MISSING_AFTER_S:
+            return
+        try:
+            known = self._producer.list_topics(timeout=FLUSH_STEP_S).topics
+        except KafkaException:
+            return
+        missing = sorted(_topics(commits) - known.keys())
+        if missing:
+            unknown = KafkaError._UNKNOWN_TOPIC  # noqa: SLF001 - librdkafka's public code
+            raise KafkaException(KafkaError(unknown, f"no such topic: {', '.join(missing)}"))
 
 
 class AtLeastOnceCommitter:
@@ -162,7 +208,12 @@ class AtLeastOnceCommitter:
             self._commit_offsets(_resume_offsets(commits, self._topic))
         except KafkaException as problem:
             error = problem.args[0]
-            raise _fatal(error) if error.fatal() else _aborted(error) from problem
+            if is_operators_fault(error):
+                names = {"topic": " or ".join(sorted(_topics(commits)))}
+                raise _refused(error, names) from problem
+            if error.fatal():
+                raise _fatal(error) from problem
+            raise AbortedError(error, message_fault=is_message_fault(error)) from problem
         self._commit_positions(commits)
         return Receipt(ends, clock.monotonic_s() - started)
 
@@ -193,15 +244,18 @@ def _grown(producer: Any, commits: Sequence[PartitionCommit]) -> bool:
 
 
 def _fatal(error: Any) -> Exception:
-    if is_operators_fault(error):
-        return RefusedError(str(error))
     return FencedError(str(error)) if is_fenced(error) else UnknownOutcomeError(str(error))
 
 
-def _aborted(error: Any) -> Exception:
-    if is_operators_fault(error):
-        return RefusedError(str(error))
-    return AbortedError(error, message_fault=is_message_fault(error))
+def _refused(error: Any, names: Mapping[str, str]) -> RefusedError:
+    """Say what the principal lacks; the broker's answer names the kind of thing alone."""
+    kind, permission = needed_permission(error)
+    lacks = f": {permission} on {kind} {names[kind]}" if kind in names else ""
+    return RefusedError(f"{error.str()}{lacks}")
+
+
+def _topics(commits: Sequence[PartitionCommit]) -> set[str]:
+    return {record.topic for commit in commits for record in commit.records}
 
 
 def _refuse_undelivered(failures: list[Any], left: int) -> None:
