@@ -49,7 +49,8 @@ def _alone(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Cons
     origin["compression"] = compression
     spans = args.spans or SPANS
     console.print(f"Loading {spans:,} spans into Kafka at {bootstrap} ...")
-    with preloaded(bootstrap, spans, seed=args.seed, compression=compression) as loaded:
+    loading = preloaded(bootstrap, spans, seed=args.seed, compression=compression, for_stages=True)
+    with loading as loaded:
         variants = with_pure(VARIANTS, pure=args.pure)
         runs, stages = alone.measure(loaded, variants, args.rounds, console)
     tree = report.results(loaded, runs, stages, origin)

@@ -2,7 +2,8 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import Producer
@@ -29,7 +30,11 @@ class RunTopics(Topics):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What lies in the input topic. `first` are the records of the first 200,000 spans at most."""
+    """What lies in the input topic.
+
+    `ends`: of each partition that is not empty. `first`: for the stages, the records of the first
+    200,000 spans at most.
+    """
 
     bootstrap: str
     input: str
@@ -39,6 +44,7 @@ class Loaded:
     records: int
     value_bytes: int
     event_s: float
+    ends: dict[int, int]
     expected: Expected
     first: list[CorpusRecord]
 
@@ -51,13 +57,15 @@ def preloaded(
     seed: int,
     compression: str,
     shape: Shape = REFERENCE,
-    partitions: int = PARTITIONS,
+    for_stages: bool = False,
 ) -> Iterator[Loaded]:
     """Give a topic that holds the corpus; remove it at the end."""
-    with empty_topic(bootstrap, time="CreateTime", partitions=partitions) as topic:
-        records = corpus(spans, seed=seed, shape=shape, partitions=partitions)
-        loading = Loading(bootstrap, topic, partitions, shape, compression)
-        yield loading.load(records)
+    with empty_topic(bootstrap, time="CreateTime") as topic:
+        loading = Loading(bootstrap, topic, PARTITIONS, shape, compression)
+        loaded = loading.load(corpus(spans, seed=seed, shape=shape), for_stages=for_stages)
+        stored = end_offsets(bootstrap, topic)
+        assert stored == loaded.ends, f"produced {loaded.ends}, stored {stored}"
+        yield loaded
 
 
 @contextlib.contextmanager
@@ -95,44 +103,48 @@ class Loading:
     shape: Shape
     compression: str
 
-    def load(self, records: Iterator[CorpusRecord], **more: str) -> Loaded:
-        """Produce the records; `more` are settings of the producer. With a `transactional.id` they
-        become visible at once, all together."""
-        whole_at_once = "transactional.id" in more
-        producer = _producer(self.bootstrap, self.compression, more)
-        if whole_at_once:
-            producer.init_transactions(FLUSH_TIMEOUT_S)
-            producer.begin_transaction()
-        expected, first = Expected(), list[CorpusRecord]()
-        value_bytes = count = last_ms = 0
+    def load(
+        self,
+        records: Iterable[CorpusRecord],
+        *,
+        for_stages: bool = False,
+        at_once: Callable[[], None] | None = None,
+    ) -> Loaded:
+        """Produce the records; with `at_once` in one transaction, it is called before the commit.
+
+        So a worker that is ready and waits has all of them before it at one moment.
+        """
+        producer = _producer(self, transactional=at_once is not None)
+        expected, first, ends = Expected(), list[CorpusRecord](), Counter[int]()
+        value_bytes = last_ms = 0
         for record in records:
-            count += 1
             produce(producer, self.topic, record)
-            if expected.spans < STAGE_SPANS_MAX:
+            if for_stages and expected.spans < STAGE_SPANS_MAX:
                 first.append(record)
             expected.add(record.value)
+            ends[record.partition] += 1
             value_bytes += len(record.value)
             last_ms = record.timestamp_ms
+        count = ends.total()
         left = producer.flush(FLUSH_TIMEOUT_S)
         assert not left, f"{left} records were not delivered"
-        if whole_at_once:
+        if at_once is not None:
+            at_once()
             producer.commit_transaction(FLUSH_TIMEOUT_S)
-        stored = sum(end_offsets(self.bootstrap, self.topic).values())
-        assert whole_at_once or stored == count, (
-            f"{count} records were produced, {stored} lie there"
-        )
+            ends.update(list(ends))  # the marker of the commit has an offset too
         event_s = (last_ms - FIRST_MS) / 1000
         return Loaded(
-            self.bootstrap,
-            self.topic,
-            self.partitions,
-            self.shape,
-            self.compression,
-            count,
-            value_bytes,
-            event_s,
-            expected,
-            first,
+            bootstrap=self.bootstrap,
+            input=self.topic,
+            partitions=self.partitions,
+            shape=self.shape,
+            compression=self.compression,
+            records=count,
+            value_bytes=value_bytes,
+            event_s=event_s,
+            ends=dict(ends),
+            expected=expected,
+            first=first,
         )
 
 
@@ -154,17 +166,20 @@ def produce(producer: Producer, topic: str, record: CorpusRecord) -> None:
             return
 
 
-def _producer(bootstrap: str, compression: str, more: dict[str, str]) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,  # or a retry would change the order
-            "compression.type": compression,
-            "linger.ms": 50,
-            "batch.size": 1_000_000,
-            **more,
-        }
-    )
+def _producer(loading: Loading, *, transactional: bool) -> Producer:
+    settings: dict[str, str | int | bool] = {
+        "bootstrap.servers": loading.bootstrap,
+        "enable.idempotence": True,  # or a retry would change the order
+        "compression.type": loading.compression,
+        "linger.ms": 50,
+        "batch.size": 1_000_000,
+    }
+    if not transactional:
+        return Producer(settings)
+    producer = Producer({**settings, "transactional.id": loading.topic})
+    producer.init_transactions(FLUSH_TIMEOUT_S)
+    producer.begin_transaction()
+    return producer
 
 
 def _create(bootstrap: str, names: list[str], *, time: str, partitions: int) -> None:

@@ -47,7 +47,7 @@ class Service:
 
 
 def services(rng: Random, *, attributes: int = ATTRIBUTES) -> list[Service]:
-    """Return twelve services with spans of their own, of so many attributes (at least 10)."""
+    """Return twelve services with spans of their own, of so many attributes."""
     return [_service(name, rng, attributes) for name in SERVICES]
 
 
@@ -100,6 +100,7 @@ def _kind(service: str, rng: Random, attributes: int) -> SpanKind:
     )
     for number in range(len(rest.attributes), attributes):
         rest.attributes.append(_attribute(f"app.order.field_{number}", rng.randbytes(8).hex()))
+    del rest.attributes[attributes:]
     if rng.random() < 0.5:
         rest.events.add(name="cache.lookup", time_unix_nano=1).attributes.append(
             _attribute("cache.key", rng.randbytes(12).hex())

@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from tests.bench.throughput import Throughput
 from tests.harness.oracle import Rules
 from tests.harness.reading import read_whole
 from tests.harness.repository import ROOT
-from tests.harness.worker import READY_TIMEOUT_S, WorkerProcess, wait_until_all_is_decided
+from tests.harness.topics import GroupOffsets, wait_for
+from tests.harness.worker import READY_TIMEOUT_S, WorkerProcess
 
 DECISION_WAIT_MS = 5_000
 RULES = Rules(DECISION_WAIT_MS, SLOW_MS, PERCENTAGE)
@@ -48,6 +49,15 @@ VARIANTS = (MEMORY, Variant(storage="rocksdb"))
 def with_pure(variants: tuple[Variant, ...], *, pure: bool) -> tuple[Variant, ...]:
     """Return the variants, and if `pure` the first of them once more on the pure-Python core."""
     return (*variants, Variant(storage=variants[0].storage, pure=True)) if pure else variants
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An input topic, loaded or not."""
+
+    bootstrap: str
+    topic: str
+    partitions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +146,20 @@ def run_worker(loaded: Loaded, variant: Variant = MEMORY) -> WorkerRun:
     Raises:
         WrongOutputError: it did not keep what the policies keep, or did not account for a span.
     """
-    with started(loaded, variant, workers=1) as (topics, workers):
+    place = Place(loaded.bootstrap, loaded.input, loaded.partitions)
+    with started(place, variant, workers=1) as (topics, workers):
         before = workers[0].wait_for_its_first_partition()
         return measured(loaded, variant, topics, workers, [before])
 
 
 @contextlib.contextmanager
 def started(
-    loaded: Loaded, variant: Variant, *, workers: int
+    place: Place, variant: Variant, *, workers: int
 ) -> Iterator[tuple[RunTopics, list[BenchWorker]]]:
     """Give so many workers that have just been started, with topics of their own; end them."""
     with (
         tempfile.TemporaryDirectory(prefix="tailstream-bench-") as home,
-        topics_of_a_run(loaded.bootstrap, loaded.input, partitions=loaded.partitions) as topics,
+        topics_of_a_run(place.bootstrap, place.topic, partitions=place.partitions) as topics,
         contextlib.ExitStack() as stack,
     ):
         ours = []
@@ -166,12 +177,11 @@ def measured(
     topics: RunTopics,
     workers: list[BenchWorker],
     before: list[ProcessCpu],
-    wait: Callable[..., None] = wait_until_all_is_decided,
 ) -> WorkerRun:
     """Wait for the end of the work, and return what it cost since `before`."""
     spans = loaded.expected.spans
     with Throughput(topics) as throughput:
-        wait(topics, workers, timeout_s=60 + spans / SPANS_A_SECOND_AT_LEAST)
+        _wait_until_decided(loaded, topics, workers)
     cpu = ProcessCpu.sum_of(
         ProcessCpu.of(worker.pid).since(past) for worker, past in zip(workers, before, strict=True)
     )
@@ -189,6 +199,32 @@ def measured(
     return WorkerRun(
         variant.name, core, cpu, started_us, peak, throughput.records_a_second * a_record
     )
+
+
+def _wait_until_decided(loaded: Loaded, topics: RunTopics, workers: list[BenchWorker]) -> None:
+    """Return when position and resume offset have reached the ends of what was loaded."""
+    groups = [
+        GroupOffsets(topics.bootstrap, name, topics.input)
+        for name in (f"{topics.group}-position", topics.group)
+    ]
+
+    def reached() -> bool:
+        for worker in workers:
+            worker.assert_runs()
+        return all(reaches(group.committed(), loaded.ends) for group in groups)
+
+    timeout_s = 60 + loaded.expected.spans / SPANS_A_SECOND_AT_LEAST
+    try:
+        wait_for("everything read and decided", reached, timeout_s=timeout_s)
+    except TimeoutError as late:
+        offsets = [group.committed() for group in groups]
+        logs = "\n".join(worker.log_tail() for worker in workers)
+        raise TimeoutError(f"{late}\nends {loaded.ends}\nare at {offsets}\n{logs}") from late
+
+
+def reaches(committed: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    """Tell whether every partition has been committed to its end."""
+    return all(committed.get(number, 0) >= end for number, end in ends.items())
 
 
 @contextlib.contextmanager
