@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 PURE ?=
 INSTALLED := $(VENV)/.installed$(if $(PURE),-pure)
 INSTALLED_DEV := $(INSTALLED)-dev
+INSTALLED_BENCH := $(INSTALLED)-bench
 ifneq ($(PURE),)
 export TAILSTREAM_PURE := 1
 endif
@@ -28,7 +29,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test unit contract sim integration chaos bench fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo test unit contract sim integration chaos bench curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -61,6 +62,10 @@ bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the 
 	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(SPANS),--spans $(SPANS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COMPRESSION),--compression $(COMPRESSION)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(CORPUS),--corpus $(CORPUS))
+
+curves: install $(INSTALLED_BENCH) ## draw CPU a span against partitions, window, policies ... (half an hour); SPANS=, ROUNDS= vary it
+	@$(BIN)/python -m tests.bench.curves $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(BIN)/python -m tests.bench.plot
 
 fuzz: $(SANITIZED) ## feed the compiled core broken records under sanitizers; MINUTES=, SEED= vary it
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
@@ -106,6 +111,10 @@ $(INSTALLED_DEV): $(INSTALLED)
 	@echo "Installing the development tools into $(VENV), once ..."
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' >$(VENV)/tools.txt
 	@$(PIP) -r $(VENV)/tools.txt
+	@touch $@
+
+$(INSTALLED_BENCH): $(INSTALLED_DEV)
+	@$(PIP) matplotlib
 	@touch $@
 
 $(SANITIZED): $(INSTALLED_DEV) $(shell find stream -name '*.py')
