@@ -1,8 +1,13 @@
-"""A record's headers, read so that no producer can end the process with them."""
+"""A record's headers, read so that no producer can end the process with them; what they make it."""
 
 from collections.abc import Sequence
 from operator import methodcaller
 from typing import Any
+
+from stream.sampling.record import Headers, RecordKind
+
+CONTROL_HEADER = "tailstream.control"
+SIGNAL_HEADER = "otelcol.signal"
 
 _READ = methodcaller("headers")
 
@@ -21,3 +26,13 @@ def headers_of(message: Any) -> Sequence[tuple[str, bytes]]:
     except (SystemError, UnicodeDecodeError):
         return ()
     return headers
+
+
+def kind_of(headers: Headers, value: bytes | None) -> RecordKind:
+    """Return what a record with these headers is."""
+    for name, content in headers:
+        if name == SIGNAL_HEADER and content != b"traces":
+            return RecordKind.SKIPPED
+        if name == CONTROL_HEADER and value in (b"", b"{}"):
+            return RecordKind.CONTROL
+    return RecordKind.SPANS

@@ -1,21 +1,28 @@
-"""One poll's messages, scanned and grouped by partition. Runs on the poll thread."""
+"""One poll's messages, scanned and grouped by partition. Runs on the poll thread.
+
+Where the compiled core runs, it receives the plain records (`_receive.pyx`); what is here receives
+every other, and all of them where it does not.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
-from stream.kafka.headers import headers_of
+from stream import compiled
+from stream.kafka.headers import headers_of, kind_of
 from stream.kafka.partitioner import Partitioner
 from stream.kafka.scan_note import Scanning
 from stream.otlp.fragment import BadSpans, DeadLetterReason, Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.record import NO_TIMESTAMP, Headers, Record, RecordKind
 
-CONTROL_HEADER = "tailstream.control"
-SIGNAL_HEADER = "otelcol.signal"
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.kafka import _receive
+    from stream.otlp._scan import Scanner
+
 HASHED_KEY_BYTES_MAX = 1_024
 """A longer key is no trace id, and hashing a megabyte would hold up the poll for a tenth of a
 second: it counts as `key_mismatch`, never as `misrouted`."""
@@ -33,7 +40,7 @@ class Batch:
 
     partition: int
     epoch: int
-    records: list[Record] = field(default_factory=list)
+    records: Sequence[Record] = field(default_factory=list)
     size: int = 0
     log_append_time: bool = True
     keys: Counter[str] = field(default_factory=Counter)
@@ -90,7 +97,49 @@ class Receiver:
     def _receive(
         self, messages: Sequence[Any], epochs: dict[int, int], errors: list[Any]
     ) -> list[Batch]:
+        # A scanner that is not ours is asked for every record, and so is a partitioner.
+        if self._plan.scanner and self._scan_record is scan and _receive.knows(self._partitioner):
+            return self._receive_rows(self._plan.scanner, messages, epochs, errors)
+        return self._receive_records(messages, epochs, errors)
+
+    def _receive_rows(
+        self,
+        scanner: "Scanner",
+        messages: Sequence[Any],
+        epochs: dict[int, int],
+        errors: list[Any],
+    ) -> list[Batch]:
+        batches = []
+        for received in _receive.receive(
+            messages,
+            epochs,
+            errors,
+            scanner,
+            self._partitioner,
+            self.partitions,
+            HASHED_KEY_BYTES_MAX,
+            self._copy_headers,
+            self.poison,
+        ):
+            batch = self._batch(received.partition, epochs[received.partition])
+            batch.records = rows = received.rows
+            batch.size = received.size
+            batch.log_append_time = received.log_append_time
+            if received.mismatched:
+                batch.keys["key_mismatch"] = received.mismatched
+            if received.misrouted:
+                batch.keys["misrouted"] = received.misrouted
+            for index, offset, timestamp_ms, value, key, headers in received.odd:
+                record = self._record(batch, offset, timestamp_ms, value, key, headers)
+                rows.put_aside(index, record)
+            batches.append(batch)
+        return batches
+
+    def _receive_records(
+        self, messages: Sequence[Any], epochs: dict[int, int], errors: list[Any]
+    ) -> list[Batch]:
         batches: dict[int, Batch] = {}
+        records: dict[int, list[Record]] = {}
         for message in messages:
             number = message.partition()
             if message.error() is not None:
@@ -102,30 +151,42 @@ class Receiver:
                 epoch = epochs.get(number)
                 if epoch is None:
                     continue
-                batch = batches[number] = Batch(number, epoch)
-                batch.poison = self.poison.get(number, batch.poison)
-            self._add(batch, message)
+                batch = batches[number] = self._batch(number, epoch)
+                batch.records = records[number] = []
+            records[number].append(self._received(batch, message))
         return list(batches.values())
 
-    def _add(self, batch: Batch, message: Any) -> None:
-        value: bytes | None = message.value()
-        key: bytes | None = message.key()
+    def _batch(self, number: int, epoch: int) -> Batch:
+        return Batch(number, epoch, poison=self.poison.get(number, frozenset()))
+
+    def _received(self, batch: Batch, message: Any) -> Record:
         kind, timestamp_ms = message.timestamp()
         if kind != TIMESTAMP_LOG_APPEND_TIME:
             batch.log_append_time = False
         if kind == TIMESTAMP_NOT_AVAILABLE:
             timestamp_ms = NO_TIMESTAMP
-        record = Record(message.offset(), timestamp_ms, key=key)
-        headers = headers_of(message)
-        record.kind = _kind(headers, value)
+        value, key, headers = message.value(), message.key(), headers_of(message)
+        return self._record(batch, message.offset(), timestamp_ms, value, key, headers)
+
+    def _record(
+        self,
+        batch: Batch,
+        offset: int,
+        timestamp_ms: int,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers,
+    ) -> Record:
+        """Return the record, scanned, and count in the batch what is to be counted of it."""
+        record = Record(offset, timestamp_ms, kind_of(headers, value), key=key)
         if headers and self._copy_headers:
             record.headers = [h for h in headers if h[0] in self._copy_headers and h[1] is not None]
         if record.kind is RecordKind.SPANS:
             self._scan(batch, record, value or b"")
-        batch.records.append(record)
         # A record of several traces is split, and then holds their common envelopes many times.
         bodies = sum([len(fragment.body) for fragment in record.fragments])
         batch.size += max(bodies, len(value or b"")) + len(key or b"")
+        return record
 
     def _scan(self, batch: Batch, record: Record, value: bytes) -> None:
         if not value:
@@ -147,12 +208,3 @@ class Receiver:
             return
         if self._partitioner(key, count) != batch.partition:
             batch.keys["misrouted"] += 1
-
-
-def _kind(headers: Headers, value: bytes | None) -> RecordKind:
-    for name, content in headers:
-        if name == SIGNAL_HEADER and content != b"traces":
-            return RecordKind.SKIPPED
-        if name == CONTROL_HEADER and value in (b"", b"{}"):
-            return RecordKind.CONTROL
-    return RecordKind.SPANS

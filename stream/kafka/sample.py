@@ -5,9 +5,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.kafka.headers import headers_of
+from stream.kafka.headers import CONTROL_HEADER, SIGNAL_HEADER, headers_of
 from stream.kafka.keying import SampledRecord
-from stream.kafka.receive import CONTROL_HEADER, SIGNAL_HEADER
 from stream.kafka.topics import REQUEST_TIMEOUT_S, Complaints
 
 RECORDS_MAX = 1_000

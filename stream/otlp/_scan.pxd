@@ -89,6 +89,7 @@ cdef class Scanner:
     cdef tuple _searches
     cdef list _held
     cdef object _conditions
+    cdef bint has_conditions
 
     cdef int answer(self, const Question *question, uint64_t *bits) except -1
     cdef object conditions(self, bytes record)

@@ -674,6 +674,7 @@ cdef class Scanner:
         assert self.plan.status_bits == NULL, "made once"
         self._held = []
         self._conditions = plan.conditions
+        self.has_conditions = plan.conditions is not None
         self.plan.looks = plan.attributes is not None
         self._build(plan.status_bits, plan.attributes.tests if self.plan.looks else ())
 
