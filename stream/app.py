@@ -13,7 +13,7 @@ from typing import Any
 import faust
 import mode
 
-from stream import clock, logs
+from stream import allocator, clock, logs
 from stream.exits import Exit, end_process
 from stream.host import Host, HostSettings
 from stream.kafka.client_settings import (
@@ -76,6 +76,7 @@ def start_app(settings: Settings, *, check_topics: bool = True, scan: Scan = sca
     `scan` must be importable by its name: a child process runs it where it has killed us.
     """
     logs.configure(settings.log.level, settings.log.format)
+    allocator.give_back()
     retention_ms = check_start(settings, check_topics=check_topics)
     try:
         app = create_app(settings, retention_ms=retention_ms, scan=scan)
@@ -118,6 +119,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
             # The broker aborts and fences at its timeout; ours comes first, and says so.
             0.8 * settings.worker.transaction_timeout_s,
             Slot(settings.storage.directory, settings.worker.instance_id).fenced,
+            storage.shares.transaction,
             guard.find,
         ),
         receiver=Receiver(

@@ -30,6 +30,7 @@ from stream.kafka.transactions import (
 )
 from stream.measurements import Measurements
 from stream.restoring import Opened, OpenLog, Restoring
+from stream.worker.transaction import Bounds
 from stream.worker.worker import Worker
 
 UNPACK_REMEDY = (
@@ -46,7 +47,8 @@ log = logs.logger("tailstream.host")
 class HostSettings:
     """What the host needs of the configuration. Times in seconds.
 
-    `fenced` takes note of a fence before the process ends. `find_poison` returns the offsets of
+    `fenced` takes note of a fence before the process ends. `transaction_bytes_max` bounds the
+    bodies in one transaction. `find_poison` returns the offsets of
     the topic with this id that must not be scanned, by partition.
     """
 
@@ -55,6 +57,7 @@ class HostSettings:
     initial_offset: str
     watchdog_s: float
     fenced: Callable[[], None]
+    transaction_bytes_max: int
     find_poison: Callable[[str], Mapping[int, frozenset[int]]]
 
 
@@ -75,7 +78,7 @@ class Host:
     ) -> None:
         self.consumer_settings = settings.consumer
         self.receiver = receiver
-        self.worker = Worker()
+        self.worker = Worker(Bounds(bytes_max=settings.transaction_bytes_max))
         self.thread: PollThread | None = None
         self.pending: Callable[[int], bool] = lambda _: False
         self.released: Callable[[Batch], None] = lambda _: None

@@ -43,6 +43,7 @@ LAYERS = [
     "failures",
     "poison",
     "slot",
+    "allocator",
     "measurements",
     "exits",
     "version",

@@ -13,6 +13,12 @@ FETCHED_SHARE = 16
 FETCHED_BYTES_MAX = 32 << 20
 """What the client has fetched and we have not polled: a sixteenth."""
 
+TRANSACTION_SHARE = 16
+TRANSACTION_BYTES_MAX = 32 << 20
+TRANSACTION_COPIES = 2
+"""The bodies of one transaction: a sixteenth, once as they are merged and once as the client sends
+them."""
+
 DECISIONS_SHARE = 4
 UNDELIVERED_SHARE = 4
 
@@ -21,15 +27,16 @@ UNDELIVERED_SHARE = 4
 class Shares:
     """Bytes of the memory for each part.
 
-    `rocksdb`, `inbox` and `fetched` are set aside. The rest is `held`: bodies, which spill; within
-    it `decisions`, above which the oldest decisions spill; `open`, above which the oldest open
-    traces are decided early, decisions in memory included; `undelivered`, above which reading
-    waits. `open` and `undelivered` fill `held`.
+    `rocksdb`, `inbox`, `fetched` and the copies of a `transaction` are set aside. The rest is
+    `held`: bodies, which spill; within it `decisions`, above which the oldest decisions spill;
+    `open`, above which the oldest open traces are decided early, decisions in memory included;
+    `undelivered`, above which reading waits. `open` and `undelivered` fill `held`.
     """
 
     rocksdb: int
     inbox: int
     fetched: int
+    transaction: int
     held: int
     decisions: int
     open: int
@@ -41,12 +48,14 @@ class Shares:
         database = memory_bytes // ROCKSDB_SHARE if rocksdb else 0
         inbox = min(memory_bytes // INBOX_SHARE, INBOX_BYTES_MAX)
         fetched = min(memory_bytes // FETCHED_SHARE, FETCHED_BYTES_MAX)
-        held = memory_bytes - database - inbox - fetched
+        transaction = min(memory_bytes // TRANSACTION_SHARE, TRANSACTION_BYTES_MAX)
+        held = memory_bytes - database - inbox - fetched - TRANSACTION_COPIES * transaction
         undelivered = held // UNDELIVERED_SHARE
         return cls(
             rocksdb=database,
             inbox=inbox,
             fetched=fetched,
+            transaction=transaction,
             held=held,
             decisions=held // DECISIONS_SHARE,
             open=held - undelivered,

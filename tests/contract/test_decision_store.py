@@ -12,6 +12,8 @@ from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.state.memory import MemoryDecisionStore
 from stream.state.rocksdb import RocksDB, RocksDBDecisionStore
+from stream.state.spill import Budget
+from stream.state.spill_decisions import SpillingDecisionStore
 
 OpenStore = Callable[[int], DecisionStore]
 
@@ -33,11 +35,18 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RocksDB]:
     database.close()
 
 
-@pytest.fixture(params=["memory", "rocksdb"])
+@pytest.fixture(params=["memory", "rocksdb", "spill_tiny", "spill_huge"])
 def open_store(request: pytest.FixtureRequest, db: RocksDB) -> OpenStore:
+    tiny, huge = Budget(1_000), Budget(1 << 40)
     kinds: dict[str, OpenStore] = {
         "memory": lambda _: MemoryDecisionStore(retention_ms=RETENTION_MS),
         "rocksdb": lambda partition: RocksDBDecisionStore(db, partition, retention_ms=RETENTION_MS),
+        "spill_tiny": lambda partition: SpillingDecisionStore(
+            tiny, db, partition, retention_ms=RETENTION_MS
+        ),
+        "spill_huge": lambda partition: SpillingDecisionStore(
+            huge, db, partition, retention_ms=RETENTION_MS
+        ),
     }
     return kinds[request.param]
 

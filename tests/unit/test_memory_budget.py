@@ -1,0 +1,162 @@
+"""What cannot spill keeps its budget: open traces give way, reading waits, the rest spills."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.sampling.decision import Decision, Trigger, Verdict
+from stream.sampling.delivery import Delivery, Settled
+from stream.sampling.limits import OpenTracesBudget, Windows, fair_level
+from stream.sampling.tail_sampler import TailSampler
+from stream.sampling.trace import RECORD_BYTES, TRACE_BYTES
+from stream.state.shares import Shares
+from stream.state.storage import Storage
+from stream.testing.core import Core, a_bad_record, a_record, an_error, an_ordinary
+from stream.testing.spans import trace_id_of
+
+ONE = TRACE_BYTES + RECORD_BYTES
+MIB = 1 << 20
+CORE = Core(Windows(decision_wait_ms=1_000_000))
+MEMORY = 2 * MIB
+
+
+@pytest.fixture(params=[("spill", "spill"), ("memory", "spill"), ("rocksdb", "rocksdb")])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    spans, decisions = request.param
+    opened = Storage(
+        tmp_path, memory_bytes=MEMORY, spans=spans, decisions=decisions, retention_ms=600_000
+    )
+    yield opened
+    opened.close()
+
+
+def accounted_bytes(storage: Storage, samplers: list[TailSampler]) -> int:
+    """Everything in memory that the budget bounds, as the metric shows it."""
+    held = storage.held_bytes()
+    in_stores = sum(sampler._decisions.held_bytes()["memory"] for sampler in samplers)
+    if storage.traces.bodies_spill:  # else they are part of their traces
+        in_stores += storage._bodies.held_bytes()
+    return held["open_traces"] + held["undelivered"] + in_stores
+
+
+def cut(sampler: TailSampler) -> list[Decision]:
+    taken = sampler.take(count_max=1_000_000, bytes_max=1 << 60)
+    sampler.put_back()
+    return [one.decision for one in taken if isinstance(one, Delivery)]
+
+
+def test_open_traces_of_many_times_the_budget_hold_no_more_than_it(storage: Storage) -> None:
+    samplers = [
+        CORE.sampler(
+            spans=storage.open_spans(number),
+            decisions=storage.open_decisions(number),
+            budget=storage.traces,
+        )
+        for number in range(3)
+    ]
+    sent_bytes = 0
+    for offset in range(12_000):
+        record = a_record(offset, 100, an_ordinary(offset // 4, spans=3, first_span=offset))
+        sent_bytes += len(record.fragments[0].body)
+        for sampler in samplers[: 1 + offset % 3]:
+            sampler.fold([record])
+            # What is folded before reading waits: a batch of each, here of one record.
+            assert accounted_bytes(storage, samplers) <= storage.shares.held + 4 * ONE
+        if storage.behind() or offset % 500 == 0:
+            for sampler in samplers:
+                taken = sampler.take(count_max=1_000_000, bytes_max=1 << 60)
+                sampler.settle([Settled(one) for one in taken])
+    assert sent_bytes * 2 > 2 * MEMORY
+    limits = sum(sampler.accounts.limits["storage_memory"] for sampler in samplers)
+    assert limits > 0
+    for number, sampler in enumerate(samplers):
+        sampler.release()
+        assert sampler.open_bytes == 0, number
+        sampler._spans.close()
+        sampler._decisions.close()
+    assert storage.traces.holders == []
+
+
+def test_bytes_above_the_budget_cut_the_oldest_trace_with_its_own_name() -> None:
+    sampler = CORE.sampler(budget=OpenTracesBudget(bytes_max=2 * ONE))
+    sampler.fold([a_record(i, 100 + i, an_error(i + 1)) for i in range(4)])
+    first, second = cut(sampler)
+    assert [first.trace_id, second.trace_id] == [trace_id_of(1), trace_id_of(2)]
+    assert (first.trigger, first.verdict, first.upto) == (Trigger.OVERLOAD, Verdict.SAMPLED, 4)
+    assert sampler.accounts.limits == {"storage_memory": 2}
+    assert (sampler.open_traces, sampler.open_bytes) == (2, 2 * ONE)
+    sampler.fold([a_record(4, 110, an_error(1, first_span=5))])
+    assert cut(sampler)[-1].trigger is Trigger.LATE
+
+
+def test_the_partition_above_its_share_gives_way_whoever_came_last() -> None:
+    budget = OpenTracesBudget(bytes_max=10 * ONE)
+    hot, quiet = CORE.sampler(budget=budget), CORE.sampler(budget=budget)
+    hot.fold([a_record(i, 100, an_error(i + 1)) for i in range(10)])
+    quiet.fold([a_record(i, 100, an_error(i + 1)) for i in range(3)])
+    assert (hot.open_traces, quiet.open_traces) == (7, 3)
+    assert (hot.accounts.limits["storage_memory"], quiet.accounts.limits) == (3, {})
+
+
+def test_what_was_decided_early_is_not_decided_again_while_it_is_undelivered() -> None:
+    budget = OpenTracesBudget(bytes_max=4 * ONE)
+    sampler = CORE.sampler(budget=budget)
+    for offset in range(40):
+        sampler.fold([a_record(offset, 100, an_error(offset))])
+        assert sampler.open_traces == min(offset + 1, 4)
+    assert sampler.undelivered_bytes == 36 * ONE
+    sampler.settle([Settled(one) for one in sampler.take(count_max=99, bytes_max=1 << 30)])
+    assert (sampler.undelivered_bytes, sampler.open_traces) == (0, 4)
+
+
+def test_nothing_is_cut_while_cuts_are_held_and_nothing_more_is_folded_over_the_budget() -> None:
+    sampler = CORE.sampler(budget=OpenTracesBudget(bytes_max=2 * ONE))
+    sampler.cuts_held = True
+    sampler.fold([a_record(i, 100, an_error(i)) for i in range(4)])
+    assert (sampler.open_traces, sampler.position, sampler.undelivered) == (4, 4, 0)
+    sampler.fold([a_record(4, 100, an_error(4))])
+    assert sampler.position == 4
+    sampler.cuts_held = False
+    sampler.fold([a_record(4, 100, an_error(4))])
+    assert (sampler.open_traces, sampler.position) == (2, 5)
+
+
+def test_dead_letters_that_wait_count_with_their_bytes_and_make_reading_wait(
+    storage: Storage,
+) -> None:
+    sampler = CORE.sampler(budget=storage.traces)
+    size = storage.shares.undelivered // 4
+    for offset in range(3):
+        sampler.fold([a_bad_record(offset, 100, b"\xff" * size)])
+    assert not storage.behind()
+    sampler.fold([a_bad_record(3, 100, b"\xff" * size)])
+    assert sampler.undelivered_bytes > 4 * size
+    assert storage.behind()
+    sampler.settle([Settled(one) for one in sampler.take(count_max=9, bytes_max=1 << 30)])
+    assert not storage.behind()
+    assert sampler.undelivered_bytes == 0
+
+
+@given(held=st.lists(st.integers(0, 100), max_size=6), limit=st.integers(0, 400))
+def test_a_fair_level_fills_the_limit_and_takes_nothing_from_those_below_it(
+    held: list[int], limit: int
+) -> None:
+    level = fair_level(held, limit)
+    left = sum(min(size, level) for size in held)
+    assert left <= limit
+    if sum(held) <= limit:
+        assert left == sum(held)
+    else:
+        assert left > limit - len(held)  # but for what cannot be shared evenly
+
+
+@given(memory_bytes=st.integers(1, 1 << 40), rocksdb=st.booleans())
+def test_the_shares_are_the_memory(memory_bytes: int, *, rocksdb: bool) -> None:
+    shares = Shares.of(memory_bytes, rocksdb=rocksdb)
+    aside = shares.rocksdb + shares.inbox + shares.fetched + 2 * shares.transaction
+    assert aside + shares.held == memory_bytes
+    assert shares.open + shares.undelivered == shares.held
+    assert 0 <= shares.decisions <= shares.held
