@@ -20,11 +20,17 @@ class Verdict(StrEnum):
 
 
 class Vote(StrEnum):
-    """One policy's opinion of a trace. `DROPPED` beats every other."""
+    """One policy's opinion of a trace. `DROPPED` beats every other.
+
+    `ERROR` is none: the policy failed. `IGNORED_ERROR` is `NOT_SAMPLED` where a part of the policy
+    failed and was told to be ignored.
+    """
 
     SAMPLED = "sampled"
     NOT_SAMPLED = "not_sampled"
     DROPPED = "dropped"
+    ERROR = "error"
+    IGNORED_ERROR = "ignored_error"
 
 
 class Trigger(StrEnum):

@@ -11,6 +11,7 @@ from stream.otlp.attributes import AttributeTests
 from stream.otlp.scan import ScanPlan
 from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
 from stream.otlp.value_tests import Is, OneOf, ValueTest, Within
+from stream.sampling.ottl.conditions import Asked, ErrorMode, SpanConditions
 from stream.sampling.regex import AnyRegex
 
 
@@ -64,7 +65,24 @@ class BooleanIs:
 AttributeIs: TypeAlias = StringIs | NumberWithin | BooleanIs
 """A condition on an attribute."""
 
-Condition: TypeAlias = StatusIs | AttributeIs
+
+@dataclass(frozen=True, slots=True)
+class SpanMeets:
+    """Some span meets one of these OTTL conditions, or some span event one of the others."""
+
+    span: tuple[str, ...]
+    spanevent: tuple[str, ...]
+    error_mode: ErrorMode
+
+
+@dataclass(frozen=True, slots=True)
+class SpanFails:
+    """A condition of these failed for some span, and its error mode is not silent."""
+
+    conditions: SpanMeets
+
+
+Condition: TypeAlias = StatusIs | AttributeIs | SpanMeets | SpanFails
 """Every kind of leaf condition: a union that grows with the scanner."""
 
 
@@ -83,16 +101,34 @@ class Matcher:
 
         Raises:
             BadRegex: a value of a `StringIs` with `regex` is no RE2 expression.
+            BadCondition: a text of a `SpanMeets` is no OTTL condition that is supported.
         """
         status_bits = [0, 0, 0]
+        asked: list[Asked] = []
         tests: list[tuple[str, int, ValueTest]] = []
         for condition, bit in self._bits.items():
             if isinstance(condition, StatusIs):
                 status_bits[condition.code] |= 1 << bit
-            else:
+            elif isinstance(condition, SpanMeets):
+                asked.append(self._asked(condition))
+            elif not isinstance(condition, SpanFails):
                 tests.append((condition.key, 1 << bit, _test(condition)))
         unset, ok, error = status_bits
-        return ScanPlan((unset, ok, error), AttributeTests(tests) if tests else None)
+        return ScanPlan(
+            (unset, ok, error),
+            AttributeTests(tests) if tests else None,
+            SpanConditions(tuple(asked)) if asked else None,
+        )
+
+    def _asked(self, condition: SpanMeets) -> Asked:
+        failed = self._bits.get(SpanFails(condition))
+        return Asked(
+            condition.span,
+            condition.spanevent,
+            condition.error_mode,
+            met=1 << self._bits[condition],
+            failed=0 if failed is None else 1 << failed,
+        )
 
 
 def _test(condition: AttributeIs) -> ValueTest:

@@ -6,19 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from stream.sampling.ottl.compile import compile_condition
+from stream.sampling.ottl.errors import BadCondition
+from stream.sampling.ottl.paths import Kind
 from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings.errors import Problem
 from stream.settings.policies import (
     LatencyPolicy,
     NumericAttributeOptions,
     NumericAttributePolicy,
-    PolicyBlock,
     SpanCountOptions,
     SpanCountPolicy,
     StringAttributeOptions,
     StringAttributePolicy,
     flattened,
 )
+from stream.settings.policy_block import PolicyBlock
+from stream.settings.span_policies import OttlConditionOptions, OttlConditionPolicy
 from stream.settings.tail_sampling import NOT_SUPPORTED_YET, TailSampling
 from stream.settings.units import format_duration
 
@@ -116,6 +120,23 @@ def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:
             yield from _numeric(f"{path}.numeric_attribute", policy.numeric_attribute)
         case SpanCountPolicy():
             yield from _span_count(f"{path}.span_count", policy.span_count)
+        case OttlConditionPolicy():
+            yield from _ottl(f"{path}.ottl_condition", policy.ottl_condition)
+
+
+def _ottl(path: str, options: OttlConditionOptions) -> Iterator[Problem]:
+    if not options.span and not options.spanevent:
+        remedy = "write span: or spanevent: and its conditions"
+        yield Problem(path, {"error_mode": options.error_mode}, "has no condition", remedy)
+    kinds: tuple[tuple[Kind, tuple[str, ...]], ...]
+    kinds = (("span", options.span), ("spanevent", options.spanevent))
+    for kind, texts in kinds:
+        for index, text in enumerate(texts):
+            try:
+                compile_condition(text, kind)
+            except BadCondition as bad:
+                remedy = f"{bad.remedy}\n{bad.shown}"
+                yield Problem(f"{path}.{kind}[{index}]", text, f"{bad.place}: {bad.wrong}", remedy)
 
 
 def _string(path: str, options: StringAttributeOptions) -> Iterator[Problem]:

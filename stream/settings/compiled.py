@@ -1,6 +1,14 @@
 """From the policies as they are configured to the objects that vote."""
 
-from stream.sampling.matcher import AttributeIs, BooleanIs, Matcher, NumberWithin, StringIs
+from stream.sampling.matcher import (
+    AttributeIs,
+    BooleanIs,
+    Matcher,
+    NumberWithin,
+    SpanMeets,
+    StringIs,
+)
+from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
@@ -8,11 +16,13 @@ from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.not_ import Not
+from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
+from stream.settings.span_policies import OttlConditionPolicy
 from stream.settings.tail_sampling import TailSampling
 
 
@@ -41,6 +51,10 @@ def _policy(  # noqa: PLR0911 - one a type
             return Probabilistic(block.name, share.sampling_percentage, share.hash_salt)
         case configured.SpanCountPolicy():
             return SpanCount(block.name, block.span_count.min_spans, block.span_count.max_spans)
+        case OttlConditionPolicy():
+            ottl = block.ottl_condition
+            conditions = SpanMeets(ottl.span, ottl.spanevent, ErrorMode(ottl.error_mode))
+            return OttlCondition(block.name, conditions, matcher)
         case configured.DropPolicy():
             subs = [_policy(sub, matcher) for sub in block.drop.drop_sub_policy]
             return Drop(block.name, subs)

@@ -10,27 +10,18 @@ from pydantic import Field
 
 from stream.sampling.regex import CACHED_VALUES_MAX
 from stream.settings.fields import Block, FromList
+from stream.settings.policy_block import PolicyBlock
+from stream.settings.span_policies import OttlConditionPolicy
 from stream.settings.yaml_text import inline_yaml
 
 NOT_SUPPORTED_YET: Final = (
     "bytes_limiting",
     "composite",
-    "ottl_condition",
     "rate_limiting",
     "trace_flags",
     "trace_state",
 )
 """The Collector's policy types that stop the start."""
-
-
-class PolicyBlock(Block):
-    """What every policy has. Names are unique; a sub-policy may go without one."""
-
-    name: str = Field(default="", description="The policy's name, in every decision it takes.")
-
-    def meaning(self) -> str:
-        """Return in a few words why this policy votes to keep (or drop) a trace."""
-        raise NotImplementedError
 
 
 class AlwaysSamplePolicy(PolicyBlock):
@@ -294,6 +285,7 @@ SubPolicy = Annotated[
     | ProbabilisticPolicy
     | AnyAttributePolicy
     | SpanCountPolicy
+    | OttlConditionPolicy
     | AndPolicy
     | NotPolicy,
     Field(discriminator="type"),
@@ -357,6 +349,7 @@ POLICY_BLOCKS: Final[dict[str, type[PolicyBlock]]] = {
     "numeric_attribute": NumericAttributePolicy,
     "boolean_attribute": BooleanAttributePolicy,
     "span_count": SpanCountPolicy,
+    "ottl_condition": OttlConditionPolicy,
     "and": AndPolicy,
     "not": NotPolicy,
     "drop": DropPolicy,

@@ -27,7 +27,8 @@ class ErrorMode(StrEnum):
 class Asked:
     """The conditions of one policy, in order: those on a span, then those on each of its events.
 
-    The first that is met ends it, and so does the first that fails in mode `propagate`, as in the
+    `met` and `failed` are the masks of the two outcomes; a silent one has no mask for failure. The
+    first that is met ends it, and so does the first that fails in mode `propagate`, as in the
     Collector (contrib, tailsamplingprocessor/internal/sampling/ottl.go).
 
     Raises (from the constructor):
@@ -45,11 +46,12 @@ class Asked:
         met: int,
         failed: int,
     ) -> None:
+        assert bool(failed) is (error_mode is not ErrorMode.SILENT), error_mode
         self._span = [compile_condition(text, "span") for text in span]
         self._event = [compile_condition(text, "spanevent") for text in spanevent]
         self._propagate = error_mode is ErrorMode.PROPAGATE
         self._met = met
-        self._failed = 0 if error_mode is ErrorMode.SILENT else failed
+        self._failed = failed
 
     @property
     def met(self) -> int:

@@ -73,6 +73,7 @@ WS: /[ \t\r\n\f\v]+/
 %ignore WS
 """
 
+_DIGITS_MAX: Final = 40  # far beyond 64 bits, and quickly read
 _BRACKETS: Final = re.compile(r'"(?:\\.|[^\\"])*"|([\[({])|([\])}])')
 _WORDS: Final = {
     "COMPARISON": "a comparison",
@@ -213,7 +214,7 @@ def _value(token: Token) -> Value:
         case "BYTES":
             return _octets(token)
         case "INT":
-            number = int(token) if len(token) < 40 else INT64_MAX + 1  # noqa: PLR2004
+            number = int(token) if len(token) < _DIGITS_MAX else INT64_MAX + 1
             if number > INT64_MAX:
                 raise _Wrong(_at(token), "beyond 64 bits", f"write at most {INT64_MAX}")
             return number

@@ -23,8 +23,9 @@ class And:
         self._sub_policies = tuple(sub_policies)
 
     def vote(self, trace: TraceSummary) -> Vote:
-        """Judge a trace by what the sub-policies say of it."""
+        """Judge a trace by what the sub-policies say of it, in order; one that errs ends it."""
         for policy in self._sub_policies:
-            if policy.vote(trace) is not Vote.SAMPLED:
-                return Vote.NOT_SAMPLED
+            vote = policy.vote(trace)
+            if vote is not Vote.SAMPLED:
+                return Vote.ERROR if vote is Vote.ERROR else Vote.NOT_SAMPLED
         return Vote.SAMPLED

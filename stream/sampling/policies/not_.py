@@ -19,7 +19,9 @@ class Not:
         self._sub_policy = sub_policy
 
     def vote(self, trace: TraceSummary) -> Vote:
-        """Judge a trace by what the sub-policy says of it, turned round."""
+        """Judge a trace by what the sub-policy says of it, turned round; an error stays one."""
         vote = self._sub_policy.vote(trace)
         assert vote is not Vote.DROPPED, "a drop policy stands at the top: the settings refuse it"
+        if vote is Vote.ERROR:
+            return vote
         return Vote.NOT_SAMPLED if vote is Vote.SAMPLED else Vote.SAMPLED
