@@ -16,6 +16,9 @@ from tests.chaos.schedule import Kind
 from tests.harness.broker import NoBrokerError, running_broker
 
 MINUTES = 3.0
+# A killed broker may register again only once its old session is over: 9 s by default. With less,
+# some outages are shorter than a transaction's watchdog, and the workers live through them.
+PROPERTIES = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
 
 
 def main() -> None:
@@ -38,21 +41,24 @@ def perform(
     home: Path, *, minutes: float, seed: int, console: Console, only: Collection[Kind] = ()
 ) -> Ran:
     """Run on a broker of its own; all logs are below `home`, the schedule in `schedule.log`."""
-    with (home / "schedule.log").open("w", buffering=1) as schedule, running_broker(own=True) as b:
+    with (
+        (home / "schedule.log").open("w", buffering=1) as schedule,
+        running_broker(own=True, properties=PROPERTIES) as broker,
+    ):
 
         def say(line: str) -> None:
             console.print(line, markup=False, soft_wrap=True)
             print(line, file=schedule)
 
-        say(f"seed {seed}, {minutes:g} minutes, Kafka at {b.bootstrap}, logs in {home}")
-        run = Run(b, home, minutes=minutes, seed=seed, say=say, only=only)
+        say(f"seed {seed}, {minutes:g} minutes, Kafka at {broker.bootstrap}, logs in {home}")
+        run = Run(broker, home, minutes=minutes, seed=seed, say=say, only=only)
         try:
             return run.run()
         except StuckError as stuck:
             run.ran.account.broken.append(f"stuck: {stuck}")
             return run.ran
         finally:
-            b.save_log(home)
+            broker.save_log(home)
 
 
 def _arguments() -> argparse.Namespace:

@@ -20,10 +20,12 @@ TICK_S = 0.2
 # Operator's mistake (of a broker that is away at the start), fenced, watchdog: what a supervisor
 # is there for. The others are bugs.
 RESTARTED = (2, 3, 71)
-TOLD_TO_END = (0, -signal.SIGKILL, *RESTARTED)
+# -SIGTERM: told before it could take notice, when it had only just been started.
+TOLD_TO_END = (0, -signal.SIGKILL, -signal.SIGTERM, *RESTARTED)
 KIP_848 = {"group.protocol": "consumer"}
-# Some 2,500 spans a second and a window of seconds do not fit into that: it spills.
-STORAGE = {"memory": "2MiB"}
+# What a worker may hold for each span that is sent within a window. The bodies do not fit into that
+# where one worker has most partitions, so it spills; the open traces do, so none is decided early.
+BYTES_A_SPAN = 380
 
 
 class StuckError(Exception):
@@ -54,12 +56,22 @@ class Fleet:
     spilled_bytes: int = 0
 
     @classmethod
-    def of(cls, topics: Topics, rules: Rules, home: Path, say: Callable[[str], None]) -> "Fleet":
-        """Give three slots, nobody in them yet. One keeps its decisions on disk."""
-        stores = {SLOTS[0]: "memory", SLOTS[1]: "rocksdb", THIRD: "memory"}
+    def of(
+        cls,
+        topics: Topics,
+        rules: Rules,
+        home: Path,
+        say: Callable[[str], None],
+        *,
+        spans_a_s: float,
+    ) -> "Fleet":
+        """Give three slots, nobody in them yet. One keeps all of its decisions on disk."""
+        window_spans = spans_a_s * rules.decision_wait_ms / 1000
+        memory = f"{max(1024, round(BYTES_A_SPAN * window_spans / 1024))}KiB"
+        stores = {SLOTS[0]: "spill", SLOTS[1]: "rocksdb", THIRD: "spill"}
         workers = {
             slot: WorkerProcess(
-                topics, rules, home, slot=slot, storage={**STORAGE, "decisions": decisions}
+                topics, rules, home, slot=slot, storage={"memory": memory, "decisions": decisions}
             )
             for slot, decisions in stores.items()
         }

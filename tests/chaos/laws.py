@@ -23,6 +23,8 @@ from tests.harness.verify import (
     whole_and_unchanged,
 )
 
+LIMITS = {"span_limit", "trace_bytes_limit", "overload", "disk_limit"}
+
 
 @dataclass(slots=True)
 class Account:
@@ -44,6 +46,7 @@ class Account:
     cut_by_the_wall: int = 0
     astride: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
+    triggers: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
 
@@ -91,6 +94,13 @@ def _count(account: Account, written: Written, expectation: Expectation) -> None
     for outcome, spans in expectation.accounts.items():
         if outcome != "received":
             account.outcomes[outcome] = account.outcomes.get(outcome, 0) + spans
+    for trigger, count in Counter(one["trigger"] for _, one in written.decisions).items():
+        account.triggers[trigger] = account.triggers.get(trigger, 0) + count
+    for limit in LIMITS & account.triggers.keys():
+        account.broken.append(
+            f"{account.triggers[limit]} decisions by {limit} up to this partition: the run is not "
+            "to reach a limit; give the workers more memory (fleet.py)"
+        )
     account.cut_by_the_wall += sum(
         decision["clock"] == "wall" and decision["trigger"] != "late"
         for _, decision in written.decisions

@@ -78,7 +78,8 @@ def _account_table(ran: Ran) -> Table:
         "traces astride a growth": account.astride,
         "dead letters": account.dead_letters,
         "dead letters repeated (no hints)": account.dead_letters_repeated,
-        **dict(sorted(account.outcomes.items())),
+        **{f"outcome {name}": spans for name, spans in sorted(account.outcomes.items())},
+        **{f"decisions by {name}": count for name, count in sorted(account.triggers.items())},
     }
     table = Table(title="what came of it", show_header=False)
     table.add_column()

@@ -9,6 +9,7 @@ from tests.harness.load import Load, Planned
 
 PIECE_S = 5.0
 HOSTILE_A_PIECE = 3
+SPANS_A_TRACE = 24
 BROKEN = [value for value in MALFORMED.values() if len(value) < 20_000]
 ODD = [value for value in LEGAL.values() if len(value) < 20_000]
 
@@ -20,6 +21,12 @@ class Traffic:
         self._seed = seed
         self._spans_a_s = spans_a_s
         self._late_after_s = late_after_s
+        self._given_s = 0.0
+
+    @property
+    def spans(self) -> int:
+        """About how many spans have been taken so far."""
+        return int(self._given_s * self._spans_a_s)
 
     def __iter__(self) -> Iterator[Planned]:
         waiting: list[tuple[float, int, Planned]] = []
@@ -28,7 +35,8 @@ class Traffic:
         while True:
             begins_s = piece * PIECE_S
             while waiting and waiting[0][0] < begins_s:
-                yield heappop(waiting)[2]
+                self._given_s, _, planned = heappop(waiting)
+                yield planned
             for planned in self._piece(piece):
                 at_s = begins_s + planned.at_s
                 made += 1
@@ -42,6 +50,7 @@ class Traffic:
             duration_s=PIECE_S,
             late_after_s=self._late_after_s,
             seed=seed,
+            spans_a_trace=SPANS_A_TRACE,
         )
         records = load.records()
         return records + _hostile(Random(f"hostile {seed}"))

@@ -145,7 +145,9 @@ def running_broker(
 
 def wait_until_it_answers(bootstrap: str, child: Child | None = None) -> None:
     """Return when the broker has answered a metadata request; RuntimeError when it does not."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    # A client that was refused waits longer and longer, up to 10 s, before it tries again.
+    eager = {"reconnect.backoff.max.ms": 500}
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **eager})
     until_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < until_s:
         if child is not None and child.returncode() is not None:

@@ -47,6 +47,8 @@ class Planned:
 class Load:
     """About `spans` spans over `duration_s`, in traces of 1 to 60 spans and 1 to 4 records each.
 
+    `spans_a_trace` is about the mean.
+
     Among the traces: errors, slow ones and ones just not slow. Some records come twice, soon or
     late; some last fragments come after the decision (`late_after_s` and more); some records are
     JSON, hold two traces, or cannot be decoded.
@@ -56,11 +58,12 @@ class Load:
     duration_s: float
     late_after_s: float
     seed: int = 1
+    spans_a_trace: int = 9
 
     def records(self) -> list[Planned]:
         """Return the records in the order of sending."""
         rng = Random(self.seed)
-        sketches = _Sketches(rng)
+        sketches = _Sketches(rng, self.spans_a_trace)
         planned: list[Planned] = []
         made = 0
         while made < self.spans:
@@ -105,8 +108,9 @@ class Load:
 class _Sketches:
     """Templates, and what is made of them."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, spans_a_trace: int) -> None:
         self._rng = rng
+        self._spans_a_trace = spans_a_trace
         self._spans = span_templates()
         self._resources = resource_templates()
         self._scopes = scope_templates()
@@ -114,7 +118,7 @@ class _Sketches:
     def spans(self, trace_id: bytes, at_s: float) -> list[Span]:
         """Return a trace's spans, the root first."""
         rng = self._rng
-        count = min(60, 1 + int(rng.expovariate(1 / 8)))
+        count = min(60, 1 + int(rng.expovariate(1 / (self._spans_a_trace - 1))))
         start_ns = START_NS + int(at_s * 1e9)
         lasted_ns = _duration_ns(rng)
         root_id = rng.randbytes(8)

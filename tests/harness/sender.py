@@ -10,7 +10,12 @@ from tests.harness.load import Planned
 
 
 class Sender:
-    """Sends records at their times, keyed and partitioned as the Collector does."""
+    """Sends records at their times, keyed and partitioned as the Collector does.
+
+    What could not be sent in time (the broker was away, the machine was busy) is sent as soon as it
+    can be; `steady`: no more of it than the client's queue holds and a second's worth, for the rest
+    the load's time stands still meanwhile.
+    """
 
     def __init__(
         self,
@@ -19,6 +24,7 @@ class Sender:
         records: Iterable[Planned],
         *,
         kafka: Mapping[str, object] | None = None,
+        steady: bool = False,
     ) -> None:
         self._producer = Producer(
             {
@@ -31,6 +37,7 @@ class Sender:
             }
         )
         self._topic = topic
+        self._steady = steady
         self._records = records
         self._sent = 0
         self._failures: list[str] = []
@@ -70,11 +77,21 @@ class Sender:
             early_s = started_s + record.at_s - time.monotonic()
             if early_s > 0.02:
                 self._producer.poll(early_s)
+            elif self._steady and early_s < -1:
+                started_s -= early_s + 1
             self._produce(record)
             self._sent += 1
 
     def _produce(self, record: Planned) -> None:
-        self._producer.produce(self._topic, record.value, record.key, on_delivery=self._delivered)
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, record.value, record.key, on_delivery=self._delivered
+                )
+            except BufferError:
+                self._producer.poll(0.1)  # the queue is full
+            else:
+                break
         self._producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
