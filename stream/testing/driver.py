@@ -40,6 +40,10 @@ class Opened:
     close: Callable[[], None]
 
 
+class UnknownOutcomeError(Exception):
+    """Whether the transaction committed cannot be known: the process must end."""
+
+
 @dataclass(slots=True)
 class _Restoring:
     opened: Opened
@@ -52,9 +56,12 @@ class Driver:
     """One worker process: its assignments, restores, polls and transactions.
 
     `slot` is its transactional id. `open_partition` opens stores. Times in Unix milliseconds.
+    `transactional` off is delivery at least once: the same steps, nothing undone by an abort.
 
     Raises from `turn` and `finish`:
-        FencedProducerError: the process must end.
+        FencedProducerError, UnknownOutcomeError: the process must end.
+    Raises from `poll`:
+        OutOfRangeError: the process must end; the next one counts what is lost.
     """
 
     def __init__(
@@ -66,21 +73,26 @@ class Driver:
         plan: ScanPlan,
         identity: Identity,
         bounds: Bounds | None = None,
+        transactional: bool = True,
     ) -> None:
         self.slot = slot
         self.worker = Worker(bounds)
         self.membership: Membership | None = None
         self.owned: set[int] = set()
         self.abortable = False
+        self.points: dict[int, ResumePoint] = {}
+        self._transactional = transactional
         self._broker = broker
         self._open = open_partition
         self._plan = plan
         self._identity = identity
         self._opened: dict[int, Opened] = {}
         self._restoring: dict[int, _Restoring | None] = {}
+        self._completing: dict[int, _Restoring] = {}
         self._reading: dict[int, int] = {}
         self._inbox: deque[tuple[int, list[Record]]] = deque()
         self._transaction: Iterator[None] | None = None
+        self._ripe = False
         # Before any offset is read.
         self.session = broker.init_transactions(slot)
 
@@ -94,19 +106,28 @@ class Driver:
             self._restoring[number] = None
 
     def restore(self, number: int) -> bool:
-        """Restore a partition by a step; True if that led further."""
+        """Restore a partition by a step; True if that led further.
+
+        First what a replay needs: then it is ready. Then the older decisions.
+        """
+        if number in self._completing:
+            return self._complete(number, self._completing[number])
         restoring = self._restoring[number]
         if restoring is None:
             return self._begin_restore(number)
-        decisions = self._broker.topics[DECISIONS][number]
-        run, position = decisions.read(restoring.position, 2)
-        restoring.restore.read([(record.offset, record.value) for record in run])
-        further, restoring.position = position > restoring.position, position
-        if position < restoring.point.decisions_end:
+        run, further = self._decisions(number, restoring)
+        restoring.restore.read(run)
+        point = restoring.point
+        if restoring.position < self._within(number, point.decisions_end):
             return further
         del self._restoring[number]
-        self.worker.ready(restoring.opened.build(restoring.point, restoring.restore))
-        self._reading[number] = restoring.point.offset
+        partition = restoring.opened.build(point, restoring.restore)
+        partition.replay_upto = point.replay_upto
+        self.worker.ready(partition, whole=not point.older_records)
+        self._reading[number] = point.offset
+        if point.older_records:
+            restoring.position = point.decisions_from
+            self._completing[number] = restoring
         return True
 
     def revoking(self, numbers: Collection[int]) -> Iterator[None]:
@@ -136,8 +157,8 @@ class Driver:
 
     @property
     def restoring(self) -> list[int]:
-        """The partitions that are not ready."""
-        return list(self._restoring)
+        """The partitions that are not ready, or do not know all of their decisions yet."""
+        return [*self._restoring, *self._completing]
 
     def poll(self, number: int, records_max: int) -> int:
         """Fetch a partition's next records into the inbox; return how many offsets that passed."""
@@ -147,12 +168,15 @@ class Driver:
             self._inbox.append((number, [self._scanned(record) for record in found]))
         return self._reading[number] - position
 
-    def fold(self) -> bool:
-        """Fold the oldest batch of the inbox; False if there is none."""
+    def fold(self, wall_ms: int | None = None) -> bool:
+        """Fold the oldest batch of the inbox; False if there is none.
+
+        `wall_ms` clamps timestamps that producers set ahead.
+        """
         if not self._inbox:
             return False
         number, records = self._inbox.popleft()
-        self.worker.fold(number, records, wall_ms=None)
+        self.worker.fold(number, records, wall_ms=wall_ms)
         return True
 
     def idle(self, number: int, wall_ms: int) -> bool:
@@ -162,7 +186,7 @@ class Driver:
         """
         partition = self.worker.partitions.get(number)
         waits = any(waiting == number for waiting, _ in self._inbox)
-        if partition is None or waits or number not in self.owned:
+        if partition is None or waits or number not in self.owned or partition.catching_up:
             return False
         end = self._input(number).end
         if max(self._reading[number], partition.sampler.position) != end:
@@ -184,6 +208,11 @@ class Driver:
             return "no transaction is under way"
         return "a transaction is open" if self.abortable else "it has committed, untold"
 
+    @property
+    def ripe(self) -> bool:
+        """Whether the transaction under way holds its offsets: its commit is what comes next."""
+        return self._ripe and self._transaction is not None
+
     def begin(self, only: Collection[int] | None = None) -> bool:
         """Plan a transaction; False if there is nothing to say."""
         assert self._transaction is None
@@ -192,8 +221,10 @@ class Driver:
         transaction = self.worker.plan(only)
         if transaction is None:
             return False
-        self._transaction = self._phases(transaction, membership)
+        phases = self._phases if self._transactional else self._phases_at_least_once
+        self._transaction = phases(transaction, membership)
         self.abortable = True
+        self._ripe = False
         return True
 
     def turn(self) -> None:
@@ -208,10 +239,22 @@ class Driver:
 
     def abort(self, *, message_fault: bool = False) -> None:
         """Abort the transaction under way; not once it has been committed."""
-        self._broker.abort(self.session)
+        if self._transactional:
+            self._broker.abort(self.session)
         self._transaction = None
         self.abortable = False
         self.worker.aborted(message_fault=message_fault)
+
+    def commit_unanswered(self, *, landed: bool) -> None:
+        """The commit is sent and never answered; `landed`: it happened all the same.
+
+        Raises:
+            UnknownOutcomeError: always.
+        """
+        assert self.ripe, "no commit is due"
+        if landed:
+            self._broker.commit(self.session)
+        raise UnknownOutcomeError(self.slot)
 
     def finish(self) -> bool:
         """Run a whole transaction; False if there is nothing to say."""
@@ -231,22 +274,68 @@ class Driver:
             if plan.records:
                 yield
         self._broker.send_offsets(self.session, transaction.plans, membership)
+        self._ripe = True
         yield
         self._broker.commit(self.session)
+        self.abortable = self._ripe = False
+        yield
+        self.worker.committed(Receipt(ends, seconds=0.0))
+
+    def _phases_at_least_once(
+        self, transaction: Transaction, membership: Membership | None
+    ) -> Iterator[None]:
+        """Everything else lands before the decisions: a decision vouches for its delivery."""
+        ends: dict[int, int] = {}
+        for decisions in (False, True):
+            for plan in transaction.plans:
+                for index, record in enumerate(plan.records):
+                    if (record.topic == DECISIONS) is decisions:
+                        self._broker.produce_at_once(plan, index)
+                        if decisions:
+                            ends[plan.partition] = self._broker.topics[DECISIONS][
+                                plan.partition
+                            ].end
+                        yield
+        self._broker.commit_offsets(transaction.plans, membership)
         self.abortable = False
         yield
         self.worker.committed(Receipt(ends, seconds=0.0))
 
     # Helpers of the above
 
+    def _complete(self, number: int, completing: _Restoring) -> bool:
+        """Read older decisions by a step; then fold what has waited for them."""
+        partition, restore = self.worker.partitions[number], completing.restore
+        if completing.position < self._within(number, completing.point.first_phase_from):
+            run, further = self._decisions(number, completing)
+            partition.learn(restore.read_older(run))
+            return further
+        if partition.sampler.cuts_held:
+            partition.whole(restore.older_log)
+        elif not partition.catch_up():
+            del self._completing[number]
+        return True
+
+    def _decisions(self, number: int, reader: _Restoring) -> tuple[list[tuple[int, bytes]], bool]:
+        """Read on, in short runs; where the log was cut meanwhile, from its start."""
+        log = self._broker.topics[DECISIONS][number]
+        before = reader.position
+        run, reader.position = log.read(max(before, log.start), 2)
+        return [(record.offset, record.value) for record in run], reader.position > before
+
+    def _within(self, number: int, end: int) -> int:
+        """Return where to stop reading decisions: a log made anew does not reach the old end."""
+        return min(end, self._broker.topics[DECISIONS][number].end)
+
     def _begin_restore(self, number: int) -> bool:
         if not self._broker.stable(number):
             return False
         state = self._broker.log_state(number)
         point = resume_point(state, identity=self._identity, initial_offset="earliest")
+        self.points[number] = point
         opened = self._opened[number] = self._open(number)
         restore = Restore(point, identity=self._identity, decisions=opened.decisions)
-        self._restoring[number] = _Restoring(opened, point, restore, point.decisions_from)
+        self._restoring[number] = _Restoring(opened, point, restore, point.first_phase_from)
         return True
 
     def _forget(self, numbers: Collection[int]) -> list[int]:
@@ -254,6 +343,7 @@ class Driver:
         self.owned.difference_update(ours)
         for number in ours:
             self._restoring.pop(number, None)
+            self._completing.pop(number, None)
         self._inbox = deque(batch for batch in self._inbox if batch[0] not in ours)
         return ours
 

@@ -5,6 +5,7 @@ wrote to; a read_committed reader sees nothing at or above the first open transa
 that was aborted; offsets sent in a transaction hold the group's offset unstable until it ends; a
 newer producer with the same transactional id aborts and fences the older one; a group refuses
 offsets of a member or generation that is not its present one, when they are sent and only then.
+A log can be cut from below, a topic can grow, a foreign producer can leave a transaction open.
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from stream.kafka.commit import Headers, PartitionCommit
+from stream.kafka.commit import Headers, PartitionCommit, Produce
 from stream.kafka.log_state import NO_OFFSET, LogState
 
 INPUT = "input"
@@ -25,6 +26,10 @@ class AbortableError(Exception):
     def __init__(self, problem: str, *, message_fault: bool = False) -> None:
         super().__init__(problem)
         self.message_fault = message_fault
+
+
+class OutOfRangeError(Exception):
+    """The position lies below the log's start: retention has passed it."""
 
 
 class FencedProducerError(Exception):
@@ -69,11 +74,15 @@ class StoredRecord:
 
 
 class PartitionLog:
-    """One partition: records in order, and the transactions that are open in it."""
+    """One partition: records in order, and the transactions that are open in it.
+
+    Records below `start` are gone for readers; `records` keeps them for whoever checks.
+    """
 
     def __init__(self) -> None:
         self.records: list[StoredRecord] = []
         self.open: dict[OpenTransaction, int] = {}
+        self.start = 0
 
     @property
     def end(self) -> int:
@@ -108,8 +117,18 @@ class PartitionLog:
         self.append(b"", transaction=transaction, marker=True)
         del self.open[transaction]
 
+    def delete_below(self, offset: int) -> None:
+        """What retention does: never beyond the stable end."""
+        self.start = max(self.start, min(offset, self.stable_end))
+
     def read(self, first: int, count_max: int) -> tuple[list[StoredRecord], int]:
-        """Return committed records from `first` on, and the position after reading them."""
+        """Return committed records from `first` on, and the position after reading them.
+
+        Raises:
+            OutOfRangeError: `first` lies below the start.
+        """
+        if first < self.start:
+            raise OutOfRangeError(f"{first} lies below {self.start}")
         found: list[StoredRecord] = []
         position = first
         while position < self.stable_end and len(found) < count_max:
@@ -172,6 +191,10 @@ class Broker:
         self._epochs: defaultdict[str, int] = defaultdict(int)
         self._transactions: dict[str, OpenTransaction] = {}
 
+    def add_partition(self, topic: str) -> None:
+        """Let a topic grow by one partition."""
+        self.topics[topic].append(PartitionLog())
+
     # Producing
 
     def init_transactions(self, transactional_id: str) -> Session:
@@ -197,14 +220,12 @@ class Broker:
         """Produce one record of a partition's share; the transaction begins with its first."""
         transaction = self._transaction(session)
         record = commit.records[index]
-        limit = self._message_bytes_max.get(record.topic)
-        if limit is not None and len(record.value) > limit:
-            raise AbortableError(f"{record.topic} takes {limit} bytes", message_fault=True)
-        number = 0 if record.partition is None else record.partition
-        offset = self.topics[record.topic][number].append(
-            record.value, key=record.key, headers=record.headers, transaction=transaction
-        )
+        number, offset = self._append(record, transaction)
         transaction.first_offsets.setdefault((record.topic, number), offset)
+
+    def produce_at_once(self, commit: PartitionCommit, index: int) -> None:
+        """Produce one record outside any transaction: every reader sees it from now on."""
+        self._append(commit.records[index], None)
 
     def send_offsets(
         self, session: Session, commits: Sequence[PartitionCommit], membership: Membership | None
@@ -224,6 +245,15 @@ class Broker:
             self.positions[number] = position
         self._end(session.transactional_id, transaction, Outcome.COMMITTED)
 
+    def commit_offsets(
+        self, commits: Sequence[PartitionCommit], membership: Membership | None
+    ) -> None:
+        """Commit resume offsets and positions outside any transaction."""
+        self.group.check(membership)
+        for one in commits:
+            self.offsets[one.partition] = (one.resume_offset, one.metadata)
+            self.positions[one.partition] = one.position
+
     def abort(self, session: Session) -> None:
         """End the transaction: nothing of it happened."""
         transaction = self._transaction(session)
@@ -239,8 +269,19 @@ class Broker:
         """Return what a partition's new owner asks for. Its offset must be stable."""
         assert self.stable(number)
         committed, metadata = self.offsets.get(number, (NO_OFFSET, None))
-        decisions = self.topics[DECISIONS][number]
-        return LogState(committed, metadata, 0, self.topics[INPUT][number].end, 0, decisions.end)
+        spans, decisions = self.topics[INPUT][number], self.topics[DECISIONS][number]
+        return LogState(committed, metadata, spans.start, spans.end, decisions.start, decisions.end)
+
+    def _append(self, record: Produce, transaction: OpenTransaction | None) -> tuple[int, int]:
+        limit = self._message_bytes_max.get(record.topic)
+        if limit is not None and len(record.value) > limit:
+            raise AbortableError(f"{record.topic} takes {limit} bytes", message_fault=True)
+        number = 0 if record.partition is None else record.partition
+        log = self.topics[record.topic][number]
+        offset = log.append(
+            record.value, key=record.key, headers=record.headers, transaction=transaction
+        )
+        return number, offset
 
     def _transaction(self, session: Session) -> OpenTransaction:
         if not self.is_current(session):

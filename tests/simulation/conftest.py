@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.worker import decision_log
+from tests.simulation.shape import small_sizes
 
 
 @pytest.fixture(autouse=True)
-def many_chunks_in_small_logs() -> Iterator[None]:
+def much_in_short_logs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(decision_log, "CHUNK_RECORDS", 3)
+        small_sizes(patched)
         yield

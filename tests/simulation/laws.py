@@ -1,127 +1,78 @@
-"""The laws, asked of what a read_committed reader is given, and of the workers at every step."""
+"""The laws, asked at the end of what a read_committed reader is given. `Watch` has the others."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict, decode
-from stream.sampling.delivery import DeadLetter
-from stream.sampling.tail_sampler import TailSampler
-from stream.testing.driver import Driver
-from stream.testing.log import DECISIONS, INPUT, Broker
-from stream.testing.spans import spans_of
-from tests.simulation.traffic import Sent, Traffic
+from stream.otlp.scan import scan
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.trace import OpenTrace
+from stream.testing.core import Core
+from stream.testing.log import INPUT, Broker
+from tests.simulation.published import Published
+from tests.simulation.watch import Watch
 
-OUTPUT = "output"
-DEAD_LETTERS = "dead_letters"
 OF_A_TRACE = {"span_too_large", "undeliverable"}
 
 
-class LawBrokenError(Exception):
-    """A law does not hold."""
+class Broken(NamedTuple):
+    """A law that does not hold, and how that shows."""
+
+    law: str
+    how: str
 
 
-class Watch:
-    """What must hold at every step: nothing is passed by that is undecided or undelivered."""
+class OfPartition:
+    """One partition's log and what was decided of it.
 
-    def __init__(self, broker: Broker, traffic: Traffic) -> None:
-        self._broker = broker
-        self._traffic = traffic
-        self._resumed = [0] * len(traffic.partitions)
+    `lost` offsets and `forgotten` traces are excused from what their names say. `calm` are the
+    decisions of an undisturbed run, None where nothing is promised about it.
+    """
 
-    def check(self, drivers: Sequence[Driver]) -> None:
-        """Raise if a worker's accounts or a committed offset are wrong."""
-        for driver in drivers:
-            for partition in driver.worker.partitions.values():
-                open_spans = spans_held(partition.sampler)
-                if partition.sampler.open_spans != open_spans:
-                    self.broken(f"{partition.sampler.open_spans} spans open, {open_spans} held")
-        for number, (offset, _) in self._broker.offsets.items():
-            if offset != self._resumed[number]:
-                self._resume_moved(number, offset)
+    def __init__(self, watch: Watch, number: int, calm: Published | None) -> None:
+        self.number = number
+        self.entries = watch.entries(number)
+        self.decisions = watch.published.decisions(number)
+        self.by_trace = _by_trace(self.decisions)
+        self.output = watch.published.output(number)
+        self.lost = watch.excused.lost[number]
+        self.forgotten = watch.excused.forgotten[number]
+        self.calm = None if calm is None else _by_trace(calm.decisions(number))
+        self.records: defaultdict[bytes, list[int]] = defaultdict(list)
+        self.spans: defaultdict[bytes, set[bytes]] = defaultdict(set)
+        for offset, sent in enumerate(self.entries):
+            for trace_id, span_ids in sent.spans.items():
+                self.records[trace_id].append(offset)
+                self.spans[trace_id].update(span_ids)
 
-    def finished(self) -> bool:
-        """Tell whether everything has been committed."""
-        offsets = self._broker.offsets
-        return all(
-            number in offsets and offsets[number][0] == len(entries)
-            for number, entries in enumerate(self._traffic.partitions)
-        )
-
-    def broken(self, how: str) -> None:
-        """Say which law is broken."""
-        raise LawBrokenError(how)
-
-    def _resume_moved(self, number: int, offset: int) -> None:
-        before, self._resumed[number] = self._resumed[number], offset
-        if offset < before:
-            self.broken(f"partition {number}: the resume offset fell from {before} to {offset}")
-        covered = covered_records(self._broker, number)
-        dead = dead_letters(self._broker)
-        for at in range(before, offset):
-            sent = self._traffic.partitions[number][at]
-            for trace_id in sent.spans:
-                if (trace_id, at) not in covered:
-                    self.broken(f"partition {number}: resume at {offset}, {at} is not decided")
-            for reason in sent.bad:
-                if not dead[number, at, reason]:
-                    self.broken(f"partition {number}: resume at {offset}, {at} no dead letter")
-
-
-def spans_held(sampler: TailSampler) -> int:
-    """Count the spans that a sampler holds, one by one."""
-    held = sum(trace.spans for trace in sampler._open.values())
-    for one in (*sampler._undelivered, *sampler._in_flight):
-        held += one.bad.spans if isinstance(one, DeadLetter) else one.decision.spans
-    return held
-
-
-def covered_records(broker: Broker, number: int) -> Counter[tuple[bytes, int]]:
-    """Count how often each (trace, record) is covered by a committed decision."""
-    return Counter(
-        (decision.trace_id, offset)
-        for decision in decisions(broker, number)
-        for offset in decision.offsets
-    )
-
-
-def decisions(broker: Broker, number: int) -> list[Decision]:
-    return [decode(record.value)[0] for record in broker.topics[DECISIONS][number].committed()]
-
-
-def dead_letters(broker: Broker) -> Counter[tuple[int, int, str]]:
-    """Count the dead letters by (partition, offset, reason)."""
-    found: Counter[tuple[int, int, str]] = Counter()
-    for record in broker.topics[DEAD_LETTERS][0].committed():
-        headers = {name: value.decode() for name, value in record.headers}
-        where = int(headers["tailstream.partition"]), int(headers["tailstream.offset"])
-        found[(*where, headers["tailstream.reason"])] += 1
-    return found
+    def truncated(self, trace_id: bytes) -> bool:
+        """Whether retention deleted some of the trace's records before they were decided."""
+        return any(offset in self.lost for offset in self.records[trace_id])
 
 
 def laws_broken(
-    broker: Broker, traffic: Traffic, calm: Broker | None, *, hints_dropped: bool
-) -> list[str]:
-    """Return every law that does not hold at the end, in words.
+    broker: Broker, watch: Watch, calm: Published | None, core: Core, *, transactional: bool
+) -> Iterator[Broken]:
+    """Yield every law that does not hold at the end.
 
     `calm` is what was written undisturbed; None where nothing is promised about it: with
-    `CreateTime`, the partition time at the resume offset is known by the hints alone.
+    `CreateTime`, the partition time at the resume offset is known by the hints alone, and a clock
+    that jumps ahead is clamped to a wall clock.
     """
-    broken: list[str] = []
-    for number, entries in enumerate(traffic.partitions):
-        found = decisions(broker, number)
-        broken += _decided_once(entries, found)
-        broken += _delivered_once(entries, found, _output(broker, number))
-        if calm is not None:
-            broken += _as_undisturbed(found, decisions(calm, number))
-        broken += _accounted(entries, found)
-    broken += _dead_letters(broker, traffic, hints_dropped=hints_dropped)
-    broken += [
-        f"partition {number}: position {broker.positions.get(number)}, the log ends at {log.end}"
-        for number, log in enumerate(broker.topics[INPUT])
-        if broker.positions.get(number) != log.end
-    ]
-    return broken
+    for number, log in enumerate(broker.topics[INPUT]):
+        of = OfPartition(watch, number, calm)
+        if transactional:
+            yield from _decided_once(of)
+            yield from _delivered_once(of)
+            yield from _accounted(of)
+            yield from _as_undisturbed(of)
+        else:
+            yield from _delivered_at_least_once(of)
+        yield from _judged_on_its_records(of, core)
+        if broker.positions.get(number) != log.end:
+            yield Broken("position", f"{broker.positions.get(number)}, the log ends at {log.end}")
+    yield from _dead_letters(watch, len(broker.topics[INPUT]), transactional=transactional)
 
 
 def _by_trace(found: Sequence[Decision]) -> dict[bytes, list[Decision]]:
@@ -131,72 +82,106 @@ def _by_trace(found: Sequence[Decision]) -> dict[bytes, list[Decision]]:
     return traces
 
 
-def _decided_once(entries: Sequence[Sent], found: Sequence[Decision]) -> list[str]:
+def _decided_once(of: OfPartition) -> Iterator[Broken]:
     """One verdict a trace; each of its records is covered once, below a rising `upto`."""
-    broken = []
-    records: defaultdict[bytes, list[int]] = defaultdict(list)
-    for offset, sent in enumerate(entries):
-        for trace_id in sent.spans:
-            records[trace_id].append(offset)
-    by_trace = _by_trace(found)
-    if by_trace.keys() != records.keys():
-        broken.append(f"decided {len(by_trace)} of {len(records)} traces")
-    for trace_id, of_trace in by_trace.items():
-        name = trace_id[-2:].hex()
+    for trace_id, offsets in of.records.items():
+        if trace_id not in of.by_trace and not of.lost.issuperset(offsets):
+            yield Broken("one verdict", f"trace {_name(trace_id)} has none")
+    for trace_id, of_trace in of.by_trace.items():
+        if trace_id in of.forgotten:
+            continue
+        name = _name(trace_id)
         late = [one.trigger is Trigger.LATE for one in of_trace]
         if late != [False, *[True] * (len(of_trace) - 1)]:
-            broken.append(f"trace {name} decided {[str(one.trigger) for one in of_trace]}")
+            yield Broken("one verdict", f"trace {name}: {[str(one.trigger) for one in of_trace]}")
         if len({(one.verdict, one.policy, one.threshold) for one in of_trace}) != 1:
-            broken.append(f"trace {name} has verdicts {[str(one.verdict) for one in of_trace]}")
-        covered = [offset for one in of_trace for offset in one.offsets]
-        if covered != records[trace_id]:
-            broken.append(f"trace {name} covers {covered}, lies at {records[trace_id]}")
-        uptos = [one.upto for one in of_trace]
-        if uptos != sorted(set(uptos)):
-            broken.append(f"trace {name} has uptos {uptos}")
-    return broken
+            yield Broken("one verdict", f"trace {name}: {[str(one.verdict) for one in of_trace]}")
+        yield from _covered_once(of, trace_id, of_trace)
 
 
-def _delivered_once(
-    entries: Sequence[Sent], found: Sequence[Decision], output: dict[bytes, Counter[bytes]]
-) -> list[str]:
+def _covered_once(
+    of: OfPartition, trace_id: bytes, of_trace: Sequence[Decision]
+) -> Iterator[Broken]:
+    name = _name(trace_id)
+    covered = [offset for one in of_trace for offset in one.offsets]
+    wanted = [n for n in of.records[trace_id] if n not in of.lost or n in covered]
+    if covered != wanted:
+        yield Broken("covered once", f"trace {name} covers {covered}, lies at {wanted}")
+    uptos = [one.upto for one in of_trace]
+    if uptos != sorted(set(uptos)):
+        yield Broken("covered once", f"trace {name} has uptos {uptos}")
+    for one in of_trace:
+        if any(offset >= one.upto for offset in one.offsets):
+            yield Broken("covered once", f"trace {name}: {one.offsets} reach {one.upto}")
+
+
+def _delivered_once(of: OfPartition) -> Iterator[Broken]:
     """Every span of a kept trace once in the output, none of a dropped one."""
-    broken = []
-    spans: defaultdict[bytes, set[bytes]] = defaultdict(set)
-    for sent in entries:
-        for trace_id, span_ids in sent.spans.items():
-            spans[trace_id].update(span_ids)
-    for trace_id, of_trace in _by_trace(found).items():
-        name = trace_id[-2:].hex()
-        wanted = set() if of_trace[0].verdict is Verdict.NOT_SAMPLED else spans[trace_id]
+    output = dict(of.output)
+    for trace_id, of_trace in of.by_trace.items():
         got = output.pop(trace_id, Counter())
+        if trace_id in of.forgotten:
+            yield from _no_span_missing(of, trace_id, of_trace)
+            continue
+        wanted = _wanted(of, of_trace) if of_trace[0].verdict is Verdict.SAMPLED else set()
         if any(one.dead_lettered for one in of_trace):
             # A delivery that the broker refuses is a pointer in the dead letters.
-            wanted = wanted & got.keys()
-        if wanted != got.keys():
-            broken.append(f"trace {name}: {len(wanted - got.keys())} missing, {got} in the output")
+            wanted &= got.keys()
+        if wanted - got.keys():
+            yield Broken("whole", f"trace {_name(trace_id)}: {len(wanted - got.keys())} missing")
+        if got.keys() - wanted:
+            yield Broken("not kept", f"trace {_name(trace_id)}: {got} in the output")
         twice = [span_id for span_id, count in got.items() if count > 1]
         if twice:
-            broken.append(f"trace {name}: {len(twice)} spans twice")
+            yield Broken("once", f"trace {_name(trace_id)}: {len(twice)} spans twice")
     if output:
-        broken.append(f"{len(output)} traces in the output that nobody decided")
-    return broken
+        yield Broken("not kept", f"{len(output)} traces in the output that nobody decided")
 
 
-def _as_undisturbed(found: Sequence[Decision], calm: Sequence[Decision]) -> list[str]:
-    """Law 5: what the log cut, it cut as without any fault."""
-    broken = []
-    expected = _by_trace(calm)
-    for trace_id, of_trace in _by_trace(found).items():
+def _delivered_at_least_once(of: OfPartition) -> Iterator[Broken]:
+    """Nothing is missing of what a decision covers, and a decision covers everything."""
+    covered = {(one.trace_id, offset) for one in of.decisions for offset in one.offsets}
+    for trace_id, offsets in of.records.items():
+        missing = [n for n in offsets if n not in of.lost and (trace_id, n) not in covered]
+        if missing:
+            yield Broken("one verdict", f"trace {_name(trace_id)}: {missing} are not decided")
+    for trace_id, of_trace in of.by_trace.items():
+        yield from _no_span_missing(of, trace_id, of_trace)
+
+
+def _no_span_missing(
+    of: OfPartition, trace_id: bytes, of_trace: Sequence[Decision]
+) -> Iterator[Broken]:
+    kept = [one for one in of_trace if one.verdict is Verdict.SAMPLED and not one.dead_lettered]
+    missing = _wanted(of, kept) - of.output.get(trace_id, Counter()).keys()
+    if missing:
+        yield Broken("whole", f"trace {_name(trace_id)}: {len(missing)} missing")
+
+
+def _wanted(of: OfPartition, kept: Sequence[Decision]) -> set[bytes]:
+    """Return the ids of the spans that decisions of one trace cover."""
+    return {
+        span_id
+        for one in kept
+        for offset in one.offsets
+        for span_id in of.entries[offset].spans.get(one.trace_id, ())
+    }
+
+
+def _as_undisturbed(of: OfPartition) -> Iterator[Broken]:
+    """Law 5: what the log cut, it cut as without any fault. `overload` is the named exception."""
+    if of.calm is None:
+        return
+    for trace_id, of_trace in of.by_trace.items():
         cut, *late = of_trace
-        if cut.clock is Clock.WALL or trace_id not in expected:
+        excused = trace_id in of.forgotten or of.truncated(trace_id)
+        if excused or cut.clock is Clock.WALL or cut.trigger is Trigger.OVERLOAD:
             continue
-        cut_calmly, *late_calmly = expected[trace_id]
+        cut_calmly, *late_calmly = of.calm[trace_id]
         if _content(cut) != _content(cut_calmly):
-            broken.append(f"cut {cut}, undisturbed {cut_calmly}")
+            yield Broken("as undisturbed", f"cut {cut}, undisturbed {cut_calmly}")
         if sum(one.spans for one in late) != sum(one.spans for one in late_calmly):
-            broken.append(f"late {late}, undisturbed {late_calmly}")
-    return broken
+            yield Broken("as undisturbed", f"late {late}, undisturbed {late_calmly}")
 
 
 def _content(decision: Decision) -> Decision:
@@ -206,31 +191,51 @@ def _content(decision: Decision) -> Decision:
     return replace(decision, span_ids=b"", duplicates=0, dead_lettered=0)
 
 
-def _accounted(entries: Sequence[Sent], found: Sequence[Decision]) -> list[str]:
+def _judged_on_its_records(of: OfPartition, core: Core) -> Iterator[Broken]:
+    """Law 5 where no undisturbed run can tell: a verdict is that of the records it covers."""
+    for decision in of.decisions:
+        late = decision.trigger is Trigger.LATE
+        if late or (of.calm is not None and decision.clock is Clock.LOG):
+            continue
+        trace = OpenTrace(decision.trace_id, 0, 0, 0)
+        for offset in decision.offsets:
+            for fragment in scan(of.entries[offset].value, core.rules.plan).fragments:
+                if fragment.trace_id == decision.trace_id:
+                    trace.fold(fragment, offset)
+        judged = core.rules.policies.judge(trace, body_bytes=trace.body_bytes)
+        got = decision.verdict, decision.policy, decision.threshold
+        if got != (judged.verdict, judged.policy, judged.threshold):
+            how = f"trace {_name(decision.trace_id)} is {got}, its records are {judged}"
+            yield Broken("judged on its records", how)
+
+
+def _accounted(of: OfPartition) -> Iterator[Broken]:
     """Law 1, from the topics: what the decisions cover is what was sent."""
-    sent = sum(len(span_ids) for one in entries for span_ids in one.spans.values())
-    covered = sum(one.spans for one in found)
-    return [] if sent == covered else [f"{sent} spans sent, {covered} covered"]
+    if of.lost or of.forgotten:
+        return
+    sent = sum(len(span_ids) for one in of.entries for span_ids in one.spans.values())
+    covered = sum(one.spans for one in of.decisions)
+    if sent != covered:
+        yield Broken("accounting", f"{sent} spans sent, {covered} covered")
 
 
-def _dead_letters(broker: Broker, traffic: Traffic, *, hints_dropped: bool) -> list[str]:
+def _dead_letters(watch: Watch, partitions: int, *, transactional: bool) -> Iterator[Broken]:
     """Once each; where the hints were lost, they may come again."""
-    expected = {
+    every = {
         (number, offset, reason)
-        for number, entries in enumerate(traffic.partitions)
-        for offset, sent in enumerate(entries)
+        for number in range(partitions)
+        for offset, sent in enumerate(watch.entries(number))
         for reason in sent.bad
     }
-    found = Counter({k: n for k, n in dead_letters(broker).items() if k[2] not in OF_A_TRACE})
-    if found.keys() != expected:
-        return [f"dead letters {sorted(found)}, expected {sorted(expected)}"]
+    lost = {key for key in every if key[1] in watch.excused.lost[key[0]]}
+    found = {k: n for k, n in watch.published.dead_letters().items() if k[2] not in OF_A_TRACE}
+    if not every - lost <= found.keys() <= every:
+        how = f"missing {sorted(every - lost - found.keys())}, odd {sorted(found.keys() - every)}"
+        yield Broken("dead letters", how)
     twice = [key for key, count in found.items() if count > 1]
-    return [f"dead letters twice: {twice}"] if twice and not hints_dropped else []
+    if twice and transactional and not watch.excused.hints_dropped:
+        yield Broken("dead letters", f"twice: {twice}")
 
 
-def _output(broker: Broker, number: int) -> dict[bytes, Counter[bytes]]:
-    found: defaultdict[bytes, Counter[bytes]] = defaultdict(Counter)
-    for record in broker.topics[OUTPUT][number].committed():
-        for span in spans_of(record.value):
-            found[span.trace_id][span.span_id] += 1
-    return dict(found)
+def _name(trace_id: bytes) -> str:
+    return trace_id[-2:].hex()

@@ -8,11 +8,13 @@ from random import Random
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from stream.kafka.commit import Headers
-from stream.testing.log import PartitionLog
+from stream.sampling.record import NO_TIMESTAMP
+from stream.testing.log import OpenTransaction, PartitionLog
 from stream.testing.spans import MS, START_NS, a_span, span_id_of, trace_id_of, traces_data
 
 FAR_MS = 10_000_000
 BEHIND_MS = 25
+HOUR_MS = 3_600_000
 METRICS: Headers = [("otelcol.signal", b"metrics")]
 
 
@@ -21,6 +23,7 @@ class Sent:
     """One entry of a partition: a record, or (`gap`) an offset that no reader is given.
 
     `spans` are its span ids by trace id, `bad` its spans that cannot be sampled, by reason.
+    `timestamp_ms` is its stamp, `true_ms` the time at which it comes.
     """
 
     timestamp_ms: int
@@ -29,12 +32,39 @@ class Sent:
     gap: bool = False
     spans: dict[bytes, list[bytes]] = field(default_factory=dict)
     bad: Counter[str] = field(default_factory=Counter)
+    true_ms: int = 0
 
-    def append_to(self, log: PartitionLog) -> None:
+    @property
+    def span_count(self) -> int:
+        """How many spans it has, those included that cannot be sampled."""
+        return sum(map(len, self.spans.values())) + self.bad.total()
+
+    @property
+    def words(self) -> str:
+        """What it is, for a reader."""
+        of = [f"{len(ids)} of trace {one[-2:].hex()}" for one, ids in self.spans.items()]
+        of += [f"{count} {reason}" for reason, count in self.bad.items()]
+        return f"a record at {self.timestamp_ms} ms ({', '.join(of) or 'no spans'})"
+
+    def append_to(self, log: PartitionLog, transaction: OpenTransaction | None = None) -> None:
         if self.gap:
             log.append(b"", marker=True)
             return
-        log.append(self.value, key=b"a key", headers=self.headers, timestamp_ms=self.timestamp_ms)
+        log.append(
+            self.value,
+            key=b"a key",
+            headers=self.headers,
+            timestamp_ms=self.timestamp_ms,
+            transaction=transaction,
+        )
+
+
+GAP = Sent(0, gap=True)
+
+
+def tick(now_ms: int) -> Sent:
+    """Return a record that moves the time past every deadline."""
+    return Sent(now_ms + FAR_MS, b"a metric", METRICS, true_ms=now_ms + FAR_MS)
 
 
 @dataclass(slots=True)
@@ -46,21 +76,34 @@ class _Trace:
 
 
 class Traffic:
-    """Every partition's entries in order; the last one moves the time past every deadline.
+    """Every partition's entries in order, to be followed by a `tick`.
 
     A span comes less than `retention_ms` after its trace was opened, so decisions live. With
-    `create_time`, some records are stamped by clocks that are behind.
+    `create_time`, some records are stamped by clocks that are behind; with `jumps`, by clocks that
+    are an hour off, or by none. Some records overtake others, some are sent again. A partition that
+    is `grown` has traces of the first one, too.
     """
 
     def __init__(
-        self, rng: Random, *, partitions: int, retention_ms: int, create_time: bool
+        self,
+        rng: Random,
+        *,
+        partitions: int,
+        grown: int,
+        retention_ms: int,
+        create_time: bool,
+        jumps: bool,
     ) -> None:
         self._rng = rng
         # By how much partition time can be behind.
         self._retention_ms = retention_ms - create_time * BEHIND_MS
         self._create_time = create_time
+        self._jumps = jumps
         self._traces = 0
-        self.partitions = [self._partition(rng.randint(20, 70)) for _ in range(partitions)]
+        self.partitions = [self._partition(rng.randint(20, 60)) for _ in range(partitions)]
+        for _ in range(grown):
+            self._traces = 0
+            self.partitions.append(self._partition(rng.randint(5, 30)))
 
     def _partition(self, records: int) -> list[Sent]:
         rng = self._rng
@@ -73,10 +116,29 @@ class Traffic:
             traces = [trace for trace in traces if trace.opened_ms >= young]
             kind = rng.choices(list(_KINDS), [share for share, _ in _KINDS.values()])[0]
             sent.append(_KINDS[kind][1](self, now_ms, traces, sent))
-            if self._create_time and sent[:-1] and rng.random() < 0.4:
-                sent[-1].timestamp_ms -= rng.choice((4, BEHIND_MS))
-        sent.append(Sent(now_ms + FAR_MS, b"a metric", METRICS))
+            sent[-1].true_ms = now_ms
+        self._reorder(sent)
+        for one in sent[1:]:
+            self._stamp(one)
         return sent
+
+    def _reorder(self, sent: list[Sent]) -> None:
+        """Let some records overtake others, as long as no trace grows too old by it."""
+        rng = self._rng
+        for at in range(len(sent) - 3):
+            if rng.random() < 0.08:
+                by = rng.randint(1, 3)
+                _swap(sent[at], sent[at + by])
+                ids = sent[at].spans.keys() | sent[at + by].spans.keys()
+                if any(_lasts_ms(sent, trace_id) >= self._retention_ms for trace_id in ids):
+                    _swap(sent[at], sent[at + by])
+
+    def _stamp(self, one: Sent) -> None:
+        rng = self._rng
+        if self._create_time and rng.random() < 0.4:
+            one.timestamp_ms -= rng.choice((4, BEHIND_MS))
+        if self._jumps and rng.random() < 0.1:
+            one.timestamp_ms = rng.choice((one.true_ms + HOUR_MS, 0, NO_TIMESTAMP))
 
     def _of_one(self, now_ms: int, traces: list[_Trace], _: list[Sent]) -> Sent:
         return self._fragments(now_ms, [self._chosen(now_ms, traces)])
@@ -142,6 +204,19 @@ class Traffic:
                 )
             )
         return spans
+
+
+def _swap(one: Sent, other: Sent) -> None:
+    """Exchange what they hold; the stamps stay."""
+    for name in ("value", "headers", "gap", "spans", "bad"):
+        held = getattr(one, name)
+        setattr(one, name, getattr(other, name))
+        setattr(other, name, held)
+
+
+def _lasts_ms(sent: list[Sent], trace_id: bytes) -> int:
+    times = [one.true_ms for one in sent if trace_id in one.spans]
+    return times[-1] - times[0] if times else 0
 
 
 def _ids(groups: list[list[Span]]) -> dict[bytes, list[bytes]]:

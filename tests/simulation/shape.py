@@ -1,0 +1,147 @@
+"""What a seed chooses once: how large everything is, and which faults there are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import pytest
+
+from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.stores import SpanStore
+from stream.state import memory, rocksdb
+from stream.testing.core import Core, rules
+from stream.testing.driver import Driver, Opened
+from stream.testing.log import INPUT, Broker
+from stream.worker import decision_log
+from stream.worker.partition import Partition
+from stream.worker.restore import Restore, ResumePoint
+from stream.worker.transaction import Bounds
+
+OpenSpans = Callable[[], SpanStore]
+NEVER_MS = 1_000_000_000
+MANY = 1_000_000
+
+
+@dataclass(slots=True)
+class Shape:
+    """The settings of a run. `faults` gives each of its faults a weight.
+
+    `create_time`: producers stamp the records; `jumps`: some of their clocks are far off.
+    `grown` partitions may be added to the `partitions` that there are. `static`: members keep their
+    place for as long as their session lasts. `transactional` off is delivery at least once. `wakes`
+    is the share of turns in which a paused process goes on.
+    """
+
+    core: Core
+    slots: int
+    partitions: int
+    grown: int
+    bounds: tuple[int, int]
+    output_limit: int | None
+    open_traces_max: int
+    idle: bool
+    create_time: bool
+    jumps: bool
+    static: bool
+    transactional: bool
+    wakes: float
+    faults: dict[str, float]
+
+    @classmethod
+    def of(cls, rng: Random, faults: Sequence[str]) -> "Shape":
+        """Choose a shape with some of these faults."""
+        create_time = rng.random() < 0.4
+        jumps = create_time and rng.random() < 0.3
+        kinds = rng.sample(list(faults), rng.randint(1, 6))
+        return cls(
+            _core(rng, jumps=jumps),
+            slots=rng.randint(1, 3),
+            partitions=rng.randint(1, 3),
+            grown=rng.choice((0, 0, 1)) if "grow" in kinds else 0,
+            bounds=(rng.choice((1, 3, 20_000)), rng.choice((1, 2_000, 1 << 25))),
+            output_limit=rng.choice((None, None, None, None, 900)),
+            open_traces_max=rng.choice((MANY, MANY, MANY, MANY, 2, 5)),
+            idle=rng.random() < 0.5,
+            create_time=create_time,
+            jumps=jumps,
+            static=rng.random() < 0.2,
+            transactional=rng.random() < 0.92,
+            wakes=rng.choice((0.04, 0.04, 0.01)),
+            faults={kind: rng.choice((0.3, 1, 3)) for kind in kinds},
+        )
+
+    @property
+    def partitions_max(self) -> int:
+        """How many partitions there are in the end, at most."""
+        return self.partitions + self.grown
+
+    @property
+    def calm(self) -> "Shape":
+        """The same without faults and limits that are the environment's, not the log's."""
+        return replace(
+            self,
+            slots=1,
+            bounds=(20_000, 1 << 25),
+            output_limit=None,
+            open_traces_max=MANY,
+            transactional=True,
+        )
+
+
+def _core(rng: Random, *, jumps: bool) -> Core:
+    windows = Windows(
+        decision_wait_ms=30,
+        decision_wait_after_root_ms=rng.choice((0, 0, 8)),
+        idle_grace_ms=5,
+        # A clock that jumps makes decisions old at once, and one that is forgotten binds nobody.
+        decision_retention_ms=NEVER_MS if jumps else rng.choice((40, 120)),
+    )
+    limits = Limits(
+        trace_spans_max=rng.choice((6, 100_000)), trace_bytes_max=rng.choice((700, MANY, MANY))
+    )
+    return Core(windows, limits, rules(sampling_percentage=rng.choice((0, 30))))
+
+
+def small_sizes(patch: pytest.MonkeyPatch) -> None:
+    """Make everything that is kept in bulk small, so that short logs have much of it."""
+    patch.setattr(decision_log, "CHUNK_RECORDS", 3)
+    patch.setattr(memory, "_BUCKET_OFFSETS", 4)
+    patch.setattr(rocksdb, "BUCKET_OFFSETS", 4)
+
+
+def a_broker(shape: Shape, *, partitions: int | None = None) -> Broker:
+    """Return empty topics."""
+    count = shape.partitions if partitions is None else partitions
+    limits = {"output": shape.output_limit} if shape.output_limit else {}
+    topics = dict.fromkeys((INPUT, "output", "decisions"), count)
+    return Broker({**topics, "dead_letters": 1}, message_bytes_max=limits)
+
+
+def a_driver(broker: Broker, slot: str, shape: Shape, open_spans: OpenSpans) -> Driver:
+    """Return a worker process that has just been started."""
+    core = shape.core
+    budget = OpenTracesBudget(limit=shape.open_traces_max)
+
+    def open_partition(number: int) -> Opened:
+        spans, decisions = open_spans(), core.decision_store()
+
+        def build(point: ResumePoint, restore: Restore) -> Partition:
+            return core.partition(
+                number, spans=spans, decisions=decisions, budget=budget, restored=(point, restore)
+            )
+
+        def close() -> None:
+            spans.close()
+            decisions.close()
+
+        return Opened(decisions, build, close)
+
+    return Driver(
+        broker,
+        slot,
+        open_partition=open_partition,
+        plan=core.rules.plan,
+        identity=core.identity,
+        bounds=Bounds(*shape.bounds),
+        transactional=shape.transactional,
+    )
