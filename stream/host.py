@@ -252,7 +252,8 @@ class Host:
             return False
         except TimeoutError:
             watchdog_s = self._settings.watchdog_s
-            end_process(Exit.WATCHDOG, f"no end of a transaction in {watchdog_s:g} s")
+            step = self._committer.doing
+            end_process(Exit.WATCHDOG, f"no end of a transaction in {watchdog_s:g} s: {step}")
         except (FencedError, RefusedError, UnknownOutcomeError) as problem:
             end_for(problem, self._settings.fenced)
         committed = self.worker.committed(receipt)

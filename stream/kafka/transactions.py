@@ -25,6 +25,7 @@ CALL_TIMEOUT_S = 30.0
 FLUSH_STEP_S = 0.5
 MISSING_AFTER_S = 3.0
 RETRY_WAIT_S = 0.1
+NOT_ACKNOWLEDGED = "is the broker there, its disk full, are enough replicas in sync?"
 BLANK_GENERATION = b"\xff\xff\xff\xff"
 
 log = logs.logger("tailstream.kafka")
@@ -51,7 +52,9 @@ class UnknownOutcomeError(Exception):
 
 
 class Committer(Protocol):
-    """How a worker's transactions reach the broker."""
+    """How a worker's transactions reach the broker. `doing`: the step that is under way."""
+
+    doing: str
 
     def start(self) -> None:
         """Fence predecessors. Returns when no transaction of theirs is open."""
@@ -71,6 +74,7 @@ class TransactionalCommitter:
     def __init__(self, settings: dict[str, Any], *, topic: str, position_group: str | None) -> None:
         self._producer = Producer(settings, logger=LOGGER)
         self._topic = topic
+        self.doing = ""
         self._id = settings["transactional.id"]
         self._position_group = position_group
         # A group without members: its metadata is blank, which such a group accepts.
@@ -93,14 +97,18 @@ class TransactionalCommitter:
         ends: dict[int, int] = {}
         committing = False
         try:
+            self.doing = "producing"
             self._producer.begin_transaction()
             _produce(self._producer, commits, ends)
-            while self._producer.flush(FLUSH_STEP_S):
+            while left := self._producer.flush(FLUSH_STEP_S):
+                self.doing = f"{left} records not acknowledged: {NOT_ACKNOWLEDGED}"
                 # librdkafka keeps what it has not sent when a transaction has failed, and says why
                 # only where it is asked for the next step; taken twice, this one is taken once.
                 self._refuse_missing(commits, started)
                 self._send_offsets(commits, group_metadata)
+            self.doing = "sending offsets"
             self._send_offsets(commits, group_metadata)
+            self.doing = "committing"
             committing = True
             _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as problem:
@@ -189,6 +197,7 @@ class AtLeastOnceCommitter:
         commit_offsets: Callable[[list[Any]], None],
     ) -> None:
         self._producer = Producer(settings, logger=LOGGER)
+        self.doing = "producing"
         self._topic = topic
         self._commit_offsets = commit_offsets
         self._positions = _position_client(settings, position_group) if position_group else None
