@@ -14,6 +14,9 @@ LOGGER = logging.getLogger("tailstream.librdkafka")
 MESSAGE_BYTES_DEFAULT = 1_000_000
 """librdkafka's default of `message.max.bytes`."""
 
+FETCH_BYTES_MIN = 1 << 20
+"""librdkafka takes no less for `fetch.max.bytes` than its `message.max.bytes`."""
+
 CONNECTION_PREFIXES = (
     "bootstrap.",
     "security.",
@@ -55,15 +58,19 @@ def consumer_settings(
 ) -> dict[str, Any]:
     """Return the polling consumer's settings; the operator's tuning wins over our defaults.
 
-    `fetched_bytes_max`: what librdkafka may fetch ahead.
+    `fetched_bytes_max`: what librdkafka may fetch ahead, unpacked.
     """
+    # It looks at its queue before it asks, so one answer may come on top, and unpacks to a multiple
+    # of its size. A batch that is larger comes all the same.
+    answer_bytes_max = max(FETCH_BYTES_MIN, fetched_bytes_max // 4)
     session_ms = round(member.session_timeout_s * 1000)
     settings: dict[str, Any] = {
         "fetch.wait.max.ms": 100,
         "fetch.error.backoff.ms": 100,
         # librdkafka stops fetching for this long whenever its queue is full; its default is 1 s.
         "fetch.queue.backoff.ms": 5,
-        "fetch.message.max.bytes": 1 << 20,
+        "fetch.max.bytes": answer_bytes_max,
+        "fetch.message.max.bytes": FETCH_BYTES_MIN,
         "queued.min.messages": 20_000,
         "queued.max.messages.kbytes": max(1, fetched_bytes_max >> 10),
         "topic.metadata.refresh.interval.ms": 10_000,
