@@ -461,7 +461,7 @@ def test_a_wrong_policy_is_answered_with_setting_value_and_remedy(
 @pytest.mark.parametrize(
     "kind",
     [
-        *("bytes_limiting", "composite", "ottl_condition", "rate_limiting", "trace_flags"),
+        *("bytes_limiting", "composite", "rate_limiting", "trace_flags"),
         "trace_state",
     ],
 )
