@@ -171,7 +171,9 @@ class Restoring:
         first, end = point.first_phase_from, point.decisions_end
         runs = partition_log.decisions(first, end)
         progress = Progress("restoring, phase 1 of 2", number, end - first)
-        while (at := await self._run(_read, runs, restore)) is not None:
+        while (found := await self._run(_read, runs, restore.decoded)) is not None:
+            at, known = found
+            restore.put(known)
             remaining = max(0, end - at) if at else end - first
             self._measurements.restoring(number, remaining + point.older_records)
             progress.remaining(remaining)
@@ -208,7 +210,7 @@ class Restoring:
         first, end = point.decisions_from, point.first_phase_from
         runs = partition_log.decisions(first, end)
         progress = Progress("restoring, phase 2 of 2", number, end - first)
-        while (found := await self._run(_read_older, runs, restore)) is not None:
+        while (found := await self._run(_read, runs, restore.read_older)) is not None:
             if not self._ours(number, epoch):
                 return
             at, known = found
@@ -242,18 +244,12 @@ class Restoring:
         return await asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
 
 
-def _read(runs: Iterator[Run], restore: Restore) -> int | None:
-    """Take a step of the first phase; return where it stands (0: no news), None at the end."""
+def _read(runs: Iterator[Run], decode: Callable[[Run], Known]) -> tuple[int, Known] | None:
+    """Take a step of a phase; return where it stands (0: no news) and what it found, None if done.
+
+    Its effect on the partition and its stores is left to the loop, whose they are.
+    """
     run = next(runs, None)
     if run is None:
         return None
-    restore.read(run)
-    return run[-1][0] + 1 if run else 0
-
-
-def _read_older(runs: Iterator[Run], restore: Restore) -> tuple[int, Known] | None:
-    """Take a step of the second phase, but for its effect on the partition, which is the loop's."""
-    run = next(runs, None)
-    if run is None:
-        return None
-    return (run[-1][0] + 1 if run else 0), restore.read_older(run)
+    return (run[-1][0] + 1 if run else 0), decode(run)

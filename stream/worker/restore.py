@@ -112,7 +112,19 @@ class Restore:
 
     def read(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Take records of the first phase, each (offset, value)."""
-        self._decisions.put(self._known(records, self._log))
+        self.put(self.decoded(records))
+
+    def decoded(self, records: Sequence[tuple[int, bytes]]) -> list[tuple[bytes, KnownDecision]]:
+        """Decode records of the first phase; return what is to be `put`.
+
+        On any thread. The store is not: it shares a budget with those of the other partitions, so
+        whoever puts may spill what is theirs.
+        """
+        return self._known(records, self._log)
+
+    def put(self, known: Sequence[tuple[bytes, KnownDecision]]) -> None:
+        """Put them into the store, on the thread that owns all state."""
+        self._decisions.put(known)
 
     def read_older(self, records: Sequence[tuple[int, bytes]]) -> list[tuple[bytes, KnownDecision]]:
         """Take records of the second phase; return what there is to `learn`.
