@@ -97,6 +97,15 @@ cdef inline const uint8_t *read_uint32(
     const uint8_t *at, const uint8_t *end, uint32_t *value
 ) noexcept nogil:
     """Read a tag or a length: at most 5 bytes, 32 bits."""
+    if at < end and at[0] < CONTINUES:
+        value[0] = at[0]
+        return at + 1
+    return read_long_uint32(at, end, value)
+
+
+cdef const uint8_t *read_long_uint32(
+    const uint8_t *at, const uint8_t *end, uint32_t *value
+) noexcept nogil:
     cdef uint64_t result = 0
     cdef unsigned int shift = 0
     while at < end and shift < 35:
@@ -365,16 +374,18 @@ cdef bint test_attribute(
 
     Return whether it is well formed, as far as it was looked at.
     """
-    cdef const uint8_t *name = at
-    cdef uint32_t name_length = 0
     cdef uint32_t tag, length, index
     cdef AnyValue value
     cdef const Key *key
     cdef const Test *test
     cdef bint met
     if at[0] == KEY and at[1] < CONTINUES and at[1] <= end - at - 2:
-        if find_key(plan, at + 2, at[1]) == NULL:
+        key = find_key(plan, at + 2, at[1])
+        if key == NULL:
             return True
+        at += 2 + at[1]
+    else:
+        key = find_key(plan, at, 0)  # that of an attribute without one
     memset(&value, 0, sizeof(AnyValue))
     while at < end:
         at = read_uint32(at, end, &tag)
@@ -385,8 +396,7 @@ cdef bint test_attribute(
             if at == NULL:
                 return False
             if tag == KEY:
-                name = at
-                name_length = length
+                key = find_key(plan, at, length)
             elif not read_value(at, at + length, &value):
                 return False
             at += length
@@ -394,7 +404,6 @@ cdef bint test_attribute(
             at = skip(at, end, tag)
             if at == NULL:
                 return False
-    key = find_key(plan, name, name_length)
     if key == NULL or value.kind == 0:
         return True
     for index in range(key.first_test, key.first_test + key.tests_count):
