@@ -11,12 +11,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
@@ -27,7 +27,7 @@ from tests.bench.process_cpu import ProcessCpu
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
-from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test
+from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test, wait_for
 from tests.harness.worker import WorkerProcess
 
 WINDOW_S = 30
@@ -98,7 +98,8 @@ def restore(bootstrap: str, decisions: int, phases: int) -> tuple[float, float, 
         with closing(TimedWorker(topics, RULES, Path(home), slot="worker-0")) as worker:
             worker.start()
             started_s = time.monotonic()
-            ready_s = _when(worker.is_ready, started_s)
+            worker.wait_until_ready()
+            ready_s = time.monotonic() - started_s
             whole_s = _when(lambda: worker.total("restore_remaining_records") == 0, started_s)
             return ready_s, max(ready_s, whole_s), worker.cpu_s()
 
@@ -119,7 +120,8 @@ def killed(bootstrap: str, rate: int, *, static: bool) -> Back:
             worker.kill()
             worker.start()
             started_s = time.monotonic()
-            ready_s = _when(worker.is_ready, started_s)
+            worker.wait_until_ready()
+            ready_s = time.monotonic() - started_s
             replayed_s = _when(lambda: worker.total("replay_remaining_records") == 0, started_s)
             # Less than a second's worth of records behind: it keeps up.
             behind = rate // 10
@@ -142,12 +144,8 @@ def _when(reached: Callable[[], bool], started_s: float) -> float:
 
 def _decided(topics: Topics, count: int, phases: int) -> None:
     """Write decisions as a predecessor left them, and its last commit."""
-    client = {"bootstrap.servers": topics.bootstrap, "log_level": 4}
-    reader = LogReader(client, group=topics.group, topic=topics.input, needs_topic_id=True)
-    try:
-        identity = reader.identity()
-    finally:
-        reader.close()
+    client: dict[str, object] = {"bootstrap.servers": topics.bootstrap, "log_level": 4}
+    identity = _identity(topics, client)
     producer = Producer({**client, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
     rng = Random(1)
     time_ms = int(time.time() * 1000) - 60_000
@@ -163,6 +161,20 @@ def _decided(topics: Topics, count: int, phases: int) -> None:
     ]
     with closing(Consumer({**client, "group.id": topics.group})) as consumer:
         consumer.commit(offsets=offsets, asynchronous=False)
+
+
+def _identity(topics: Topics, client: dict[str, object]) -> Identity:
+    """Return what decisions and hints name, as soon as the broker knows of the new topic."""
+    found: list[Identity] = []
+
+    def known() -> bool:
+        reader = LogReader(client, group=topics.group, topic=topics.input, needs_topic_id=True)
+        with suppress(KafkaException), closing(reader):
+            found.append(reader.identity())
+        return bool(found)
+
+    wait_for("the input topic", known, timeout_s=10)
+    return found[0]
 
 
 def _decision(rng: Random, identity: Identity, time_ms: int, *, kept: bool) -> bytes:
