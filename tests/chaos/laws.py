@@ -57,12 +57,12 @@ def hold(topics: Topics, rules: Rules, partitions: int, *, hints_dropped: int) -
     dead_letters = _by_partition(read_whole(topics.bootstrap, topics.dead_letters))
     for number in range(partitions):
         written = _read_partition(topics, number, dead_letters.get(number, []))
-        seen.update(_hold_partition(account, written, rules, number, hints_dropped))
+        seen.update(hold_partition(account, written, rules, number, hints_dropped))
     account.astride = sum(times > 1 for times in seen.values())
     return account
 
 
-def _hold_partition(
+def hold_partition(
     account: Account, written: Written, rules: Rules, number: int, hints_dropped: int
 ) -> Iterator[bytes]:
     repeated = _drop_repeated(written.dead_letters)

@@ -75,7 +75,7 @@ class Placed:
 class Expected:
     """What must become of one trace: the policy that keeps it, its cut offset (None: not yet cut),
     and if it is kept its spans by id. `complete`: a root span came in time. `spans`: how many there
-    are in all, whatever becomes of them."""
+    are in all, whatever becomes of them, and `spans_in_time` of these."""
 
     policy: str | None
     partition: int
@@ -84,6 +84,7 @@ class Expected:
     late: dict[bytes, Placed] = field(default_factory=dict)
     complete: bool = False
     spans: int = 0
+    spans_in_time: int = 0
 
 
 @dataclass(slots=True)
@@ -134,6 +135,7 @@ def _expect_partition(
         policy = rules.policy(trace_id, (placed.span for placed in decided))
         expected = Expected(policy, partition, upto)
         expected.spans = sum(len(spans) for _, spans in fragments)
+        expected.spans_in_time = len(decided)
         expected.complete = any(not placed.span.parent_span_id for placed in decided)
         expectation.traces[trace_id] = expected
         _account(expectation.accounts, expected, decided, [p for spans in late for p in spans])
