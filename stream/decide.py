@@ -4,13 +4,13 @@ All traces are decided as if they had come at one instant, spans in file order: 
 time stands still until the last message is folded, and then passes every deadline.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stream.otlp.fragment import BadSpans, Fragment
 from stream.otlp.scan import scan
 from stream.sampling.decision import Decision, Vote
-from stream.sampling.delivery import DeadLetter
+from stream.sampling.delivery import DeadLetter, Settled, Undelivered
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
 from stream.sampling.record import Record
@@ -75,8 +75,7 @@ def _sampler(settings: Settings, matcher: Matcher) -> TailSampler:
 def _decisions(sampler: TailSampler, order: dict[bytes, None]) -> Decisions:
     found = Decisions()
     traces: dict[bytes, Decided] = {}
-    undelivered = sampler.take(count_max=sampler.undelivered, bytes_max=1 << 62)
-    for delivery in undelivered:
+    for delivery in _delivered(sampler):
         if isinstance(delivery, DeadLetter):
             found.bad.append(delivery.bad)
         elif delivery.late:
@@ -86,6 +85,13 @@ def _decisions(sampler: TailSampler, order: dict[bytes, None]) -> Decisions:
             traces[delivery.decision.trace_id] = decided
     found.traces = [traces[trace_id] for trace_id in order]
     return found
+
+
+def _delivered(sampler: TailSampler) -> Iterator[Undelivered]:
+    while sampler.undelivered:
+        taken = sampler.take(count_max=sampler.undelivered, bytes_max=1 << 62)
+        yield from taken
+        sampler.settle([Settled(one) for one in taken])
 
 
 def _ids(fragments: Iterable[Fragment]) -> Iterable[bytes]:

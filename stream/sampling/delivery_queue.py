@@ -14,8 +14,8 @@ class DeliveryQueue:
     """First in, first out, with what is `in_flight` apart.
 
     Late spans of a trace share a delivery until it is taken, or full. Only the first delivery of a
-    trace's late spans queues; the next one takes its place at the end when that is taken. So a
-    trace that never stops sending has one place among the others, whatever it sends.
+    trace's late spans queues; the next one queues, at the end, when that has been taken. So a trace
+    that never stops sending has one place among the others, and one delivery in a transaction.
 
     `held_bytes` is what all of them hold in memory, those in flight too.
     """
@@ -79,6 +79,7 @@ class DeliveryQueue:
         """
         assert not self.in_flight, "one transaction at a time"
         size = 0
+        following: list[Delivery] = []
         while self._waiting and (
             (len(self.in_flight) < count_max and size < bytes_max) or self._inside_a_record()
         ):
@@ -89,7 +90,8 @@ class DeliveryQueue:
             if isinstance(delivery, DeadLetter):
                 self._dead_letters.popleft()
             elif delivery.late:
-                self._next_of_its_trace(delivery)
+                following += self._next_of_its_trace(delivery)
+        self._waiting.extend(following)
         return list(self.in_flight)
 
     def settle(self) -> list[Undelivered]:
@@ -141,18 +143,18 @@ class DeliveryQueue:
         self._oldest = [(d.first_offset, d.opened_ms, n, d) for n, d in enumerate(self)]
         heapq.heapify(self._oldest)
 
-    def _next_of_its_trace(self, delivery: Delivery) -> None:
-        """What arrives from now on is a delivery of its own; one that is there already queues."""
+    def _next_of_its_trace(self, delivery: Delivery) -> list[Delivery]:
+        """What arrives from now on is a delivery of its own; return the one that is there."""
         trace_id = delivery.decision.trace_id
         of_the_trace = self._late.get(trace_id)
         if of_the_trace is None or of_the_trace[0] is not delivery:
-            return  # it was put back, and later ones queue already
+            return []  # it was put back, and the next one queues already
         of_the_trace.popleft()
         if not of_the_trace:
             del self._late[trace_id]
-            return
+            return []
         self._behind -= 1
-        self._waiting.append(of_the_trace[0])
+        return [of_the_trace[0]]
 
     def _inside_a_record(self) -> bool:
         return bool(self.in_flight) and of_one_record(self.in_flight[-1], self._waiting[0])

@@ -46,10 +46,7 @@ def add_late(late: Delivery, fragment: Fragment, offset: int, time_ms: int) -> N
 
 def is_full(late: Delivery, limits: Limits) -> bool:
     """Tell whether what comes next is a delivery of its own: nobody waits long behind one."""
-    return (
-        late.body_bytes >= limits.late_bytes_max
-        or len(late.decision.offsets) >= limits.late_records_max
-    )
+    return late.body_bytes >= limits.late_bytes_max or late.decision.spans >= limits.late_spans_max
 
 
 def turned_late(trace: OpenTrace, known: KnownDecision) -> Delivery:

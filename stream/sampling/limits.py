@@ -25,14 +25,15 @@ class Windows:
 class Limits:
     """Reaching one fires a trigger and a counter; what is known is decided on.
 
-    But for `late_bytes_max` and `late_records_max`: late spans beyond are a delivery of their own.
+    But for `late_bytes_max` and `late_spans_max`: late spans beyond are a delivery of their own,
+    in another transaction.
     """
 
     trace_spans_max: int = 100_000
     trace_bytes_max: int = 50 * 1024 * 1024
     decision_span_ids_max: int = 1_000
     late_bytes_max: int = 4 * 1024 * 1024
-    late_records_max: int = 10_000
+    late_spans_max: int = 10_000
     trace_headers_max: int = 64
     trace_headers_bytes_max: int = 1_024
 

@@ -145,3 +145,10 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
     assert result.exit_code == 1
     assert "nowhere.bin" in result.output
+
+
+def test_every_late_span_of_a_giant_is_counted_however_many_deliveries_it_takes() -> None:
+    settings = checked({"tail_sampling": {"policies": POLICIES}, "limits": {"trace_spans_max": 10}})
+    content = traces_data(*a_trace(2, spans=4_000))
+    (decided,) = decide(settings, [content] * 6).traces
+    assert (decided.decision.spans, decided.late_spans) == (4_000, 20_000)
