@@ -13,6 +13,7 @@ from stream.kafka.errors import (
 )
 from stream.kafka.partition_log import PartitionsMissingError
 from stream.kafka.transactions import FencedError, RefusedError, UnknownOutcomeError
+from stream.state.directory import StorageError
 from stream.worker.restore import OffsetAboveEndError
 
 REFUSED = (
@@ -43,6 +44,9 @@ def end_for(problem: BaseException, note_fence: Callable[[], None]) -> NoReturn:
         case OffsetAboveEndError():
             end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END)
         case PartitionsMissingError():
+            end_process(Exit.OPERATOR, str(problem))
+        case StorageError():
+            # A disk that filled up: what lay there is wiped at the next start, and replayed.
             end_process(Exit.OPERATOR, str(problem))
         case PointerRefusedError():
             end_process(Exit.OPERATOR, f"refused even as a pointer: {problem}", remedy=LIMIT)
