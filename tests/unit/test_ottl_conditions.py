@@ -190,7 +190,7 @@ def test_a_key_of_an_unusual_encoding_is_found() -> None:
 
 def test_a_value_that_cannot_be_read_makes_its_record_a_dead_letter() -> None:
     matcher = Matcher()
-    policy(matcher, 'span.attributes["key"] == "v"', mode=IGNORE)
+    policy(matcher, 'span.attributes["key"] != "v"', mode=IGNORE)
     attribute = framed(9 << 3 | LENGTH, b"\x0a\x03key" + framed(2 << 3 | LENGTH, b"\x0a\x09short"))
     span = a_span().SerializeToString() + attribute
     record = framed(1 << 3 | LENGTH, framed(2 << 3 | LENGTH, framed(2 << 3 | LENGTH, span)))
@@ -200,7 +200,7 @@ def test_a_value_that_cannot_be_read_makes_its_record_a_dead_letter() -> None:
 
 def test_values_that_nest_without_end_make_a_dead_letter() -> None:
     matcher = Matcher()
-    policy(matcher, 'span.attributes["key"] == "v"', mode=IGNORE)
+    policy(matcher, 'span.attributes["key"] != "v"', mode=IGNORE)
     value = b""
     for _ in range(300):
         value = framed(5 << 3 | LENGTH, framed(1 << 3 | LENGTH, value))
@@ -257,7 +257,7 @@ def test_the_collectors_block_is_taken_as_pasted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("conditions", "said"),
     [
-        ("{}", ".ottl_condition = {}: has no condition; write span: or spanevent:"),
+        ("{}", "has no condition; write span: or spanevent:"),
         ("{span: []}", "has no condition; write span: or spanevent:"),
         ("{span: ['true', 'span.nmae == 1']}", NO_SUCH_PATH),
         ("{spanevent: ['IsRootSpan()']}", ".spanevent[0] = "),

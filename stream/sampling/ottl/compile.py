@@ -95,7 +95,7 @@ class _Conditions:
             return _always(truth=compare(left.value, right.value))
         read = left.read
         if node.operator == "==" and right.constant and type(right.value) is bytes:
-            return _Truth(_is_text(read, right.value))
+            return _Truth(_is_text(left, right.value))
         if right.constant:
             wanted = right.value
             return _Truth(lambda view: compare(read(view), wanted))
@@ -113,14 +113,17 @@ def _always(*, truth: bool) -> _Truth:
     return _Truth(lambda _: truth, truth)
 
 
-def _is_text(read: Callable[[View], object], wanted: bytes) -> Evaluate:
-    """The condition that is met most often, without a look at the types' table."""
+def _is_text(reading: Reading, wanted: bytes) -> Evaluate:
+    """The condition that is met most often: decodes nothing where the text does not occur."""
+    read, within = reading.read, reading.within
 
     def is_text(view: View) -> bool:
         value = read(view)
         return type(value) is bytes and value == wanted
 
-    return is_text
+    if within is None or not wanted:
+        return is_text
+    return lambda view: within(view).may_hold(wanted) and is_text(view)
 
 
 def _must_be_boolean(reading: Reading) -> Evaluate:

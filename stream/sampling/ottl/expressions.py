@@ -88,9 +88,10 @@ class Expressions:
                 return Reading(lambda view: locate(view).map(tag))
             if keys[0].constant and type(keys[0].value) is not bytes:
                 self._refuse(last.keys[0], "attributes are indexed by a text", 'write ["the key"]')
-            return Reading(attribute(field, keys))
+            within = field.locate if len(keys) == 1 and keys[0].constant else None
+            return Reading(attribute(field, keys), within=within)
         if not keys:
-            return Reading(field.read)
+            return Reading(field.read, within=getattr(field, "within", None))
         if len(keys) != 1 or not keys[0].literal or type(keys[0].value) is not bytes:
             self._refuse(last.keys[0], "trace_state is indexed by one text", 'write ["the key"]')
         return Reading(member(field.read, keys[0].value))

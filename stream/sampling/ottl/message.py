@@ -5,6 +5,7 @@ field number with another wire type is an unknown field, and a message that occu
 Of attributes with one key the first one counts, as in the Collector. Reading raises Malformed.
 """
 
+from functools import lru_cache
 from struct import Struct
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from stream.otlp.wire import (
     LENGTH,
     VARINT,
     Malformed,
+    framed,
     read_uint32,
     read_varint,
     skip,
@@ -24,7 +26,6 @@ VALUE_DEPTH_MAX: Final = 64
 """How deep lists and maps may nest in an attribute."""
 
 _KEY: Final = 1 << 3 | LENGTH
-_KEY_BYTE: Final = bytes((_KEY,))
 _VALUE: Final = 2 << 3 | LENGTH
 _STRING: Final = 1 << 3 | LENGTH
 _BOOL: Final = 2 << 3 | VARINT
@@ -68,23 +69,27 @@ class Message:
         """Return the message in this field; an empty one if there is none."""
         return Message(self._record, self.ranges(tag))
 
+    def may_hold(self, octets: bytes) -> bool:
+        """Return whether these bytes lie in it anywhere: without them no text of it is equal."""
+        return any(self._record.find(octets, *each) >= 0 for each in self._ranges)
+
     def attribute(self, tag: int, key: bytes, absent: Any = None) -> Any:
         """Return the value of the attribute with this key, `absent` if there is none.
 
         A message that does not hold the key's bytes anywhere is not read at all.
         """
-        record = self._record
-        if self._fields is None and all(record.find(key, *each) < 0 for each in self._ranges):
+        if self._fields is None and not self.may_hold(key):
             return absent
+        record = self._record
+        plain = _plain_key(key)
         for start, end in self.ranges(tag):
             # As the scanner does: an attribute is looked at if its first key is the wanted one.
-            if record[start : start + 1] == _KEY_BYTE and record[start + 1] < _CONTINUES:
-                key_start = start + 2
-                if record[key_start : key_start + record[start + 1]] != key:
-                    continue
-            found, value = _key_value(record, start, end)
-            if found == key:
-                return _decoded(record, value, 0)
+            if record.startswith(plain, start) or (
+                end - start > 1 and (record[start] != _KEY or record[start + 1] >= _CONTINUES)
+            ):
+                found, value = _key_value(record, start, end)
+                if found == key:
+                    return _decoded(record, value, 0)
         return absent
 
     def map(self, tag: int) -> dict[bytes, Value]:
@@ -97,6 +102,12 @@ class Message:
             for start, end in self._ranges:
                 _read_into(self._fields, self._record, start, end)
         return self._fields
+
+
+@lru_cache(1024)
+def _plain_key(key: bytes) -> bytes:
+    """Return how an attribute with this key begins, as every encoder writes it."""
+    return framed(_KEY, key)
 
 
 def _read_into(fields: dict[int, Any], record: bytes, position: int, end: int) -> None:

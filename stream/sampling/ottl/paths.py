@@ -21,9 +21,10 @@ _Locate: TypeAlias = Callable[[View], Message]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field that has one value."""
+    """A field that has one value; where that is a text, it lies in the message `within`."""
 
     read: Read
+    within: _Locate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _scope(view: View) -> Message:
 
 
 def _text(locate: _Locate, tag: int) -> Field:
-    return Field(lambda view: locate(view).text(tag))
+    return Field(lambda view: locate(view).text(tag), locate)
 
 
 def _number(locate: _Locate, tag: int) -> Field:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stream.otlp.trace_state_value import trace_state_value
 from stream.sampling.ottl.errors import Failed
+from stream.sampling.ottl.message import Message
 from stream.sampling.ottl.paths import Attributes, Read
 from stream.sampling.ottl.values import NAMES, Value
 from stream.sampling.ottl.view import View
@@ -15,12 +16,17 @@ _ABSENT: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A value to come. `constant`: it is `value` for every view; `literal`: it is written so."""
+    """A value to come. `constant`: it is `value` for every view; `literal`: it is written so.
+
+    `within` finds the message in whose bytes every text that is read lies, None if there is none
+    such; it is given only where reading cannot fail.
+    """
 
     read: Read
     constant: bool = False
     literal: bool = False
     value: Value = None
+    within: Callable[[View], Message] | None = None
 
 
 def constant(value: Value, *, literal: bool = False) -> Reading:
