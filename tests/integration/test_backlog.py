@@ -25,10 +25,9 @@ from tests.harness.sender import Sender
 from tests.harness.topics import REQUEST_TIMEOUT_S, Topics, create_topics, topics_of_a_test
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-
 SPANS = int(os.environ.get("BACKLOG_SPANS", "120000"))
 SPANS_A_SECOND = 10_000
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300 + SPANS / 500)]
 RULES = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 IDLE_GRACE_MS = 500
 TIMEOUT_S = 60 + SPANS / 2_000
