@@ -1,4 +1,4 @@
-"""`make fuzz`: the compiled scan under sanitizers, on records nobody sends, beside its twin.
+"""`make fuzz`: the compiled core under sanitizers, on records nobody sends, beside its twin.
 
 The sanitizers end the process at the first byte read or written where it must not be; a difference
 between the twins ends it, too. Either says which seed does it again.
@@ -11,10 +11,13 @@ import time
 from random import Random
 
 from stream import compiled
+from stream.kafka.partitioner import fnv1a, murmur2
 from stream.otlp import _scan
+from tests.fuzz.odd_polls import Receivers, a_poll
 from tests.fuzz.twins import Disagreement, Twins
 
 RECORDS_A_SEED = 5_000
+POLLS_A_SEED = 20
 
 
 def main() -> None:
@@ -34,10 +37,18 @@ def main() -> None:
         print(f"seed {seed}: {twins.records:,} records compared", end="\r", flush=True)
         try:
             twins.run(Random(seed), RECORDS_A_SEED)
+            _receive(twins, Random(seed))
         except Disagreement as problem:
             sys.exit(f"\nSEED={seed}: {problem}")
         seed += 1
     print(f"seeds {args.seed} to {seed - 1}: {twins.records:,} records, nothing found")
+
+
+def _receive(twins: Twins, rng: Random) -> None:
+    for _ in range(POLLS_A_SEED):
+        plan = rng.choice(twins.plans)
+        both = Receivers(plan, rng.choice((fnv1a, murmur2)), rng.choice((0, 1, 4, 7)), ("tenant",))
+        both.compare(a_poll(rng))
 
 
 if __name__ == "__main__":
