@@ -133,13 +133,23 @@ def decode(value: bytes) -> tuple[Decision, str, str]:
         ValueError: not a decision record of a version that this release reads.
     """
     try:
-        record = msgpack.unpackb(value)
-        version = record["v"]
-        if version == RECORD_VERSION:
-            return _decision(record), record["topic_id"], record["group"]
+        record = fields_of(value)
+        return _decision(record), record["topic_id"], record["group"]
     except Exception as problem:  # a foreign writer can make msgpack and us raise nearly anything
         raise ValueError(f"not a decision record: {problem!r}") from problem
-    raise ValueError(f"decision record of version {version}, expected {RECORD_VERSION}")
+
+
+def fields_of(value: bytes) -> dict[str, Any]:
+    """Return a decision record as the map that it is.
+
+    Raises:
+        Exception: of any kind, where it is none of a version that this release reads.
+    """
+    record: dict[str, Any] = msgpack.unpackb(value)
+    version = record["v"]
+    if version != RECORD_VERSION:
+        raise ValueError(f"decision record of version {version}, expected {RECORD_VERSION}")
+    return record
 
 
 def encode_offsets(offsets: list[int]) -> bytes:

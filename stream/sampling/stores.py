@@ -7,7 +7,7 @@ of the spans, the decisions topic that of the decisions. Every implementation pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from stream.sampling.decision import Decision, Trigger, Verdict
 
@@ -42,6 +42,24 @@ class KnownDecision:
             decision.time_ms,
             decision.span_ids,
             decision.span_ids_complete,
+        )
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """Return what is to be remembered of a decision record (`fields_of`), and no more.
+
+        Raises:
+            Exception: of any kind, where something is not there.
+        """
+        return cls(
+            Verdict(fields["verdict"]),
+            fields["policy"],
+            Trigger(fields["trigger"]),
+            fields["th"],
+            fields["upto"],
+            fields["time_ms"],
+            fields.get("span_ids", b""),
+            fields.get("span_ids_complete", True),
         )
 
 

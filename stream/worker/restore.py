@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.kafka.log_state import NO_OFFSET, Identity, LogState
-from stream.sampling.decision import decode
+from stream.sampling.decision import fields_of
 from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
@@ -145,16 +145,23 @@ class Restore:
         known: list[tuple[bytes, KnownDecision]] = []
         for offset, value in records:
             try:
-                decision, *origin = decode(value)
-            except ValueError:
+                trace_id, found = self._ours(value)
+            except Exception:  # noqa: BLE001 - a foreign writer can make it raise nearly anything
                 self.foreign += 1
                 continue
-            if origin != [self._identity.topic_id, self._identity.group]:
-                self.foreign += 1
-                continue
-            log.append(decision, offset)
-            known.append((decision.trace_id, KnownDecision.of(decision)))
+            log.append(found, offset)
+            known.append((trace_id, found))
         return known
+
+    def _ours(self, value: bytes) -> tuple[bytes, KnownDecision]:
+        fields = fields_of(value)
+        if (fields["topic_id"], fields["group"]) != (self._identity.topic_id, self._identity.group):
+            raise ValueError("of another topic or group")
+        trace_id, found = fields["trace_id"], KnownDecision.read(fields)
+        numbers = type(found.upto) is type(found.time_ms) is type(found.threshold) is int
+        if not numbers or type(trace_id) is not bytes or type(found.span_ids) is not bytes:
+            raise ValueError("not as a worker writes it")
+        return trace_id, found
 
 
 def _missing(held: Hints | None, log: LogState) -> int:

@@ -1,5 +1,8 @@
 """Where an assigned partition starts, and what it knows before it is ready."""
 
+from dataclasses import replace
+
+import msgpack
 import pytest
 
 from stream.kafka.log_state import NO_OFFSET, Identity, LogState
@@ -137,6 +140,44 @@ def test_decisions_about_another_topic_and_unreadable_ones_are_passed_by_and_cou
     assert restore.foreign == 3
     assert decisions.get(trace_id_of(1)) is None
     assert decisions.get(trace_id_of(2)) is not None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"upto": "40"}, {"time_ms": None}, {"trace_id": [1]}, {"span_ids": 7}, {"th": 0.5}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_record_that_names_us_and_is_not_as_we_write_it_is_passed_by(
+    changed: dict[str, object],
+) -> None:
+    ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id, group="")
+    forged = msgpack.packb({**msgpack.unpackb(ours), **changed})
+    restore, decisions = restored([(10, ours), (11, forged)])
+    assert (restore.foreign, len(decisions)) == (1, 1)
+
+
+def test_decisions_that_no_replay_needs_wait_for_the_second_phase() -> None:
+    point = point_of(log_state(hints_of=replace(HINTS, replay_from=17)))
+    assert (point.decisions_from, point.first_phase_from, point.older_records) == (10, 17, 7)
+
+
+def test_the_second_phase_ends_where_the_first_began_wherever_a_read_ends() -> None:
+    point = point_of(log_state(hints_of=replace(HINTS, replay_from=12)))
+    restore = Restore(point, identity=IDENTITY, decisions=MemoryDecisionStore())
+    values = [
+        (offset, encode(a_decision(offset, 40), config="c", topic_id="topic-1", group=""))
+        for offset in (10, 11, 12, 13)
+    ]
+    assert [known[0] for known in restore.read_older(values)] == [trace_id_of(10), trace_id_of(11)]
+
+
+@pytest.mark.parametrize("decisions", [(13, 30), (17, 30), (25, 30)])
+def test_what_retention_took_of_the_older_decisions_is_not_waited_for(
+    decisions: tuple[int, int],
+) -> None:
+    point = point_of(log_state(hints_of=replace(HINTS, replay_from=17), decisions=decisions))
+    assert point.older_records == max(0, 17 - decisions[0])
+    assert point.first_phase_from == max(17, decisions[0])
 
 
 def test_a_successor_of_the_restored_reads_from_the_first_record_it_needs() -> None:
