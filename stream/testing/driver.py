@@ -209,6 +209,11 @@ class Driver:
         return "a transaction is open" if self.abortable else "it has committed, untold"
 
     @property
+    def writing(self) -> bool:
+        """Whether the transaction under way does not hold its offsets yet."""
+        return self._transaction is not None and self.abortable and not self._ripe
+
+    @property
     def ripe(self) -> bool:
         """Whether the transaction under way holds its offsets: its commit is what comes next."""
         return self._ripe and self._transaction is not None

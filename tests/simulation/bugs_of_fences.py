@@ -48,15 +48,3 @@ def a_blank_membership_is_sent_which_a_group_accepts(patch: Patch) -> None:
 
     patch.setattr(Driver, "_phases", blank)
     patch.setattr(Group, "check", lambda self, member: member and check(self, member))
-
-
-@bug
-def a_generation_is_not_checked(patch: Patch) -> None:
-    check = Group.check
-
-    def members_only(self: Group, membership: Membership | None) -> None:
-        if membership is not None:
-            membership = dataclasses.replace(membership, generation=self.generation)
-        check(self, membership)
-
-    patch.setattr(Group, "check", members_only)

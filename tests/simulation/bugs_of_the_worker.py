@@ -1,6 +1,7 @@
 """Planted bugs of the worker: what it plans, what it forgets, what it does of an answer."""
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -178,12 +179,12 @@ def batches_polled_before_a_revocation_are_folded_after_it(patch: Patch) -> None
 
 @bug
 def the_stable_end_is_taken_for_the_end_of_an_idle_partition(patch: Patch) -> None:
-    idle = Driver.idle
+    idle, log = Driver.idle, Driver._input
 
     def at_the_stable_end(self: Driver, number: int, wall_ms: int) -> bool:
-        log = self._broker.topics[INPUT][number]
+        end = SimpleNamespace(end=log(self, number).stable_end)
         with pytest.MonkeyPatch.context() as inside:
-            inside.setattr(type(log), "end", type(log).stable_end)
+            inside.setattr(Driver, "_input", lambda *_: end)
             return idle(self, number, wall_ms)
 
     patch.setattr(Driver, "idle", at_the_stable_end)

@@ -251,7 +251,11 @@ def _of_a_ripe(what: str) -> "Pick":
 
 
 def _stall(world: "World", rng: Random) -> list[Step]:
-    """Pause one for longer than its session lasts."""
+    """Pause one for longer than its session lasts, often with a transaction half written."""
+    half = [p for p in world.processes if p.driver.committing and p.driver.writing]
+    if half and rng.random() < 0.5:
+        process = rng.choice(half)
+        return [Step("pause", process.slot, world.nth(process)), Step("expire_sessions")]
     return [*_of_one("pause")(world, rng), Step("expire_sessions")]
 
 

@@ -52,6 +52,7 @@ class Shape:
         """Choose a shape with some of these faults."""
         create_time = rng.random() < 0.4
         jumps = create_time and rng.random() < 0.3
+        usual = dict.fromkeys(("crash", "rebalance", "stall"), 0.3) if rng.random() < 0.5 else {}
         kinds = rng.sample(list(faults), rng.randint(1, 6))
         return cls(
             _core(rng, jumps=jumps),
@@ -66,8 +67,8 @@ class Shape:
             jumps=jumps,
             static=rng.random() < 0.2,
             transactional=rng.random() < 0.92,
-            wakes=rng.choice((0.04, 0.04, 0.01)),
-            faults={kind: rng.choice((0.3, 1, 3)) for kind in kinds},
+            wakes=rng.choice((0.04, 0.01, 0.003)),
+            faults={**usual, **{kind: rng.choice((0.3, 1, 3)) for kind in kinds}},
         )
 
     @property

@@ -47,29 +47,31 @@ class World:
         self._open_spans = open_spans
         for slot in range(shape.slots):
             self.start(slot)
+        self.group.move(self.processes)
 
     # Steps
 
     def apply(self, step: Step) -> bool:
-        """Let a step happen; False if there is nothing for it to happen to."""
-        self.group.move(self.processes)
+        """Let a step happen; False if there is nothing for it to happen to: then nothing did."""
         act = _ACTS.get(step.what)
         if act is not None:
-            happened = act(self, step)
-            self.watch.check([])
-            return happened
-        process = self.process(step)
-        if process is None or (
-            process.paused is not (step.what == "wake") and step.what != "crash"
-        ):
-            return False
+            happened, drivers = act(self, step), []
+        else:
+            process = self.process(step)
+            if process is None or (process.paused and step.what not in {"wake", "crash"}):
+                return False
+            happened, drivers = self._act(process, step), [process.driver]
+        if happened:
+            self.group.move(self.processes)
+            self.watch.check(drivers)
+        return happened
+
+    def _act(self, process: Process, step: Step) -> bool:
         try:
-            happened = _OF_A_PROCESS[step.what](self, process, step)
+            return _OF_A_PROCESS[step.what](self, process, step)
         except ENDS:
             self.died(process)
-            happened = True
-        self.watch.check([process.driver])
-        return happened
+            return True
 
     def process(self, step: Step) -> Process | None:
         """Return the process that a step concerns."""
@@ -174,12 +176,13 @@ class World:
             return process.driver.fold(wall_ms)
 
     def idle(self, process: Process) -> bool:
-        cut = 0
-        for number in sorted(process.driver.worker.partitions):
-            with self.watch.idling(process.driver, number) as found:
+        happened = False
+        for number, partition in sorted(process.driver.worker.partitions.items()):
+            position = partition.sampler.position
+            with self.watch.idling(process.driver, number) as cut:
                 process.driver.idle(number, self.wall_ms)
-            cut += found()
-        return cut > 0
+            happened = happened or cut() > 0 or partition.sampler.position > position
+        return happened
 
     def restore(self, process: Process, number: int) -> bool:
         if number not in process.driver.restoring:
@@ -195,7 +198,8 @@ class World:
         return True
 
     def begin(self, process: Process) -> bool:
-        if process.driver.committing or process.callback is not None:
+        changed = any(one.changed for one in process.driver.worker.partitions.values())
+        if process.driver.committing or process.callback is not None or not changed:
             return False
         return process.driver.begin()
 
@@ -285,8 +289,8 @@ def _restart(world: World, step: Step) -> bool:
 
 
 def _wake(_: World, process: Process, __: Step) -> bool:
-    process.paused = False
-    return True
+    woken, process.paused = process.paused, False
+    return woken
 
 
 _ACTS: dict[str, Callable[[World, Step], bool]] = {
