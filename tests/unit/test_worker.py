@@ -1,11 +1,15 @@
 """A worker's partitions share transactions, and a bad one stops none of the others."""
 
+import functools
+
 import pytest
 
 from stream.kafka.commit import Receipt
 from stream.sampling.delivery import DeadLetter, Undelivered
 from stream.testing.core import Core, a_bad_record, a_record, a_tick, an_error
 from stream.testing.spans import a_span
+from stream.worker.decision_log import DecisionLog
+from stream.worker.partition import Partition
 from stream.worker.transaction import Bounds, Transaction
 from stream.worker.worker import Worker
 
@@ -220,3 +224,50 @@ def test_what_is_refused_even_as_a_pointer_is_said_to_be_refused_for_ever() -> N
     assert not worker.aborted(message_fault=True)
     planned(worker)
     assert worker.aborted(message_fault=True)
+
+
+def restoring_worker() -> tuple[Worker, Partition, list[int]]:
+    """Return a worker that lacks older decisions, and has polled a record that cuts, and more."""
+    worker, partition, folded = Worker(), CORE.partition(0), list[int]()
+    worker.ready(partition, whole=False)
+    polls = [[a_record(0, 100, an_error(1)), a_tick(1, 130)], [a_tick(2, 140)]]
+    for number, records in enumerate(polls):
+        worker.fold(0, records, wall_ms=None, folded=functools.partial(folded.append, number))
+    return worker, partition, folded
+
+
+def test_while_older_decisions_are_read_nothing_is_cut_or_planned() -> None:
+    worker, partition, folded = restoring_worker()
+    assert (partition.sampler.position, partition.sampler.open_traces) == (1, 1)
+    assert partition.catching_up
+    assert not partition.catch_up()
+    assert worker.plan() is None
+    assert folded == []
+
+
+def test_what_waited_for_older_decisions_is_folded_in_its_order_once_they_are_known() -> None:
+    worker, partition, folded = restoring_worker()
+    partition.whole(DecisionLog())
+    worker.fold(0, [a_tick(3, 150)], wall_ms=None, folded=lambda: folded.append(2))
+    while partition.catch_up():
+        pass
+    assert folded == [0, 1, 2]
+    assert not partition.catching_up
+    assert partition.sampler.position == 4
+    assert planned(worker).deliveries == 1
+
+
+def test_records_that_wait_are_let_go_with_their_partition() -> None:
+    worker, _, folded = restoring_worker()
+    worker.drop([0])
+    assert folded == [0, 1]
+
+
+def test_a_replay_remains_until_the_position_before_and_is_owed_meanwhile() -> None:
+    partition = CORE.partition(0)
+    partition.replay_upto = 2
+    owed = [(partition.replay_remaining, partition.replay_debt)]
+    for offset in range(3):
+        partition.sampler.fold([a_record(offset, 100, an_error(1))])
+        owed.append((partition.replay_remaining, partition.replay_debt))
+    assert owed == [(2, 2), (1, 2), (0, 2), (0, 3)]
