@@ -1,6 +1,7 @@
 """Above `storage.disk` the oldest open traces are decided early, on what is known of them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from stream.sampling.decision import Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery, Settled
 from stream.sampling.limits import Windows
+from stream.sampling.stores import KnownDecision
 from stream.sampling.tail_sampler import TailSampler
 from stream.state.disk import FILES_SHARE
 from stream.state.rocksdb import BUCKET_OFFSETS
@@ -18,6 +20,7 @@ from stream.testing.spans import trace_id_of
 CORE = Core(Windows(decision_wait_ms=1_000_000))
 SIZE = len(a_record(0, 100, an_error(1)).fragments[0].body)
 BUCKET_BYTES = SIZE * BUCKET_OFFSETS
+KNOWN = KnownDecision(Verdict.SAMPLED, "errors", Trigger.DECISION_WAIT, 0, upto=10, time_ms=1000)
 STEP = BUCKET_OFFSETS // 8  # records are so far apart: eight to a bucket
 
 
@@ -96,6 +99,27 @@ def test_the_partition_above_its_share_is_cut(storage: Storage) -> None:
     fold(hot, 0, 20)
     fold(quiet, 8, 9)
     assert (quiet.undelivered, hot.undelivered) == (0, 8)
+
+
+def test_decisions_on_disk_leave_the_less_to_spans(tmp_path: Path) -> None:
+    storage = Storage(
+        tmp_path,
+        memory_bytes=8 << 20,
+        spans="rocksdb",
+        decisions="rocksdb",
+        retention_ms=600_000,
+        disk_bytes=FILES_SHARE * 24 * SIZE,
+    )
+    decisions = storage.open_decisions(0)
+    sampler = CORE.sampler(spans=storage.open_spans(0), decisions=decisions, budget=storage.traces)
+    fold(sampler, 0, 20)
+    assert sampler.undelivered == 0
+    decisions.put([(bytes(16), replace(KNOWN, span_ids=bytes(20 * SIZE)))])
+    fold(sampler, 20, 21)
+    assert (sampler.undelivered, sampler.open_traces) == (21, 0)
+    sampler._spans.close()
+    decisions.close()
+    storage.close()
 
 
 def test_a_limit_smaller_than_what_one_record_holds_ends_with_nothing_open(tmp_path: Path) -> None:
