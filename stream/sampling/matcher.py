@@ -11,8 +11,9 @@ from stream.otlp.attributes import AttributeTests
 from stream.otlp.scan import ScanPlan
 from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
 from stream.otlp.value_tests import Is, OneOf, ValueTest, Within
-from stream.sampling.ottl.conditions import Asked, ErrorMode, SpanConditions
+from stream.sampling.ottl.conditions import Conditions, ErrorMode
 from stream.sampling.regex import AnyRegex
+from stream.sampling.span_tests import SpanTest, SpanTests, TraceFlagTest, TraceStateTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,23 @@ class SpanFails:
     conditions: SpanMeets
 
 
-Condition: TypeAlias = StatusIs | AttributeIs | SpanMeets | SpanFails
+@dataclass(frozen=True, slots=True)
+class TraceStateIs:
+    """Some span has a tracestate of which the member with this key is one of the values."""
+
+    key: str
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SampledFlagIsSet:
+    """Some span has the sampled flag of W3C's trace flags."""
+
+
+OfSpans: TypeAlias = SpanMeets | TraceStateIs | SampledFlagIsSet
+"""A condition that looks into whole spans."""
+
+Condition: TypeAlias = StatusIs | AttributeIs | OfSpans | SpanFails
 """Every kind of leaf condition: a union that grows with the scanner."""
 
 
@@ -104,31 +121,33 @@ class Matcher:
             BadCondition: a text of a `SpanMeets` is no OTTL condition that is supported.
         """
         status_bits = [0, 0, 0]
-        asked: list[Asked] = []
+        span_tests: list[SpanTest] = []
         tests: list[tuple[str, int, ValueTest]] = []
         for condition, bit in self._bits.items():
             if isinstance(condition, StatusIs):
                 status_bits[condition.code] |= 1 << bit
-            elif isinstance(condition, SpanMeets):
-                asked.append(self._asked(condition))
+            elif isinstance(condition, OfSpans):
+                span_tests.append(self._span_test(condition))
             elif not isinstance(condition, SpanFails):
                 tests.append((condition.key, 1 << bit, _test(condition)))
         unset, ok, error = status_bits
         return ScanPlan(
             (unset, ok, error),
             AttributeTests(tests) if tests else None,
-            SpanConditions(tuple(asked)) if asked else None,
+            SpanTests(tuple(span_tests)) if span_tests else None,
         )
 
-    def _asked(self, condition: SpanMeets) -> Asked:
-        failed = self._bits.get(SpanFails(condition))
-        return Asked(
-            condition.span,
-            condition.spanevent,
-            condition.error_mode,
-            met=1 << self._bits[condition],
-            failed=0 if failed is None else 1 << failed,
-        )
+    def _span_test(self, condition: OfSpans) -> SpanTest:
+        met = 1 << self._bits[condition]
+        match condition:
+            case TraceStateIs(key=key, values=values):
+                return TraceStateTest(met, key.encode(), frozenset(map(str.encode, values)))
+            case SampledFlagIsSet():
+                return TraceFlagTest(met)
+            case SpanMeets(span=span, spanevent=spanevent, error_mode=mode):
+                fails = self._bits.get(SpanFails(condition))
+                failed = 0 if fails is None else 1 << fails
+                return Conditions(span, spanevent, mode, met=met, failed=failed)
 
 
 def _test(condition: AttributeIs) -> ValueTest:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from stream.otlp.trace_state_value import trace_state_value
 from stream.sampling.ottl.compile import compile_condition
 from stream.sampling.ottl.errors import BadCondition
 from stream.sampling.ottl.paths import Kind
@@ -22,7 +23,12 @@ from stream.settings.policies import (
     flattened,
 )
 from stream.settings.policy_block import PolicyBlock
-from stream.settings.span_policies import OttlConditionOptions, OttlConditionPolicy
+from stream.settings.span_policies import (
+    OttlConditionOptions,
+    OttlConditionPolicy,
+    TraceStateOptions,
+    TraceStatePolicy,
+)
 from stream.settings.tail_sampling import NOT_SUPPORTED_YET, TailSampling
 from stream.settings.units import format_duration
 
@@ -122,6 +128,8 @@ def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:
             yield from _span_count(f"{path}.span_count", policy.span_count)
         case OttlConditionPolicy():
             yield from _ottl(f"{path}.ottl_condition", policy.ottl_condition)
+        case TraceStatePolicy():
+            yield from _trace_state(f"{path}.trace_state", policy.trace_state)
 
 
 def _ottl(path: str, options: OttlConditionOptions) -> Iterator[Problem]:
@@ -137,6 +145,18 @@ def _ottl(path: str, options: OttlConditionOptions) -> Iterator[Problem]:
             except BadCondition as bad:
                 remedy = f"{bad.remedy}\n{bad.shown}"
                 yield Problem(f"{path}.{kind}[{index}]", text, f"{bad.place}: {bad.wrong}", remedy)
+
+
+def _trace_state(path: str, options: TraceStateOptions) -> Iterator[Problem]:
+    key = options.key.encode()
+    if trace_state_value(key + b"=x", key) != b"x":
+        remedy = "write small letters, digits, `_`, `-`, `*` and `/`, e.g. rojo or tenant@system"
+        yield Problem(f"{path}.key", options.key, "no key of a W3C tracestate", remedy)
+        return
+    for index, value in enumerate(options.values):
+        if trace_state_value(key + b"=" + value.encode(), key) != value.encode() or not value:
+            remedy = "write 1 to 256 printable ASCII characters without `,` and `=`, no space last"
+            yield Problem(f"{path}.values[{index}]", value, "no value of a W3C tracestate", remedy)
 
 
 def _string(path: str, options: StringAttributeOptions) -> Iterator[Problem]:

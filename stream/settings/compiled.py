@@ -5,8 +5,10 @@ from stream.sampling.matcher import (
     BooleanIs,
     Matcher,
     NumberWithin,
+    SampledFlagIsSet,
     SpanMeets,
     StringIs,
+    TraceStateIs,
 )
 from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
@@ -15,6 +17,7 @@ from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.leaf import Leaf
 from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy
@@ -22,7 +25,11 @@ from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
-from stream.settings.span_policies import OttlConditionPolicy
+from stream.settings.span_policies import (
+    OttlConditionPolicy,
+    TraceFlagsPolicy,
+    TraceStatePolicy,
+)
 from stream.settings.tail_sampling import TailSampling
 
 
@@ -44,17 +51,14 @@ def _policy(  # noqa: PLR0911 - one a type
         case configured.StatusCodePolicy():
             return StatusCode(block.name, block.status_code.status_codes, matcher)
         case configured.LatencyPolicy():
-            latency = block.latency
-            return Latency(block.name, latency.threshold_ms, latency.upper_threshold_ms)
+            return _latency(block, matcher)
         case configured.ProbabilisticPolicy():
             share = block.probabilistic
             return Probabilistic(block.name, share.sampling_percentage, share.hash_salt)
         case configured.SpanCountPolicy():
             return SpanCount(block.name, block.span_count.min_spans, block.span_count.max_spans)
-        case OttlConditionPolicy():
-            ottl = block.ottl_condition
-            conditions = SpanMeets(ottl.span, ottl.spanevent, ErrorMode(ottl.error_mode))
-            return OttlCondition(block.name, conditions, matcher)
+        case OttlConditionPolicy() | TraceStatePolicy() | TraceFlagsPolicy():
+            return _of_spans(block, matcher)
         case configured.DropPolicy():
             subs = [_policy(sub, matcher) for sub in block.drop.drop_sub_policy]
             return Drop(block.name, subs)
@@ -65,6 +69,32 @@ def _policy(  # noqa: PLR0911 - one a type
             return Not(block.name, _policy(block.not_.not_sub_policy, matcher))
         case _:
             return _attribute(block, matcher)
+
+
+def _latency(block: configured.LatencyPolicy, matcher: Matcher) -> Policy:
+    options = block.latency
+    if not options.root:
+        return Latency(block.name, options.threshold_ms, options.upper_threshold_ms)
+    took_ms = "(span.end_time_unix_nano - span.start_time_unix_nano) / 1000000"
+    condition = f"IsRootSpan() and span.start_time_unix_nano > 0 and {took_ms} > "
+    condition += str(options.threshold_ms)
+    if options.upper_threshold_ms:
+        condition += f" and {took_ms} <= {options.upper_threshold_ms}"
+    return Leaf(block.name, SpanMeets((condition,), (), ErrorMode.SILENT), matcher)
+
+
+def _of_spans(
+    block: OttlConditionPolicy | TraceStatePolicy | TraceFlagsPolicy, matcher: Matcher
+) -> Policy:
+    match block:
+        case TraceStatePolicy(trace_state=options):
+            condition = TraceStateIs(options.key, frozenset(options.values))
+            return Leaf(block.name, condition, matcher)
+        case TraceFlagsPolicy():
+            return Leaf(block.name, SampledFlagIsSet(), matcher)
+        case OttlConditionPolicy(ottl_condition=ottl):
+            conditions = SpanMeets(ottl.span, ottl.spanevent, ErrorMode(ottl.error_mode))
+            return OttlCondition(block.name, conditions, matcher)
 
 
 def _attribute(block: configured.AnyAttributePolicy, matcher: Matcher) -> Attribute:

@@ -4,22 +4,24 @@ Names, fields and meaning: contrib, processor/tailsamplingprocessor/config.go.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from stream.sampling.regex import CACHED_VALUES_MAX
 from stream.settings.fields import Block, FromList
 from stream.settings.policy_block import PolicyBlock
-from stream.settings.span_policies import OttlConditionPolicy
+from stream.settings.span_policies import (
+    OttlConditionPolicy,
+    TraceFlagsPolicy,
+    TraceStatePolicy,
+)
 from stream.settings.yaml_text import inline_yaml
 
 NOT_SUPPORTED_YET: Final = (
     "bytes_limiting",
     "composite",
     "rate_limiting",
-    "trace_flags",
-    "trace_state",
 )
 """The Collector's policy types that stop the start."""
 
@@ -62,6 +64,17 @@ class LatencyOptions(Block):
     upper_threshold_ms: int = Field(
         default=0, ge=0, le=2**63 - 1, description="And at most this long; 0: no upper bound."
     )
+    root: bool = Field(
+        default=False,
+        description="Asks how long the root span took, not the trace: for clocks that disagree. A "
+        "trace without its root span is not kept.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _dumped(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `root` out where it is off: the policies' hash is older than the option."""
+        dumped: dict[str, Any] = dump(self)
+        return dumped if self.root else {k: v for k, v in dumped.items() if k != "root"}
 
 
 class LatencyPolicy(PolicyBlock):
@@ -72,7 +85,8 @@ class LatencyPolicy(PolicyBlock):
 
     def meaning(self) -> str:
         """Return why it keeps a trace."""
-        text = f"trace took more than {self.latency.threshold_ms} ms"
+        what = "root span" if self.latency.root else "trace"
+        text = f"{what} took more than {self.latency.threshold_ms} ms"
         upper_ms = self.latency.upper_threshold_ms
         return f"{text}, at most {upper_ms} ms" if upper_ms else text
 
@@ -286,6 +300,8 @@ SubPolicy = Annotated[
     | AnyAttributePolicy
     | SpanCountPolicy
     | OttlConditionPolicy
+    | TraceStatePolicy
+    | TraceFlagsPolicy
     | AndPolicy
     | NotPolicy,
     Field(discriminator="type"),
@@ -350,6 +366,8 @@ POLICY_BLOCKS: Final[dict[str, type[PolicyBlock]]] = {
     "boolean_attribute": BooleanAttributePolicy,
     "span_count": SpanCountPolicy,
     "ottl_condition": OttlConditionPolicy,
+    "trace_state": TraceStatePolicy,
+    "trace_flags": TraceFlagsPolicy,
     "and": AndPolicy,
     "not": NotPolicy,
     "drop": DropPolicy,

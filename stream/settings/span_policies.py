@@ -46,3 +46,36 @@ class OttlConditionPolicy(PolicyBlock):
             *(f"a span event meets {text}" for text in options.spanevent),
         ]
         return " or ".join(conditions)
+
+
+class TraceStateOptions(Block):
+    """Which member."""
+
+    key: str = Field(min_length=1, description="The key of a member of the W3C tracestate.")
+    values: Annotated[tuple[str, ...], FromList] = Field(
+        min_length=1,
+        description="Keeps a trace with a span of which that member has one of these values. A "
+        "tracestate that breaks W3C's grammar has no members.",
+    )
+
+
+class TraceStatePolicy(PolicyBlock):
+    """Keeps a trace by a member of its spans' tracestate."""
+
+    type: Literal["trace_state"]
+    trace_state: TraceStateOptions
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        options = self.trace_state
+        return f"a tracestate has {options.key}={' or '.join(options.values)}"
+
+
+class TraceFlagsPolicy(PolicyBlock):
+    """Keeps a trace of which some span has the sampled flag of W3C's trace flags."""
+
+    type: Literal["trace_flags"]
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        return "a span has the sampled flag"

@@ -20,6 +20,7 @@ from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.ottl_condition import OttlCondition
+from stream.sampling.span_tests import SpanTests
 from stream.settings.compiled import policies_of
 from stream.settings.errors import SettingsError
 from stream.settings.load import load
@@ -118,7 +119,8 @@ def test_equal_conditions_share_their_bits_and_others_have_their_own() -> None:
     assert [each.vote(found) for each in kept] == [S, N, S]
     plan = matcher.plan()
     assert plan.conditions is not None
-    assert len(plan.conditions.asked) == 2  # type: ignore[attr-defined]  # it is `SpanConditions`
+    assert isinstance(plan.conditions, SpanTests)
+    assert len(plan.conditions.tests) == 2
 
 
 def test_without_a_condition_nobody_is_asked() -> None:

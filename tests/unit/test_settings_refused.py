@@ -420,8 +420,8 @@ BAD_POLICIES = [
         "always_sample, and, boolean_attribute",
     ),
     (
-        "{name: p, type: drop, drop: {drop_sub_policy: [{type: trace_flags}]}}",
-        f'{FIRST}.drop.drop_sub_policy[0].type = "trace_flags"',
+        "{name: p, type: drop, drop: {drop_sub_policy: [{type: rate_limiting}]}}",
+        f'{FIRST}.drop.drop_sub_policy[0].type = "rate_limiting"',
         "not supported yet",
         "remove this policy",
     ),
@@ -458,13 +458,7 @@ def test_a_wrong_policy_is_answered_with_setting_value_and_remedy(
     assert remedy in to_do
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *("bytes_limiting", "composite", "rate_limiting", "trace_flags"),
-        "trace_state",
-    ],
-)
+@pytest.mark.parametrize("kind", ["bytes_limiting", "composite", "rate_limiting"])
 def test_the_collectors_other_policies_stop_the_start(kind: str, tmp_path: Path) -> None:
     text = f"tail_sampling: {{policies: [{{name: p, type: {kind}, {kind}: {{}}}}]}}"
     assert f'{FIRST}.type = "{kind}": not supported yet' in refusal(tmp_path, text)

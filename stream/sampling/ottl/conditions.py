@@ -1,15 +1,12 @@
-"""Ask a fragment's record: which policies' conditions does some span or span event of it meet?"""
+"""The conditions of one policy, asked of a span and of its span events."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
-from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
-from stream.otlp.wire import children
 from stream.sampling.ottl.compile import Evaluate, compile_condition
 from stream.sampling.ottl.errors import Failed
 from stream.sampling.ottl.message import Message
-from stream.sampling.ottl.view import EVENTS, Envelope, View
+from stream.sampling.ottl.view import EVENTS, View
 
 
 class ErrorMode(StrEnum):
@@ -24,7 +21,7 @@ class ErrorMode(StrEnum):
     SILENT = "silent"
 
 
-class Asked:
+class Conditions:
     """The conditions of one policy, in order: those on a span, then those on each of its events.
 
     `met` and `failed` are the masks of the two outcomes; a silent one has no mask for failure. The
@@ -80,28 +77,4 @@ class Asked:
                 bits |= self._failed
                 if self._propagate:
                     break
-        return bits
-
-
-@dataclass(frozen=True, slots=True)
-class SpanConditions:
-    """What a scan plan asks of whole spans. Called with a record that a scan has found whole."""
-
-    asked: tuple[Asked, ...]
-
-    def __call__(self, record: bytes) -> int:
-        """Return the bits of all policies; one that is met is not asked again. Raises Malformed."""
-        bits = 0
-        asked = list(self.asked)
-        for _, resource_start, resource_end in children(record, 0, len(record), RESOURCE_SPANS):
-            resource = Envelope(record, resource_start, resource_end)
-            for _, start, end in children(record, resource_start, resource_end, SCOPE_SPANS):
-                scope = Envelope(record, start, end)
-                for _, first, last in children(record, start, end, SPAN):
-                    view = View(record, resource, scope, first, last)
-                    for each in asked:
-                        bits |= each.bits(view)
-                    asked = [each for each in asked if not bits & each.met]
-                    if not asked:
-                        return bits
         return bits
