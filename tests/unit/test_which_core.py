@@ -10,7 +10,8 @@ from stream import compiled
 from stream.otlp.scan import ScanPlan
 from stream.version import build
 
-SAYS = "from stream import compiled; from stream.otlp.scan import ScanPlan; " + (
+SAYS = (
+    "from stream import compiled; from stream.otlp.scan import ScanPlan; "
     "print(compiled.RUNS, ScanPlan().scanner is not None, compiled.core())"
 )
 
