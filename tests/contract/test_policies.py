@@ -8,14 +8,24 @@ import pytest
 
 from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Vote
-from stream.sampling.matcher import BooleanIs, Matcher, NumberWithin, StringIs
+from stream.sampling.matcher import (
+    BooleanIs,
+    Matcher,
+    NumberWithin,
+    SampledFlagIsSet,
+    SpanMeets,
+    StringIs,
+)
+from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.leaf import Leaf
 from stream.sampling.policies.not_ import Not
+from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.span_count import SpanCount
@@ -26,6 +36,7 @@ EPOCH_NS = 1_700_000_000_000_000_000
 Build = Callable[[Matcher], Policy]
 
 TEXT = StringIs("k", frozenset({"x"}))
+OTTL = SpanMeets(("IsRootSpan()",), (), ErrorMode.SILENT)
 REGEX = StringIs("k", frozenset({"x"}), regex=True)
 
 POLICIES: dict[str, Build] = {
@@ -41,6 +52,8 @@ POLICIES: dict[str, Build] = {
     "string_attribute, inverted": lambda matcher: Attribute("p", TEXT, matcher, invert_match=True),
     "numeric_attribute": lambda matcher: Attribute("p", NumberWithin("k", 0, 9), matcher),
     "boolean_attribute": lambda matcher: Attribute("p", BooleanIs("k", value=True), matcher),
+    "ottl_condition": lambda matcher: OttlCondition("p", OTTL, matcher),
+    "trace_flags": lambda matcher: Leaf("p", SampledFlagIsSet(), matcher),
     "span_count": lambda _: SpanCount("p", 10, 20),
     "span_count without a maximum": lambda _: SpanCount("p", 10),
     "and": lambda matcher: And("p", [Attribute("", TEXT, matcher), SpanCount("", 5)]),
