@@ -20,7 +20,7 @@ from stream.testing.spans import trace_id_of
 ONE = TRACE_BYTES + RECORD_BYTES
 MIB = 1 << 20
 CORE = Core(Windows(decision_wait_ms=1_000_000))
-MEMORY = MIB // 2
+MEMORY = MIB
 
 
 @pytest.fixture(params=[("spill", "spill"), ("memory", "spill"), ("rocksdb", "rocksdb")])
@@ -59,7 +59,7 @@ def test_open_traces_of_many_times_the_budget_hold_no_more_than_it(storage: Stor
     ]
     sent_bytes = 0
     for offset in range(2_500):
-        record = a_record(offset, 100, an_ordinary(offset // 4, spans=3, first_span=offset))
+        record = a_record(offset, 100, an_ordinary(offset // 4, spans=8, first_span=offset))
         sent_bytes += len(record.fragments[0].body)
         for sampler in samplers[: 1 + offset % 3]:
             sampler.fold([record])
