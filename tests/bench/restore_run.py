@@ -56,8 +56,12 @@ class TimedWorker(WorkerProcess):
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """Seconds from the start of the process, and its CPU seconds, all threads."""
+    """Seconds from the start of the process, and its CPU seconds, all threads.
 
+    `sent` is the spans per second that came in before the kill: a busy machine sends fewer.
+    """
+
+    sent: int
     ready_s: float
     replayed_s: float
     caught_up_s: float
@@ -85,7 +89,7 @@ def main() -> None:
             back = killed(options.bootstrap, rate, static=static)
             member = "static" if static else "dynamic, 6 s session"
             print(
-                f"| {rate:,} | {member} | {back.ready_s:.1f} | {back.replayed_s:.1f} | "
+                f"| {back.sent:,} | {member} | {back.ready_s:.1f} | {back.replayed_s:.1f} | "
                 f"{back.caught_up_s:.1f} | {back.cpu_s:.1f} |",
                 flush=True,
             )
@@ -117,6 +121,7 @@ def killed(bootstrap: str, rate: int, *, static: bool) -> Back:
             worker.wait_until_ready()
             sender.start()
             time.sleep(FED_S)
+            sent = round(sender.share_sent * load.spans / FED_S)
             worker.kill()
             worker.start()
             started_s = time.monotonic()
@@ -128,7 +133,7 @@ def killed(bootstrap: str, rate: int, *, static: bool) -> Back:
             caught_up_s = _when(
                 lambda: (lag := worker.total("lag_records")) is not None and lag < behind, started_s
             )
-            back = Back(ready_s, replayed_s, caught_up_s, worker.cpu_s())
+            back = Back(sent, ready_s, replayed_s, caught_up_s, worker.cpu_s())
             sender.stop()
             sender.finish()
             return back
