@@ -9,6 +9,8 @@ SPANS ?=
 ROUNDS ?=
 COMPRESSION ?=
 PEER ?=
+RSS ?=
+LATENCY ?=
 CORPUS ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,8 +60,8 @@ integration: install ## run the tests on a real Kafka alone
 chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
-	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(SPANS),--spans $(SPANS)) \
+bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector, RSS=1 both their memory, LATENCY=1 to readable; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
+	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(RSS),--rss) $(if $(LATENCY),--latency) $(if $(SPANS),--spans $(SPANS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COMPRESSION),--compression $(COMPRESSION)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(CORPUS),--corpus $(CORPUS))
 

@@ -49,7 +49,7 @@ class Comparison:
                 "peak_rss_mib_in_the_backlog": figures(
                     run.peak_rss_bytes / MIB for run in self.peer
                 ),
-                "kept": [str(run.kept) for run in self.peer],
+                "kept": [run.told for run in self.peer],
             },
             "ours": {name: _side(runs, spans, peer_us) for name, runs in self.ours.items()},
         }

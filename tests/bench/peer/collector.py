@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.policies import REFERENCE, Keeping
 from tests.bench.preload import RunTopics
@@ -23,6 +25,7 @@ END_TIMEOUT_S = 30.0
 LOOK_EVERY_S = 0.05
 QUIET_S = 2.0
 NUM_TRACES_AT_LEAST = 400_000
+DROPPED_UNDECIDED = "sampling_trace_dropped_too_early"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,8 @@ class CollectorProcess:
         self._admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 4})
         self._output = [TopicPartition(topics.output, n) for n in range(partitions)]
         self._offsets = GroupOffsets(topics.bootstrap, topics.group, topics.input)
-        self._env = {
+        self._metrics_port = free_ports(1)[0]
+        env = {
             **os.environ,
             "GOMAXPROCS": str(tuning.processors),
             "GOGC": tuning.gogc,
@@ -79,10 +83,10 @@ class CollectorProcess:
             "DECISION_WAIT": f"{decision_wait_ms}ms",
             "NUM_TRACES": str(max(NUM_TRACES_AT_LEAST, 2 * traces)),
             "POLICIES": json.dumps(keeping.policies),
-            "METRICS_PORT": str(free_ports(1)[0]),
+            "METRICS_PORT": str(self._metrics_port),
         }
         command = [str(binary), "--config", str(CONFIG), f"--feature-gates={tuning.gates}"]
-        self._child = Child(command, log=directory / "collector.log", env=self._env)
+        self._child = Child(command, log=directory / "collector.log", env=env)
 
     @property
     def cpu(self) -> ProcessCpu:
@@ -119,6 +123,17 @@ class CollectorProcess:
                 return cpu
             time.sleep(LOOK_EVERY_S)
         raise TimeoutError(f"it was not through in {timeout_s:.0f} s:\n{self._child.log_tail()}")
+
+    def dropped_undecided(self) -> int:
+        """Return how many traces it gave up before their time, by its own metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics") as answer:
+            text = answer.read().decode()
+        return sum(
+            int(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if DROPPED_UNDECIDED in sample.name
+        )
 
     def close(self) -> None:
         """Leave nothing behind."""

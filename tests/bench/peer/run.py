@@ -21,6 +21,17 @@ class CollectorRun:
     cpu_us: int
     peak_rss_bytes: int
     kept: Difference
+    dropped_undecided: int
+
+    @property
+    def told(self) -> str:
+        """Return what it kept; where that is not all, what can be said of why."""
+        if not self.kept:
+            return str(self.kept)
+        return (
+            f"{self.kept} (it gave up {self.dropped_undecided:,} traces undecided; its window is "
+            "wall time from the first span that it read, whenever that was sent)"
+        )
 
 
 def run_collector(binary: Path, loaded: Loaded, tuning: Tuning = STRONGEST) -> CollectorRun:
@@ -43,4 +54,5 @@ def run_collector(binary: Path, loaded: Loaded, tuning: Tuning = STRONGEST) -> C
         timeout_s = 90 + loaded.expected.spans / SPANS_A_SECOND_AT_LEAST
         cpu = process.wait_for_its_last_output(timeout_s=timeout_s)
         found = difference(loaded.expected.kept(), read_whole(topics.bootstrap, topics.output))
-        return CollectorRun(cpu.total_us, process.peak_rss_bytes, found)
+        dropped = process.dropped_undecided()
+        return CollectorRun(cpu.total_us, process.peak_rss_bytes, found, dropped)
