@@ -158,7 +158,7 @@ class Storage(Block):
     decisions: Literal["spill", "memory", "rocksdb"] = Field(
         default="spill",
         description="Where decisions are remembered: spill (in memory, the oldest on disk when "
-        "it is short), memory, or rocksdb.",
+        "it is short), memory (all, at the open traces' expense), or rocksdb.",
     )
 
 
