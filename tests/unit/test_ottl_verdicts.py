@@ -7,11 +7,15 @@ error; null where it refuses the condition at start.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
 from stream.otlp.otlp_json import to_protobuf
@@ -22,6 +26,7 @@ from stream.sampling.ottl.functions import FUNCTIONS
 from stream.sampling.ottl.message import Message
 from stream.sampling.ottl.paths import Kind
 from stream.sampling.ottl.view import EVENTS, Envelope, View
+from stream.testing.spans import a_span, key_values, traces_data
 
 VECTORS: Final = Path(__file__).parent / "vectors"
 RECORD: Final = to_protobuf((VECTORS / "ottl_spans.json").read_bytes())
@@ -95,3 +100,45 @@ def test_a_path_without_a_context_is_of_the_conditions_own(legacy: str, conditio
 
 def test_a_name_in_a_condition_on_span_events_is_the_events() -> None:
     assert verdicts("spanevent", 'name == "exception"') == "10101"
+
+
+EVALUATED: Final = [
+    (condition, compile_condition(condition, kind))
+    for kind, condition, theirs in RECORDED
+    if kind == "span" and theirs and "span." in condition and condition not in REFUSED_BY_US
+    if set(theirs) != {"e"}
+]
+NAMES: Final = sorted(
+    {name for c, _ in EVALUATED for name in re.findall(r'attributes\["(.*?)"\]', c)}
+)
+LONG: Final = st.sampled_from(
+    ["9" * 5000, "0" * 5000 + "1", "9" * 5000 + "h", "[" * 5000, "1" * 200]
+)
+SCALARS: Final = st.one_of(
+    *(st.text(max_size=9), LONG, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats()),
+    *(
+        st.binary(max_size=17),
+        st.sampled_from(["1.5h", "0x1p9", "10.0.0.1", "[[1]]", '{"a":1e999}']),
+    ),
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_whatever_the_attributes_a_condition_is_true_false_or_fails(data: st.DataObject) -> None:
+    scalar = data.draw(st.lists(SCALARS, min_size=1, max_size=4))
+    span = a_span(name=data.draw(st.text(max_size=5)), trace_state=data.draw(st.text(max_size=9)))
+    for index, name in enumerate(NAMES):
+        value = key_values({name: scalar[index % len(scalar)]})[0]
+        if index % 5 == data.draw(st.integers(0, 9), label=name):
+            nested = AnyValue(array_value=ArrayValue(values=[value.value]))
+            value = KeyValue(key=name, value=nested)
+        span.attributes.append(value)
+    record = traces_data(span)
+    envelope = Envelope(record, 0, 0)
+    view = View(record, envelope, envelope, record.index(span.SerializeToString()), len(record))
+    for condition, evaluate in EVALUATED:
+        try:
+            assert type(evaluate(view)) is bool, condition
+        except Failed:
+            continue

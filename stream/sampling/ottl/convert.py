@@ -9,7 +9,7 @@ from decimal import Decimal
 from struct import Struct
 from typing import Any, Final, TypeVar
 
-from stream.sampling.ottl.calendar import rfc3339
+from stream.sampling.ottl.calendar import date_of, rfc3339
 from stream.sampling.ottl.errors import Failed, WrongType
 from stream.sampling.ottl.values import (
     INT64_MAX,
@@ -36,6 +36,7 @@ _FALSE: Final = frozenset({b"0", b"f", b"F", b"FALSE", b"false", b"False"})
 _INT64: Final = Struct(">q").pack
 _DOUBLE: Final = Struct(">d").pack
 _INT_DIGITS_MAX: Final = 19
+_RFC3339_YEARS: Final = range(10_000)
 _PLAIN_MIN, _PLAIN_MAX = 1e-6, 1e21
 _TERM: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 _UNITS_NS: Final = {
@@ -147,7 +148,7 @@ def parsed_int(text: bytes) -> int | None:
     digits = text.lstrip(b"+-").lstrip(b"0")
     if len(digits) > _INT_DIGITS_MAX:
         return None
-    number = int(text)
+    number = int(digits or b"0") * (-1 if text.startswith(b"-") else 1)
     return number if -INT64_MAX - 1 <= number <= INT64_MAX else None
 
 
@@ -179,10 +180,10 @@ def parsed_duration(text: bytes) -> Duration:
     ns = position = 0
     while term := _TERM.match(unsigned, position):
         whole, fraction, unit = term.groups(default="")
-        if not whole and not fraction:
+        if not (whole or fraction) or len(whole.lstrip("0")) > _INT_DIGITS_MAX:
             break
         unit_ns = _UNITS_NS[unit]
-        ns += int(whole or 0) * unit_ns
+        ns += int(whole.lstrip("0") or 0) * unit_ns
         if fraction:
             digits = fraction[: _INT_DIGITS_MAX - 1]
             ns += int(float(int(digits)) * (float(unit_ns) / 10.0 ** len(digits)))
@@ -213,11 +214,17 @@ def json_text(value: Value) -> str:  # noqa: PLR0911 - one a type
             pairs = (f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value))
             return f"{{{','.join(pairs)}}}"
         case Time():
-            return f'"{rfc3339(value.ns)}"'
+            return _json_time(value)
         case Duration():
             return str(value.ns)
         case _:
             return "{}"
+
+
+def _json_time(time: Time) -> str:
+    if date_of(time.ns)[0] not in _RFC3339_YEARS:
+        raise WrongType("a time of that year is no JSON")
+    return f'"{rfc3339(time.ns)}"'
 
 
 def _json_double(double: float) -> str:

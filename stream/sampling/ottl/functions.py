@@ -242,7 +242,7 @@ def _in_whole(unit_ns: int) -> Function:
 
 
 def _of_time(read: Callable[[int], int]) -> Function:
-    return _of(lambda time: read(time.ns), Parameter("time", only(Time)))
+    return _of(lambda time: int64(read(time.ns)), Parameter("time", only(Time)))
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
@@ -331,7 +331,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         ),
         "UnixMicro": _of_time(lambda ns: ns // 10**3),
         "UnixMilli": _of_time(lambda ns: ns // 10**6),
-        "UnixNano": _of_time(int64),
+        "UnixNano": _of_time(lambda ns: ns),
         "UnixSeconds": _of_time(lambda ns: ns // _NS_PER_S),
         "Values": _of(lambda entries: list(entries.values()), Parameter("target", only(dict))),
         "Weekday": _of_time(weekday_of),

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from stream.sampling.ottl.convert import a_list
 from stream.sampling.ottl.errors import Failed
+from stream.sampling.ottl.message import VALUE_DEPTH_MAX
 from stream.sampling.ottl.values import INT64_MAX, Texts, Value, equal_to
 from stream.sampling.regex import AnyRegex, BadRegex
 
@@ -142,15 +143,18 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _as_value(parsed: Any) -> Value:
+def _as_value(parsed: Any, depth: int = 0) -> Value:
+    if depth > VALUE_DEPTH_MAX:
+        raise ValueError(depth)
     match parsed:
         case str():
             return parsed.encode("utf-8", "replace")
         case float() if math.isinf(parsed):
             raise ValueError(parsed)
         case list():
-            return [_as_value(value) for value in parsed]
+            return [_as_value(value, depth + 1) for value in parsed]
         case dict():
-            return {key.encode("utf-8", "replace"): _as_value(v) for key, v in parsed.items()}
+            pairs = parsed.items()
+            return {key.encode("utf-8", "replace"): _as_value(v, depth + 1) for key, v in pairs}
         case _:
             return parsed  # type: ignore[no-any-return]  # a boolean, a double or None
