@@ -98,7 +98,7 @@ def main() -> None:
 def restore(bootstrap: str, decisions: int, phases: int) -> tuple[float, float, float]:
     """Return seconds to ready, seconds until all decisions are known, and CPU seconds by then."""
     with topics_of_a_test(bootstrap) as topics, tempfile.TemporaryDirectory() as home:
-        _decided(topics, decisions, phases)
+        write_decisions(topics, decisions, phases)
         with closing(TimedWorker(topics, RULES, Path(home), slot="worker-0")) as worker:
             worker.start()
             started_s = time.monotonic()
@@ -147,8 +147,12 @@ def _when(reached: Callable[[], bool], started_s: float) -> float:
     return time.monotonic() - started_s
 
 
-def _decided(topics: Topics, count: int, phases: int) -> None:
-    """Write decisions as a predecessor left them, and its last commit."""
+def write_decisions(topics: Topics, count: int, phases: int) -> list[tuple[int, bytes, bool]]:
+    """Write decisions as a predecessor left them, and its last commit.
+
+    `count` in each partition, the first of ten kept. Returns each as partition, trace id, kept.
+    """
+    written: list[tuple[int, bytes, bool]] = []
     client: dict[str, object] = {"bootstrap.servers": topics.bootstrap, "log_level": 4}
     identity = _identity(topics, client)
     producer = Producer({**client, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
@@ -156,7 +160,9 @@ def _decided(topics: Topics, count: int, phases: int) -> None:
     time_ms = int(time.time() * 1000) - 60_000
     for index in range(count):
         for partition in range(PARTITIONS):
-            value = _decision(rng, identity, time_ms, kept=index % 10 == 0)
+            trace_id, kept = rng.randbytes(16), index % 10 == 0
+            written.append((partition, trace_id, kept))
+            value = _decision(trace_id, identity, time_ms, kept=kept)
             producer.produce(topics.decisions, value, b"", partition)
         producer.poll(0)
     producer.flush(60)
@@ -166,6 +172,7 @@ def _decided(topics: Topics, count: int, phases: int) -> None:
     ]
     with closing(Consumer({**client, "group.id": topics.group})) as consumer:
         consumer.commit(offsets=offsets, asynchronous=False)
+    return written
 
 
 def _identity(topics: Topics, client: dict[str, object]) -> Identity:
@@ -182,9 +189,9 @@ def _identity(topics: Topics, client: dict[str, object]) -> Identity:
     return found[0]
 
 
-def _decision(rng: Random, identity: Identity, time_ms: int, *, kept: bool) -> bytes:
+def _decision(trace_id: bytes, identity: Identity, time_ms: int, *, kept: bool) -> bytes:
     decision = Decision(
-        rng.randbytes(16),
+        trace_id,
         Verdict.SAMPLED if kept else Verdict.NOT_SAMPLED,
         "errors" if kept else "",
         Trigger.DECISION_WAIT,
@@ -197,7 +204,7 @@ def _decision(rng: Random, identity: Identity, time_ms: int, *, kept: bool) -> b
         clock=Clock.LOG,
         upto=0,
         offsets=[1_000, 1_003, 1_007],
-        span_ids=rng.randbytes(SPAN_IDS) if kept else b"",
+        span_ids=bytes(SPAN_IDS) if kept else b"",
     )
     return encode(decision, config="bench", topic_id=identity.topic_id, group=identity.group)
 
