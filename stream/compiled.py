@@ -11,7 +11,12 @@ from typing import Final
 PURE_VARIABLE: Final = "TAILSTREAM_PURE"
 """Set to anything but 0, it forces the twin."""
 
-MODULES: Final = ("stream.otlp._scan", "stream.sampling._rows", "stream.kafka._receive")
+MODULES: Final = (
+    "stream.otlp._scan",
+    "stream.sampling._judge",
+    "stream.sampling._rows",
+    "stream.kafka._receive",
+)
 
 FORCED_PURE: Final = os.environ.get(PURE_VARIABLE, "") not in {"", "0"}
 RUNS: Final = not FORCED_PURE and all(find_spec(module) is not None for module in MODULES)

@@ -71,9 +71,9 @@ def test_a_hash_equal_to_the_limit_is_kept_and_one_above_it_is_not(
 ) -> None:
     policy = Probabilistic("share", 5)
     own = hashed(DEFAULT_SALT, TRACE.trace_id.hex())
-    monkeypatch.setattr(policy, "_hash_max", own)
+    monkeypatch.setattr(policy, "hash_max", own)
     assert policy.vote(TRACE) is Vote.SAMPLED
-    monkeypatch.setattr(policy, "_hash_max", own - 1)
+    monkeypatch.setattr(policy, "hash_max", own - 1)
     assert policy.vote(TRACE) is Vote.NOT_SAMPLED
 
 

@@ -14,17 +14,17 @@ class And:
     equal; where they differ, the share is their product, and the highest alone says too little.
     """
 
-    __slots__ = ("_sub_policies", "name", "threshold")
+    __slots__ = ("name", "sub_policies", "threshold")
 
     def __init__(self, name: str, sub_policies: Sequence[Policy]) -> None:
         assert sub_policies, "an empty `and` would keep every trace: the settings refuse it"
         self.name = name
         self.threshold = max(policy.threshold for policy in sub_policies)
-        self._sub_policies = tuple(sub_policies)
+        self.sub_policies = tuple(sub_policies)
 
     def vote(self, trace: TraceSummary) -> Vote:
         """Judge a trace by what the sub-policies say of it, in order; one that errs ends it."""
-        for policy in self._sub_policies:
+        for policy in self.sub_policies:
             vote = policy.vote(trace)
             if vote is not Vote.SAMPLED:
                 return Vote.ERROR if vote is Vote.ERROR else Vote.NOT_SAMPLED

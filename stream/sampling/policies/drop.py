@@ -12,16 +12,16 @@ class Drop:
     Without sub-policies it drops every trace, as in the Collector.
     """
 
-    __slots__ = ("_sub_policies", "name", "threshold")
+    __slots__ = ("name", "sub_policies", "threshold")
 
     def __init__(self, name: str, sub_policies: Sequence[Policy]) -> None:
         self.name = name
         self.threshold = 0
-        self._sub_policies = tuple(sub_policies)
+        self.sub_policies = tuple(sub_policies)
 
     def vote(self, trace: TraceSummary) -> Vote:
         """Judge a trace by what the sub-policies say of it, in order; one that errs ends it."""
-        for policy in self._sub_policies:
+        for policy in self.sub_policies:
             vote = policy.vote(trace)
             if vote is not Vote.SAMPLED:
                 return Vote.ERROR if vote is Vote.ERROR else Vote.NOT_SAMPLED

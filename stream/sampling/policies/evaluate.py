@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.sampling.decision import Verdict, Vote
+from stream.sampling.policies.boundaries import boundaries
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.policy import Policy, TraceSummary
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._judge import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,10 @@ class Policies:
         self._policies = sorted(policies, key=lambda policy: not isinstance(policy, Drop))
         self._sample_on_first_match = sample_on_first_match
         self._maximum_trace_size_bytes = maximum_trace_size_bytes
+        self._judge: Judge | None = None
+        between = boundaries(policies) if compiled.RUNS else None
+        if between is not None:
+            self._judge = Judge(between, maximum_trace_size_bytes)
 
     @property
     def names(self) -> list[str]:
@@ -56,6 +66,12 @@ class Policies:
         return 0 < self._maximum_trace_size_bytes < body_bytes
 
     def judge(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
+        """Return what the policies say of a trace; of two that look alike to them, once."""
+        if self._judge is not None:
+            return self._judge.judge(trace, body_bytes, self.ask)
+        return self.ask(trace, body_bytes=body_bytes)
+
+    def ask(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""
         votes: list[tuple[str, Vote]] = []
         if self.too_large(body_bytes):

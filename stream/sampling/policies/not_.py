@@ -11,16 +11,16 @@ class Not:
     a threshold could tell, so nothing is claimed of them.
     """
 
-    __slots__ = ("_sub_policy", "name", "threshold")
+    __slots__ = ("name", "sub_policy", "threshold")
 
     def __init__(self, name: str, sub_policy: Policy) -> None:
         self.name = name
         self.threshold = 0
-        self._sub_policy = sub_policy
+        self.sub_policy = sub_policy
 
     def vote(self, trace: TraceSummary) -> Vote:
         """Judge a trace by what the sub-policy says of it, turned round; an error stays one."""
-        vote = self._sub_policy.vote(trace)
+        vote = self.sub_policy.vote(trace)
         assert vote is not Vote.DROPPED, "a drop policy stands at the top: the settings refuse it"
         if vote is Vote.ERROR:
             return vote

@@ -25,17 +25,17 @@ class Probabilistic:
     `threshold` is the 56-bit rejection threshold of the percentage, for the stamp `ot=th`.
     """
 
-    __slots__ = ("_hash_max", "_salted", "name", "threshold")
+    __slots__ = ("hash_max", "name", "salted", "threshold")
 
     def __init__(self, name: str, sampling_percentage: float, hash_salt: str = "") -> None:
         self.name = name
         self.threshold = rejection_threshold(sampling_percentage)
-        self._hash_max = hash_limit(sampling_percentage)
-        self._salted = fnv1a64((hash_salt or DEFAULT_SALT).encode())
+        self.hash_max = hash_limit(sampling_percentage)
+        self.salted = fnv1a64((hash_salt or DEFAULT_SALT).encode())
 
     def vote(self, trace: TraceSummary) -> Vote:
         """Judge a trace by its id."""
-        if fnv1a64(trace.trace_id, self._salted) <= self._hash_max:
+        if fnv1a64(trace.trace_id, self.salted) <= self.hash_max:
             return Vote.SAMPLED
         return Vote.NOT_SAMPLED
 
