@@ -17,6 +17,8 @@ ABORTS = b"deadly:abort"
 RAISES = b"deadly:raise"
 HANGS = b"deadly:hang"
 FILLS_MEMORY = b"deadly:memory"
+ABORTS_ONCE = b"deadly:once:"
+"""The path of a file follows, which is there from then on."""
 
 
 def scan(value: bytes, plan: ScanPlan) -> Scanned:
@@ -25,10 +27,15 @@ def scan(value: bytes, plan: ScanPlan) -> Scanned:
         os.abort()
     if RAISES in value:
         raise ValueError("the scanner's own bug")
+    if value.startswith(ABORTS_ONCE):
+        died = Path(value.removeprefix(ABORTS_ONCE).decode())
+        if not died.exists():
+            died.touch()
+            os.abort()
     while HANGS in value:
         time.sleep(1)
     if FILLS_MEMORY in value:
-        bytearray(1 << 40)
+        bytearray(3 << 30)  # untouched, it costs no memory, but it is above the limit
     return real.scan(value, plan)
 
 

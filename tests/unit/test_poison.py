@@ -154,6 +154,13 @@ def test_a_record_kills_the_child_and_the_next_one_is_scanned_by_another(poison:
         assert [examiner.kills(value) for value in (GOOD, poison, GOOD)] == [False, True, False]
 
 
+def test_a_record_that_kills_one_child_of_two_is_no_poison(tmp_path: Path) -> None:
+    value = deadly_scan.ABORTS_ONCE + str(tmp_path / "died").encode()
+    with Examiner(deadly_scan.scan, SAMPLING) as examiner:
+        assert not examiner.kills(value)
+    assert (tmp_path / "died").exists()
+
+
 def test_a_record_whose_scan_does_not_end_kills() -> None:
     with Examiner(deadly_scan.scan, SAMPLING, record_s=0.5) as examiner:
         assert examiner.kills(deadly_scan.HANGS)
