@@ -100,6 +100,44 @@ def test_conditions_on_a_span_come_before_those_on_its_events() -> None:
     assert vote(failing, span=(), spanevent=on_event, mode=PROPAGATE) is S
 
 
+@pytest.mark.parametrize(("mode", "expected"), [(PROPAGATE, E), (IGNORE, S), (SILENT, S)])
+def test_a_failure_on_an_event_that_propagates_ends_the_span(
+    mode: ErrorMode, expected: Vote
+) -> None:
+    events = [Span.Event(name=name) for name in ("x", "7")]
+    span = a_span(events=events)
+    condition = ("Double(spanevent.name) == 7.0",)
+    assert vote(span, span=(), spanevent=condition, mode=mode) is expected
+    assert vote(a_span(events=events[::-1]), span=(), spanevent=condition, mode=mode) is S
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        ('Duration(span.attributes["k"]) > Duration("0")', "9" * 5000 + "h"),
+        ('Duration(span.attributes["k"]) > Duration("0")', "0." + "9" * 5000 + "x"),
+        ('Double(span.attributes["k"]) > 0.0', "9" * 5000),
+        ('ParseInt(span.attributes["k"], 10) > 0', "9" * 5000),
+        ('ParseJSON(span.attributes["k"]) != nil', "[" * 100 + "]" * 100),
+        ('ParseJSON(span.attributes["k"]) != nil', "[" * 100_000),
+        ('ParseJSON(span.attributes["k"])[0] > 0', "[" + "9" * 5000 + "]"),
+        ('IsMatch("a", span.attributes["k"])', "("),
+        ('String(Unix(Int(span.attributes["k"]))) != ""', str(2**62)),
+        ('IsInCIDR("10.0.0.1", [span.attributes["k"]])', "10.0.0.0/" + "9" * 5000),
+    ],
+)
+def test_a_hostile_text_fails_its_condition_and_nothing_else(condition: str, text: str) -> None:
+    assert vote(a_span(attributes={"k": text}), span=(condition,), mode=PROPAGATE) is E
+
+
+def test_a_number_with_many_zeros_is_that_number() -> None:
+    for text, condition in (
+        ("0" * 5000 + "7", 'Int(span.attributes["k"]) == 7'),
+        ("0" * 5000 + "7s", 'Duration(span.attributes["k"]) == Duration("7s")'),
+    ):
+        assert vote(a_span(attributes={"k": text}), span=(condition,), mode=SILENT) is S
+
+
 def test_each_event_is_asked() -> None:
     events = [Span.Event(name=name) for name in ("a", "b", "c")]
     for name, expected in (("a", S), ("c", S), ("d", N)):
