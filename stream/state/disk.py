@@ -17,10 +17,15 @@ class OnDisk(Protocol):
 
 
 class DiskBudget:
-    """How many bytes of rows the stores of all partitions may hold for files of `limit_bytes`."""
+    """How many bytes of rows the stores of all partitions may hold for files of `limit_bytes`.
+
+    `held_bytes` is their sum. It is looked at for every batch: whoever holds more or less adds the
+    difference.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes // FILES_SHARE
+        self.held_bytes = 0
         self._stores: list[OnDisk] = []
         self._fixed: list[OnDisk] = []
 
@@ -37,13 +42,9 @@ class DiskBudget:
         self._stores = [other for other in self._stores if other is not store]
         self._fixed = [other for other in self._fixed if other is not store]
 
-    def held_bytes(self) -> int:
-        """Bytes of rows that the stores hold."""
-        return sum([store.disk_bytes() for store in (*self._stores, *self._fixed)])
-
     def over(self) -> bool:
         """Return whether they hold more than they may."""
-        return self.held_bytes() > self.limit_bytes
+        return self.held_bytes > self.limit_bytes
 
     def level(self) -> int:
         """Return how much each store that can give way may hold for the limit to be kept."""

@@ -221,13 +221,15 @@ class RocksDBSpanStore:
         """See `SpanStore.put`; one batch."""
         partition, held = self._partition, self._bucket_bytes
         rows = []
+        size = 0
         for trace_id, offset, body in bodies:
             bucket = offset // BUCKET_OFFSETS
             rows.append((_span_key(partition, bucket, trace_id, offset), body))
             held[bucket] = held.get(bucket, 0) + len(body)
-            self._held_bytes += len(body)
+            size += len(body)
         if rows:
             self._rows.put(rows)
+            self._hold(size)
 
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         """See `SpanStore.get`."""
@@ -251,7 +253,7 @@ class RocksDBSpanStore:
         begin, end = _bucket_key(self._partition, min(gone)), _bucket_key(self._partition, bound)
         self._rows.delete_range(begin, end)
         for bucket in gone:
-            self._held_bytes -= self._bucket_bytes.pop(bucket)
+            self._hold(-self._bucket_bytes.pop(bucket))
 
     def lowest_affordable(self) -> int:
         """See `SpanStore.lowest_affordable`; the start of a bucket."""
@@ -279,7 +281,11 @@ class RocksDBSpanStore:
         self._budget.leave(self)
         self._rows.release(self._partition)
         self._bucket_bytes.clear()
-        self._held_bytes = 0
+        self._hold(-self._held_bytes)
+
+    def _hold(self, more_bytes: int) -> None:
+        self._held_bytes += more_bytes
+        self._budget.held_bytes += more_bytes
 
 
 class RocksDBDecisionStore:
@@ -320,6 +326,7 @@ class RocksDBDecisionStore:
             self._filter.add(trace_id, generation.lane)
             key, value = self._key(generation, trace_id), _pack(decision)
             generation.held_bytes += len(key) + len(value)
+            self._budget.held_bytes += len(key) + len(value)
             rows.append((key, value))
         if rows:
             self._rows.put(rows)
@@ -330,6 +337,7 @@ class RocksDBDecisionStore:
             begin = _bucket_key(self._partition, generation.number)
             self._rows.delete_range(begin, _bucket_key(self._partition, generation.number + 1))
             self._filter.clear(generation.lane)
+            self._budget.held_bytes -= generation.held_bytes
 
     def __len__(self) -> int:
         """See `DecisionStore.__len__`; a replaced decision counts until it is forgotten."""
@@ -346,6 +354,7 @@ class RocksDBDecisionStore:
     def close(self) -> None:
         """See `DecisionStore.close`."""
         self._budget.leave(self)
+        self._budget.held_bytes -= self.disk_bytes()
         self._rows.release(self._partition)
         self._generations.clear()
         self._filter = GenerationFilter()

@@ -82,7 +82,7 @@ def _show(worker: SmallWorker, spent: ProcessCpu, giant: Giant) -> None:
     delays = worker.samples("tailstream_decision_delay_seconds_bucket", "le")
     count = delays["+Inf"]
     outcomes = worker.samples("tailstream_spans_total", "outcome")
-    print({outcome: int(outcomes[outcome]) for outcome in OUTCOMES})
+    print({outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES})
     print(
         "traces",
         int(count),

@@ -32,6 +32,7 @@ def trace(number: int) -> bytes:
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RocksDB]:
     database = RocksDB(tmp_path_factory.mktemp("decisions"), memory_bytes=8 << 20)
     yield database
+    assert database.budget.held_bytes == 0, "every store is closed"
     database.close()
 
 

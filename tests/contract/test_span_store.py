@@ -24,6 +24,7 @@ BUCKET = 8192  # the widest bucket of any implementation
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RocksDB]:
     database = RocksDB(tmp_path_factory.mktemp("spans"), memory_bytes=8 << 20)
     yield database
+    assert database.budget.held_bytes == 0, "every store is closed"
     database.close()
 
 
@@ -129,6 +130,11 @@ def test_held_bytes_are_those_of_the_bodies_by_place(store: SpanStore) -> None:
     store.put([(A, 1, b"12345"), (B, 1, b"123")])
     assert set(store.held_bytes()) == {"memory", "rocksdb"}
     assert held(store) == 8
+
+
+def test_nothing_has_to_go_where_no_limit_is_reached(store: SpanStore) -> None:
+    store.put([(A, offset, b"x" * 100) for offset in range(0, 3 * BUCKET, 64)])
+    assert store.lowest_affordable() == 0
 
 
 def test_offsets_above_four_billion_are_kept(store: SpanStore) -> None:
