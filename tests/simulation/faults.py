@@ -12,6 +12,7 @@ from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
 from stream.testing.core import IDENTITY
 from stream.testing.log import DECISIONS, INPUT, FencedProducerError, PartitionLog
 from stream.testing.spans import trace_id_of
+from tests.simulation.disks import DAMAGES
 from tests.simulation.group import Process
 from tests.simulation.steps import Step
 
@@ -150,7 +151,9 @@ def truncate_decisions(world: "World", step: Step) -> bool:
 
 
 def recreate_decisions(world: "World", step: Step) -> bool:
-    if step.number >= world.group.partitions:
+    """Only where no worker has the partition: one that goes on would mix the offsets of both."""
+    owned = any(step.number in process.driver.owned for process in world.processes)
+    if step.number >= world.group.partitions or owned:
         return False
     logs = world.broker.topics[DECISIONS]
     if not logs[step.number].end or logs[step.number].open:
@@ -184,6 +187,11 @@ def foreign_decision(world: "World", step: Step) -> bool:
     return True
 
 
+def damage(world: "World", step: Step) -> bool:
+    """A slot that is down finds its disk in another state."""
+    return world.disks.damage(step.slot, step.detail)
+
+
 def grow(world: "World", _: Step) -> bool:
     """The decisions first, then the input."""
     if world.group.partitions == world.shape.partitions_max:
@@ -215,6 +223,7 @@ OF_THE_WORLD: dict[str, Callable[["World", Step], bool]] = {
     "truncate_decisions": truncate_decisions,
     "recreate_decisions": recreate_decisions,
     "foreign_decision": foreign_decision,
+    "damage": damage,
     "grow": grow,
 }
 
@@ -294,7 +303,9 @@ def _retain(world: "World", rng: Random) -> list[Step]:
 def _truncate(world: "World", rng: Random) -> list[Step]:
     number = rng.randrange(world.group.partitions)
     if rng.random() < 0.2:
-        return [Step("recreate_decisions", number=number)]
+        owners = [p for p in world.processes if number in p.driver.owned]
+        crashes = [Step("crash", p.slot, world.nth(p)) for p in reversed(owners)]
+        return [*crashes, Step("recreate_decisions", number=number)]
     log = world.broker.topics[DECISIONS][number]
     return [Step("truncate_decisions", number=number, count=rng.randint(log.start, log.end))]
 
@@ -310,6 +321,12 @@ def _foreign(world: "World", rng: Random) -> list[Step]:
 def _foreign_decision(world: "World", rng: Random) -> list[Step]:
     number = rng.randrange(world.group.partitions)
     return [Step("foreign_decision", number=number, count=rng.randint(1, 30))]
+
+
+def _damage(world: "World", rng: Random) -> list[Step]:
+    """Kill one, and spoil what it left."""
+    crashed = _of_one("crash")(world, rng)
+    return [*crashed, *(Step("damage", one.slot, detail=rng.choice(DAMAGES)) for one in crashed)]
 
 
 def _pass(world: "World", rng: Random) -> list[Step]:
@@ -334,6 +351,7 @@ PICKS: dict[str, Pick] = {
     "retain": _retain,
     "truncate_decisions": _truncate,
     "foreign_decision": _foreign_decision,
+    "damage": _damage,
     "grow": lambda *_: [Step("grow")],
     "hung_foreign": _foreign,
     "wall_jump": _pass,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from stream.testing.driver import Driver
 from stream.testing.log import Group, Membership
+from tests.simulation.disks import Disk
 
 
 @dataclass(slots=True, eq=False)
@@ -14,12 +15,18 @@ class Process:
 
     slot: int
     driver: Driver
-    member: str
+    disk: Disk
+    member: str = ""
     paused: bool = False
     leaving: bool = False
     expelled: bool = False
     callback: Iterator[None] | None = None
     notices: deque[tuple[str, Membership | None, list[int]]] = field(default_factory=deque)
+
+    def close(self) -> None:
+        """It is gone, and what it had in memory."""
+        self.driver.close()
+        self.disk.close()
 
     @property
     def joined(self) -> bool:

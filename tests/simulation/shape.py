@@ -17,7 +17,7 @@ from stream.worker.partition import Partition
 from stream.worker.restore import Restore, ResumePoint
 from stream.worker.transaction import Bounds
 
-OpenSpans = Callable[[], SpanStore]
+OpenSpans = Callable[[int], SpanStore]
 NEVER_MS = 1_000_000_000
 MANY = 1_000_000
 
@@ -124,7 +124,7 @@ def a_driver(broker: Broker, slot: str, shape: Shape, open_spans: OpenSpans) -> 
     budget = OpenTracesBudget(limit=shape.open_traces_max)
 
     def open_partition(number: int) -> Opened:
-        spans, decisions = open_spans(), core.decision_store()
+        spans, decisions = open_spans(number), core.decision_store()
 
         def build(point: ResumePoint, restore: Restore) -> Partition:
             return core.partition(

@@ -6,16 +6,17 @@ The same seed gives the same steps, and the same steps the same run.
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
-from stream.state.memory import MemorySpanStore
 from stream.testing.driver import Driver
 from stream.testing.log import INPUT, Broker, Membership, PartitionLog
+from tests.simulation.disks import Disks, InMemory
 from tests.simulation.faults import PICKS
 from tests.simulation.laws import Broken, laws_broken
 from tests.simulation.published import Published
 from tests.simulation.schedule import Schedule
-from tests.simulation.shape import OpenSpans, Shape, a_broker, a_driver
+from tests.simulation.shape import Shape, a_broker, a_driver
 from tests.simulation.steps import Step, in_words
 from tests.simulation.traffic import Traffic
 from tests.simulation.watch import LawBrokenError
@@ -45,11 +46,11 @@ class Run:
 
 
 class Simulation:
-    """The shape and the traffic of a seed, and its runs."""
+    """The shape and the traffic of a seed, and its runs; in a `directory`, stores spill there."""
 
-    def __init__(self, seed: int, *, open_spans: OpenSpans = MemorySpanStore) -> None:
+    def __init__(self, seed: int, *, directory: Path | None = None) -> None:
         self.seed = seed
-        self._open_spans = open_spans
+        self._directory = directory
         rng = Random(seed)
         self.shape = Shape.of(rng, list(PICKS))
         self.traffic = Traffic(
@@ -67,7 +68,7 @@ class Simulation:
         rng = Random()
         rng.setstate(self._rng_state)
         schedule = Schedule(rng, self.shape.faults)
-        run = Run(World(self.shape, self.traffic, self._open_spans))
+        run = Run(World(self.shape, self.traffic, Disks(self._directory)))
 
         def act() -> None:
             for _ in range(TURNS):
@@ -80,7 +81,7 @@ class Simulation:
 
     def replay(self, steps: Iterable[Step]) -> Run:
         """Let these steps happen, as far as they still can, and let the workers finish."""
-        run = Run(World(self.shape, self.traffic, self._open_spans))
+        run = Run(World(self.shape, self.traffic, Disks(self._directory)))
 
         def act() -> None:
             for step in steps:
@@ -106,7 +107,7 @@ class Simulation:
             run.broken.append(Broken(type(problem).__name__, how))
         finally:
             for process in run.world.processes:
-                process.driver.close()
+                process.close()
         return run
 
     def _laws_broken(self, world: World) -> list[Broken]:
@@ -127,7 +128,7 @@ def undisturbed(shape: Shape, logs: Sequence[PartitionLog]) -> Broker:
     broker = a_broker(shape.calm, partitions=len(logs))
     for log, copy in zip(logs, broker.topics[INPUT], strict=True):
         copy.records = log.records
-    driver = a_driver(broker, "slot-0", shape.calm, MemorySpanStore)
+    driver = a_driver(broker, "slot-0", shape.calm, InMemory().open_spans)
     broker.group.members = {"one"}
     driver.assigned(Membership("one", 0), range(len(logs)))
     _finish(driver, len(logs))

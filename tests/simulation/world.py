@@ -17,8 +17,9 @@ from stream.testing.log import (
     Session,
 )
 from tests.simulation import faults
+from tests.simulation.disks import Disks
 from tests.simulation.group import Coordinator, Process
-from tests.simulation.shape import OpenSpans, Shape, a_broker, a_driver
+from tests.simulation.shape import Shape, a_broker, a_driver
 from tests.simulation.steps import Step
 from tests.simulation.traffic import GAP, Sent, Traffic, tick
 from tests.simulation.watch import Watch
@@ -30,7 +31,7 @@ ENDS = (FencedProducerError, UnknownOutcomeError, OutOfRangeError)
 class World:
     """Everything that a run consists of, between two steps."""
 
-    def __init__(self, shape: Shape, traffic: Traffic, open_spans: OpenSpans) -> None:
+    def __init__(self, shape: Shape, traffic: Traffic, disks: Disks) -> None:
         self.shape = shape
         self.traffic = traffic
         self.broker: Broker = a_broker(shape)
@@ -44,7 +45,7 @@ class World:
         )
         self.processes: list[Process] = []
         self.watch = Watch(self.broker, self.arrived, wall=lambda: self.wall_ms, shape=shape)
-        self._open_spans = open_spans
+        self.disks = disks
         for slot in range(shape.slots):
             self.start(slot)
         self.group.move(self.processes)
@@ -103,8 +104,9 @@ class World:
 
     def start(self, slot: int) -> None:
         """Start a process in a slot; it fences whoever used the slot before."""
-        driver = a_driver(self.broker, f"slot-{slot}", self.shape, self._open_spans)
-        process = Process(slot, driver, "")
+        disk = self.disks.start(slot)
+        driver = a_driver(self.broker, f"slot-{slot}", self.shape, disk.open_spans)
+        process = Process(slot, driver, disk)
         self.group.join(process)
         for other in self.processes:
             if self.shape.static and other.slot == slot and not other.leaving:
@@ -117,7 +119,7 @@ class World:
     def died(self, process: Process) -> None:
         """Its member stays in the group until the session expires; its transaction stays open."""
         self.processes.remove(process)
-        process.driver.close()
+        process.close()
 
     def expire_sessions(self, *, of_paused: bool) -> bool:
         """The group gives up on those it does not hear of; a zombie is told when it wakes."""
@@ -141,7 +143,7 @@ class World:
         self.group.awaited.discard(process.member)
         if process.leaving:
             self.processes.remove(process)
-            process.driver.close()
+            process.close()
             self.group.leave(process)
         return True
 
