@@ -78,6 +78,27 @@ def test_they_agree_on_how_deep_groups_may_nest(twins: Twins, depth: int) -> Non
     twins.compare(in_a_record(SPAN + b"\x9b\x3e" * depth + b"\x9c\x3e" * (depth - 1) + b"\xa4\x3e"))
 
 
+@pytest.mark.parametrize("size", range(1, 13))
+@pytest.mark.parametrize("last", [0, 1, 0x0F, 0x10, 0x7F])
+def test_they_agree_on_how_long_tags_lengths_and_numbers_may_be(
+    twins: Twins, size: int, last: int
+) -> None:
+    def long(first: int) -> bytes:
+        more = b"\x80" * (size - 2) + bytes([last])
+        return bytes([first | 0x80]) + more if size > 1 else bytes([first])
+
+    for field in (
+        long(0x32) + b"\x00",  # a tag
+        b"\x32" + long(0),  # a length
+        b"\x30" + long(2),  # a number that is skipped
+        framed(0x7A, b"\x18" + long(2)),  # and some that are not
+        framed(0x4A, b"\x0a\x02bb" + framed(0x12, b"\x18" + long(1))),
+        framed(0x4A, b"\x0a\x01a" + framed(0x12, b"\x10" + long(0))),
+    ):
+        twins.compare(in_a_record(SPAN + field))
+        twins.compare(framed(0x0A, framed(0x12, framed(0x12, SPAN) + field)))
+
+
 @pytest.mark.parametrize("more", [0, 1])
 @pytest.mark.parametrize("tag", [0x0A, 0x12], ids=["resources", "scopes"])
 def test_they_agree_on_how_many_envelopes_a_record_may_have(
