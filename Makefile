@@ -97,6 +97,7 @@ ci: ## do what CI does: install, lint, type, test
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find stream -name '*.so' -delete
 
 $(INSTALLED): pyproject.toml constraints.txt $(COMPILED)
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 2; }
