@@ -36,7 +36,6 @@ class Faults:
         self._broker = broker
         self._topics = topics
         self._fleet = fleet
-        self._admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         self._acts: dict[Kind, Callable[[Fault], None]] = {
             Kind.KILL: self._kill,
             Kind.TERM: self._terminate,
@@ -53,6 +52,11 @@ class Faults:
     def strike(self, fault: Fault) -> None:
         """Return when the cause is over."""
         self._acts[fault.kind](fault)
+
+    def _admin(self) -> AdminClient:
+        """Return a fresh client: one that outlived a broker may look for its group's coordinator in
+        a broker that it has taken off its list, and hang (librdkafka issue 5511)."""
+        return AdminClient({"bootstrap.servers": self._topics.bootstrap, "log_level": 0})
 
     def _kill(self, fault: Fault) -> None:
         self._fleet.end(fault.slots, signal.SIGKILL)
@@ -107,11 +111,12 @@ class Faults:
         topics = self._topics
         for topic in (topics.decisions, topics.output, topics.input):
             new = NewPartitions(topic, self.partitions)
-            self._admin.create_partitions([new])[topic].result(REQUEST_TIMEOUT_S)
+            self._admin().create_partitions([new])[topic].result(REQUEST_TIMEOUT_S)
         # Over once the sender has found them: from then on a trace may be astride.
+        admin = self._admin()
         for _ in range(4 * REACHED_TIMEOUT_S):
             self._fleet.wait(0.25)
-            if all(ends_of(self._admin, topics.input).values()):
+            if all(ends_of(admin, topics.input).values()):
                 return
         raise StuckError(f"nothing is sent to the new partitions within {REACHED_TIMEOUT_S} s")
 
@@ -132,7 +137,7 @@ class Faults:
         if offsets:
             bare = [TopicPartition(topics.input, *pair) for pair in offsets.items()]
             request = ConsumerGroupTopicPartitions(topics.group, bare)
-            altered = self._admin.alter_consumer_group_offsets([request])[topics.group]
+            altered = self._admin().alter_consumer_group_offsets([request])[topics.group]
             for one in altered.result(REQUEST_TIMEOUT_S).topic_partitions:
                 assert one.error is None, one.error
             self.hints_dropped += 1
@@ -142,8 +147,9 @@ class Faults:
     def _wait_until_the_group_is_empty(self) -> None:
         group = self._topics.group
         for _ in range(2 * EMPTY_TIMEOUT_S):
+            described = self._admin().describe_consumer_groups([group], request_timeout=5.0)
             try:
-                state = self._admin.describe_consumer_groups([group])[group].result().state
+                state = described[group].result(REQUEST_TIMEOUT_S).state
             except KafkaException:
                 state = None  # it has just lost its coordinator, or never had one
             if state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):

@@ -191,7 +191,7 @@ class Run:
     def _reached(self, offsets: GroupOffsets, ends: dict[int, int]) -> bool:
         try:
             committed = offsets.committed()
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return False
         return all(committed.get(number, 0) >= end for number, end in ends.items())
 
