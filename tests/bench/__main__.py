@@ -26,6 +26,8 @@ it holds what it reads in five seconds as objects, and lets its heap grow to fiv
 LIVE_RATE = 10_000
 COLLECTOR = {"modules": version_of(), "tuning": str(STRONGEST)}
 Tree = dict[str, Any]
+Part = tuple[Tree, str]
+"""Figures for the file of results, and their Markdown."""
 
 
 def main() -> None:
@@ -36,14 +38,18 @@ def main() -> None:
         given = isinstance(broker, GivenBroker)
         kafka = args.kafka_version or (NOT_TOLD if given else kafka_version())
         origin = report.origin(kafka=kafka, compression=args.compression, seed=args.seed)
-        if args.rss:
-            _rss(args, broker.bootstrap, origin, console)
-        elif args.latency:
-            _latency(args, broker.bootstrap, origin, console)
-        elif args.peer:
-            _peer(args, broker.bootstrap, origin, console)
-        else:
+        parts = [name for name in PARTS if getattr(args, name)]
+        if not parts:
             _alone(args, broker.bootstrap, origin, console)
+            return
+        tree, tables = origin, []
+        for name in parts:
+            found, table = PARTS[name](args, broker.bootstrap, console)
+            tables.append(table)
+            tree = {**tree, **found}
+            console.print(f"\n{table}", soft_wrap=True, markup=False)
+    path = _write(args, tree, f"{origin['date']}-{origin['commit']}-{'-'.join(parts)}", console)
+    path.with_suffix(".md").write_text("\n".join(tables))
 
 
 def _alone(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
@@ -60,7 +66,7 @@ def _alone(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Cons
     _write(args, tree, f"{origin['date']}-{origin['commit']}-{compression}", console)
 
 
-def _peer(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+def _peer(args: argparse.Namespace, bootstrap: str, console: Console) -> Part:
     binary = collector(console)
     variants = with_pure(VARIANTS, pure=args.pure)
     sections = []
@@ -72,18 +78,16 @@ def _peer(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Conso
         )
         with loading as loaded:
             sections.append(comparison.compare(binary, loaded, variants, args.rounds, console))
-    tree = {**origin, "collector": COLLECTOR, "sections": sections}
-    _finish(args, tree, "peer", comparison.tables(sections), console)
+    return {"collector": COLLECTOR, "sections": sections}, comparison.tables(sections)
 
 
-def _rss(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+def _rss(args: argparse.Namespace, bootstrap: str, console: Console) -> Part:
     load = memory.LiveLoad(rate=args.rate or LIVE_RATE, window_s=args.window, seed=args.seed)
     found = memory.compare_memory(collector(console), bootstrap, load, console)
-    tree = {**origin, "collector": COLLECTOR, "memory": found}
-    _finish(args, tree, "rss", memory.table(found), console)
+    return {"collector": COLLECTOR, "memory": found}, memory.table(found)
 
 
-def _latency(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Console) -> None:
+def _latency(args: argparse.Namespace, bootstrap: str, console: Console) -> Part:
     found = latency.measure_latency(
         bootstrap,
         capacity=2 * (args.rate or 0),
@@ -91,13 +95,10 @@ def _latency(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Co
         seed=args.seed,
         console=console,
     )
-    _finish(args, {**origin, "latency": found}, "latency", latency.table(found), console)
+    return {"latency": found}, latency.table(found)
 
 
-def _finish(args: argparse.Namespace, tree: Tree, kind: str, tables: str, console: Console) -> None:
-    console.print(f"\n{tables}", soft_wrap=True, markup=False)
-    path = _write(args, tree, f"{tree['date']}-{tree['commit']}-{kind}", console)
-    path.with_suffix(".md").write_text(tables)
+PARTS = {"peer": _peer, "rss": _rss, "latency": _latency}
 
 
 def _sections(args: argparse.Namespace) -> list[tuple[str, str]]:
