@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from stream.otlp.trace_state_value import trace_state_value
 from stream.sampling.ottl.compile import compile_condition
 from stream.sampling.ottl.errors import BadCondition
+from stream.sampling.ottl.parse import parse
 from stream.sampling.ottl.paths import Kind
 from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings.errors import Problem
 from stream.settings.policies import (
+    AndPolicy,
     LatencyPolicy,
+    NotPolicy,
     NumericAttributeOptions,
     NumericAttributePolicy,
     SpanCountOptions,
@@ -23,6 +26,7 @@ from stream.settings.policies import (
     flattened,
 )
 from stream.settings.policy_block import PolicyBlock
+from stream.settings.same_span import TYPES, NotOfASpan, condition_of
 from stream.settings.span_policies import (
     OttlConditionOptions,
     OttlConditionPolicy,
@@ -126,10 +130,39 @@ def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:
             yield from _numeric(f"{path}.numeric_attribute", policy.numeric_attribute)
         case SpanCountPolicy():
             yield from _span_count(f"{path}.span_count", policy.span_count)
+        case AndPolicy() if policy.and_.same_span:
+            yield from _same_span(path, policy)
         case OttlConditionPolicy():
             yield from _ottl(f"{path}.ottl_condition", policy.ottl_condition)
         case TraceStatePolicy():
             yield from _trace_state(f"{path}.trace_state", policy.trace_state)
+
+
+def _same_span(path: str, policy: AndPolicy) -> Iterator[Problem]:
+    alone = True
+    for below, each in flattened(path, policy):
+        if isinstance(each, AndPolicy | NotPolicy):
+            continue  # as good as what is in it
+        try:
+            condition = condition_of(each)
+            # What is wrong with an OTTL condition is told where it stands.
+            alone = alone and (not isinstance(each, OttlConditionPolicy) or _parses(condition))
+        except NotOfASpan:
+            alone = False
+            remedy = f"write one of {', '.join(TYPES)} (OTTL on `span` alone)"
+            wrong = "no single span can meet it, and same_span asks for one"
+            yield Problem(below, {"name": each.name}, wrong, remedy)
+    if alone and not _parses(condition_of(policy)):
+        wrong, remedy = "too much for one condition", "write several policies, or nest them less"
+        yield Problem(f"{path}.and", {"same_span": True}, wrong, remedy)
+
+
+def _parses(condition: str) -> bool:
+    try:
+        parse(condition)
+    except BadCondition:
+        return False
+    return True
 
 
 def _ottl(path: str, options: OttlConditionOptions) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
+from stream.settings.same_span import condition_of
 from stream.settings.span_policies import (
     OttlConditionPolicy,
     TraceFlagsPolicy,
@@ -63,12 +64,18 @@ def _policy(  # noqa: PLR0911 - one a type
             subs = [_policy(sub, matcher) for sub in block.drop.drop_sub_policy]
             return Drop(block.name, subs)
         case configured.AndPolicy():
-            subs = [_policy(sub, matcher) for sub in block.and_.and_sub_policy]
-            return And(block.name, subs)
+            return _and(block, matcher)
         case configured.NotPolicy():
             return Not(block.name, _policy(block.not_.not_sub_policy, matcher))
         case _:
             return _attribute(block, matcher)
+
+
+def _and(block: configured.AndPolicy, matcher: Matcher) -> Policy:
+    if block.and_.same_span:
+        conditions = SpanMeets((condition_of(block),), (), ErrorMode.IGNORE)
+        return OttlCondition(block.name, conditions, matcher)
+    return And(block.name, [_policy(sub, matcher) for sub in block.and_.and_sub_policy])
 
 
 def _latency(block: configured.LatencyPolicy, matcher: Matcher) -> Policy:

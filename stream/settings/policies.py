@@ -4,13 +4,13 @@ Names, fields and meaning: contrib, processor/tailsamplingprocessor/config.go.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from stream.sampling.regex import CACHED_VALUES_MAX
 from stream.settings.fields import Block, FromList
-from stream.settings.policy_block import PolicyBlock
+from stream.settings.policy_block import LaterOptions, PolicyBlock
 from stream.settings.span_policies import (
     OttlConditionPolicy,
     TraceFlagsPolicy,
@@ -55,8 +55,10 @@ class StatusCodePolicy(PolicyBlock):
         return f"a span has status {' or '.join(self.status_code.status_codes)}"
 
 
-class LatencyOptions(Block):
+class LatencyOptions(LaterOptions):
     """How slow. Whole milliseconds, as the Collector has them."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"root"})
 
     threshold_ms: int = Field(
         default=0, ge=0, le=2**63 - 1, description="Keeps a trace that took longer than this."
@@ -69,12 +71,6 @@ class LatencyOptions(Block):
         description="Asks how long the root span took, not the trace: for clocks that disagree. A "
         "trace without its root span is not kept.",
     )
-
-    @model_serializer(mode="wrap")
-    def _dumped(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `root` out where it is off: the policies' hash is older than the option."""
-        dumped: dict[str, Any] = dump(self)
-        return dumped if self.root else {k: v for k, v in dumped.items() if k != "root"}
 
 
 class LatencyPolicy(PolicyBlock):
@@ -251,13 +247,20 @@ class SpanCountPolicy(PolicyBlock):
         return f"trace has at least {options.min_spans} spans{most}"
 
 
-class AndOptions(Block):
+class AndOptions(LaterOptions):
     """Which traces."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"same_span"})
 
     and_sub_policy: Annotated[tuple["SubPolicy", ...], FromList] = Field(
         min_length=1,
         description="Keeps a trace for which all of these vote to keep; policies of any type but "
         "drop, to any depth.",
+    )
+    same_span: bool = Field(
+        default=False,
+        description="One span must meet all of these, not each its own: policies on status, "
+        "attributes, tracestate, trace flags and OTTL, and `and` and `not` of them.",
     )
 
 
@@ -269,7 +272,8 @@ class AndPolicy(PolicyBlock):
 
     def meaning(self) -> str:
         """Return why it keeps a trace."""
-        return " and ".join(sub.meaning() for sub in self.and_.and_sub_policy)
+        meaning = " and ".join(sub.meaning() for sub in self.and_.and_sub_policy)
+        return f"of one span: {meaning}" if self.and_.same_span else meaning
 
 
 class NotOptions(Block):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from stream.otlp.scan import scan
 from stream.otlp.trace_state_value import trace_state_value
@@ -11,7 +11,7 @@ from stream.sampling.matcher import Matcher
 from stream.settings.compiled import policies_of
 from stream.settings.errors import SettingsError
 from stream.settings.load import load
-from stream.testing.spans import MS, START_NS, a_span, span_id_of, traces_data
+from stream.testing.spans import MS, START_NS, Attribute, a_span, span_id_of, traces_data
 
 PARENT = span_id_of(9)
 TRACE_STATE = "{key: vendor, values: [a, b]}"
@@ -131,3 +131,79 @@ def test_what_no_tracestate_can_hold_stops_the_start(
     with pytest.raises(SettingsError) as refused:
         kept(tmp_path, f"type: trace_state, trace_state: {options}", a_span())
     assert said in str(refused.value)
+
+
+ONE_SPAN = """[
+  {type: status_code, status_code: {status_codes: [ERROR]}},
+  {type: string_attribute, string_attribute: {key: k, values: ['{}', "it's \\"x\\" \\\\"]}},
+  {type: not, not: {not_sub_policy: {type: boolean_attribute,
+    boolean_attribute: {key: b, value: true}}}},
+]"""
+REGEX = "{key: k, values: [a, '^c$'], enabled_regex_matching: true}"
+ERROR = Status.STATUS_CODE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([a_span(status=ERROR, attributes={"k": "{}"})], True),
+        ([a_span(status=ERROR, attributes={"k": 'it\'s "x" \\'})], True),
+        ([a_span(status=ERROR), a_span(attributes={"k": "{}"})], False),
+        ([a_span(status=ERROR, attributes={"k": "{}", "b": True})], False),
+        ([a_span(status=ERROR, attributes={"k": "{}"}), a_span(attributes={"b": True})], True),
+    ],
+)
+def test_with_same_span_one_span_must_meet_all(
+    spans: list[Span], expected: object, tmp_path: Path
+) -> None:
+    for number, span in enumerate(spans):
+        span.span_id = span_id_of(number)
+    options = f"{{same_span: true, and_sub_policy: {ONE_SPAN}}}"
+    assert kept(tmp_path, f"type: and, and: {options}", *spans) is expected
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "type: status_code, status_code: {status_codes: [OK, ERROR]}",
+        "type: string_attribute, string_attribute: {key: k, values: [a, '']}",
+        f"type: string_attribute, string_attribute: {REGEX}",
+        "type: string_attribute, string_attribute: {key: k, values: [a], invert_match: true}",
+        "type: numeric_attribute, numeric_attribute: {key: k, min_value: 0}",
+        "type: numeric_attribute, numeric_attribute: {key: k, min_value: -5, max_value: 5}",
+        "type: numeric_attribute, numeric_attribute: {key: k, max_value: 0, invert_match: true}",
+        "type: boolean_attribute, boolean_attribute: {key: k, value: false}",
+        "type: trace_state, trace_state: {key: vendor, values: [a]}",
+        "type: trace_flags",
+        "type: ottl_condition, ottl_condition: {span: ['span.kind == 1', 'true and false']}",
+    ],
+)
+def test_for_a_trace_of_one_span_same_span_changes_nothing(policy: str, tmp_path: Path) -> None:
+    within = f"type: and, and: {{same_span: true, and_sub_policy: [{{{policy}}}]}}"
+    values: tuple[Attribute, ...] = ("a", "", "xax", "cc", "c", 0, -5, 6, 5.0, -5.5, True, False)
+    seen = set()
+    for value in values:
+        for span in (
+            a_span(attributes={"k": value}, status=ERROR, flags=0x101, trace_state="vendor=a"),
+            a_span(attributes={"k": [str(value)]}, kind=1),
+        ):
+            expected = kept(tmp_path, policy, span)
+            assert kept(tmp_path, within, span) is expected, span
+            seen.add(expected)
+    assert seen == {True, False}
+
+
+def test_same_span_takes_policies_on_spans_only(tmp_path: Path) -> None:
+    for sub in (
+        "{name: s, type: span_count, span_count: {min_spans: 2}}",
+        "{name: s, type: ottl_condition, ottl_condition: {spanevent: ['true']}}",
+        "{type: not, not: {not_sub_policy: {name: s, type: always_sample}}}",
+    ):
+        with pytest.raises(SettingsError, match="no single span can meet it"):
+            kept(tmp_path, f"type: and, and: {{same_span: true, and_sub_policy: [{sub}]}}")
+
+
+def test_same_span_of_too_many_values_stops_the_start(tmp_path: Path) -> None:
+    sub = f"{{type: string_attribute, string_attribute: {{key: k, values: [{'x, ' * 2000}]}}}}"
+    with pytest.raises(SettingsError, match="too much for one condition"):
+        kept(tmp_path, f"type: and, and: {{same_span: true, and_sub_policy: [{sub}]}}")
