@@ -38,6 +38,11 @@ class OttlConditionPolicy(PolicyBlock):
     type: Literal["ottl_condition"]
     ottl_condition: OttlConditionOptions
 
+    @property
+    def propagates(self) -> bool:
+        """Whether a condition that fails can take the policy's vote."""
+        return self.ottl_condition.error_mode == "propagate"
+
     def meaning(self) -> str:
         """Return why it keeps a trace."""
         options = self.ottl_condition

@@ -20,8 +20,15 @@ from stream.settings.policies import (
     default_policies,
     flattened,
 )
+from stream.settings.span_policies import OttlConditionPolicy
 
 DAY_S: Final = 86_400
+
+PROPAGATES: Final = (
+    "a span that meets a condition keeps the trace, whatever failed for another (in the Collector "
+    "the first of the two to come decides)"
+)
+"""How error mode `propagate` differs."""
 
 NOT_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -121,3 +128,5 @@ class TailSampling(Block):
                 if isinstance(each, StringAttributePolicy) and each.string_attribute.cache_max_size:
                     option = f"{path}.string_attribute.cache_max_size"
                     yield f"{option}: not needed here: {REGEX_CACHE}"
+                if isinstance(each, OttlConditionPolicy) and each.propagates:
+                    yield f"{path}.ottl_condition.error_mode: {PROPAGATES}"

@@ -228,6 +228,15 @@ def test_a_key_of_an_unusual_encoding_is_found() -> None:
         assert judge.vote(fragment(record, matcher)) is S, key
 
 
+def test_the_start_says_how_propagate_differs(tmp_path: Path) -> None:
+    path = tmp_path / "tailstream.yaml"
+    for mode, told in (("propagate", True), ("ignore", False), ("silent", False)):
+        path.write_text(settings_text(f"{{error_mode: {mode}, span: ['true']}}"))
+        notes = list(load(path, [], {}).notes())
+        said = any("policies[0].ottl_condition.error_mode: a span that" in note for note in notes)
+        assert said is told
+
+
 def test_a_value_that_cannot_be_read_makes_its_record_a_dead_letter() -> None:
     matcher = Matcher()
     policy(matcher, 'span.attributes["key"] != "v"', mode=IGNORE)
