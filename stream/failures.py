@@ -9,6 +9,7 @@ from stream.kafka.errors import (
     is_fenced,
     is_operators_fault,
     is_out_of_range,
+    is_passing,
     is_unreachable,
 )
 from stream.kafka.partition_log import PartitionsMissingError
@@ -76,3 +77,5 @@ def _end_for_kafka(error: Any, note_fence: Callable[[], None]) -> None:
     if is_out_of_range(error):
         # The restart finds where the log begins now, goes on there, and counts what is lost.
         end_process(Exit.WATCHDOG, f"retention has passed the position: {error.str()}")
+    if is_passing(error):
+        end_process(Exit.WATCHDOG, f"the broker was not ready for it: {error.str()}")

@@ -14,6 +14,7 @@ __all__ = [
     "is_out_of_range",
     "is_passing",
     "is_unknown_partition",
+    "is_unknown_topic",
     "is_unreachable",
     "needed_permission",
 ]
@@ -76,6 +77,7 @@ _UNREACHABLE = frozenset(
 _PASSING = _UNREACHABLE | frozenset(
     {
         KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.CONCURRENT_TRANSACTIONS,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
@@ -122,6 +124,11 @@ def is_passing(error: Any) -> bool:
 def is_unknown_partition(error: Any) -> bool:
     """Return whether the client does not know the partition, or not yet."""
     return bool(error.code() == KafkaError._UNKNOWN_PARTITION)  # noqa: SLF001 - see above
+
+
+def is_unknown_topic(error: Any) -> bool:
+    """Return whether the broker does not know the topic or the partition, or not yet."""
+    return bool(error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def is_out_of_range(error: Any) -> bool:

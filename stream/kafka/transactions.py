@@ -17,13 +17,17 @@ from stream.kafka.errors import (
     is_fenced,
     is_message_fault,
     is_operators_fault,
+    is_passing,
     is_unknown_partition,
+    is_unknown_topic,
     needed_permission,
 )
 
 CALL_TIMEOUT_S = 30.0
 FLUSH_STEP_S = 0.5
 MISSING_AFTER_S = 3.0
+LOOK_TIMEOUT_S = 1.0
+NO_TOPIC = "no such topic: "
 RETRY_WAIT_S = 0.1
 NOT_ACKNOWLEDGED = "is the broker there, its disk full, are enough replicas in sync?"
 BLANK_GENERATION = b"\xff\xff\xff\xff"
@@ -82,13 +86,20 @@ class TransactionalCommitter:
 
     def start(self) -> None:
         """Abort what a predecessor left open, and fence it."""
-        try:
-            self._producer.init_transactions(CALL_TIMEOUT_S)
-        except KafkaException as problem:
-            error = problem.args[0]
-            if is_operators_fault(error):
-                raise self._refused(error, ()) from problem
-            raise
+        until_s = clock.monotonic_s() + CALL_TIMEOUT_S
+        while True:
+            try:
+                self._producer.init_transactions(max(1.0, until_s - clock.monotonic_s()))
+            except KafkaException as problem:
+                error = problem.args[0]
+                if is_operators_fault(error):
+                    raise self._refused(error, ()) from problem
+                # The predecessor's transaction is still being aborted, or its coordinator moves.
+                if error.fatal() or not is_passing(error) or clock.monotonic_s() > until_s:
+                    raise
+                time.sleep(RETRY_WAIT_S)
+            else:
+                return
 
     def commit(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> Receipt:
         """See `Committer.commit`."""
@@ -142,6 +153,8 @@ class TransactionalCommitter:
             raise self._fatal(error, commits) from problem
         if committing and not error.txn_requires_abort() and not is_message_fault(error):
             raise UnknownOutcomeError(str(error)) from problem
+        if is_unknown_topic(error) and (missing := self._missing(commits)):
+            raise RefusedError(f"{NO_TOPIC}{missing}") from problem
         try:
             _retry(lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
         except KafkaException as failed:
@@ -175,14 +188,17 @@ class TransactionalCommitter:
         """Do not wait as long as librdkafka, which takes a topic that is gone for a new one."""
         if clock.monotonic_s() < started_s + MISSING_AFTER_S:
             return
-        try:
-            known = self._producer.list_topics(timeout=FLUSH_STEP_S).topics
-        except KafkaException:
-            return
-        missing = sorted(_topics(commits) - known.keys())
+        missing = self._missing(commits)
         if missing:
             unknown = KafkaError._UNKNOWN_TOPIC  # noqa: SLF001 - librdkafka's public code
-            raise KafkaException(KafkaError(unknown, f"no such topic: {', '.join(missing)}"))
+            raise KafkaException(KafkaError(unknown, f"{NO_TOPIC}{missing}"))
+
+    def _missing(self, commits: Sequence[PartitionCommit]) -> str:
+        try:
+            known = self._producer.list_topics(timeout=LOOK_TIMEOUT_S).topics
+        except KafkaException:
+            return ""
+        return ", ".join(sorted(_topics(commits) - known.keys()))
 
 
 class AtLeastOnceCommitter:
