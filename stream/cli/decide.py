@@ -20,6 +20,9 @@ from stream.settings.model import Settings
 PIPED_WIDTH = 120
 
 
+_TOLD = frozenset({Vote.SAMPLED, Vote.DROPPED, Vote.ERROR})
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One line a trace, for programs.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACES...")
@@ -79,13 +82,17 @@ def _print(decided: Decisions) -> None:
             f"[green]{decision.verdict}[/]" if decision.policy else str(decision.verdict),
             decision.policy,
             decision.trigger.value,
-            ", ".join(policy for policy, vote in trace.votes if vote is not Vote.NOT_SAMPLED),
+            ", ".join(_told(policy, vote) for policy, vote in trace.votes if vote in _TOLD),
             f"{decision.spans:,}",
             f"{decision.errors:,}",
             f"{decision.duration_us / 1000:,.0f}",
         )
     console.print(table)
     console.print(_summary(decided), highlight=False)
+
+
+def _told(policy: str, vote: Vote) -> str:
+    return f"{policy} failed" if vote is Vote.ERROR else policy
 
 
 def _summary(decided: Decisions) -> Table:

@@ -140,6 +140,20 @@ def test_the_command_reads_standard_input_and_sums_up_by_policy(tmp_path: Path) 
     assert "75.0%" in summary
 
 
+def test_a_policy_that_failed_is_told_and_one_whose_error_is_ignored_is_not(tmp_path: Path) -> None:
+    config, traces = tmp_path / "c.yaml", tmp_path / "t.bin"
+    condition = "{span: ['1 / span.attributes[\"of\"] > 1'], error_mode"
+    fails = f"type: ottl_condition, ottl_condition: {condition}"
+    config.write_text(
+        f"tail_sampling: {{policies: [{{name: broken, {fails}: propagate}}}}, "
+        f"{{name: lenient, {fails}: ignore}}}}, {{name: all, type: always_sample}}]}}"
+    )
+    traces.write_bytes(traces_data(a_span(attributes={"of": 0})))
+    result = CliRunner().invoke(main, ["decide", "--config", str(config), str(traces)])
+    assert "broken failed, all" in result.output
+    assert "lenient" not in result.output
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     result = CliRunner().invoke(main, ["decide", "nowhere.bin"])
 
