@@ -196,7 +196,7 @@ def test_a_topic_that_is_deleted_while_it_is_written_ends_the_worker_with_its_na
         create_topics(topics.bootstrap, [named(topics)])
 
 
-def test_a_clock_that_the_broker_does_not_believe_ends_the_worker_and_mended_nothing_is_lost(
+def test_a_clock_that_the_broker_does_not_believe_ends_the_worker_with_the_topics_name(
     topics: Topics, admin: AdminClient, worker: WorkerProcess
 ) -> None:
     sender = half_sent(topics, worker)
@@ -207,9 +207,6 @@ def test_a_clock_that_the_broker_does_not_believe_ends_the_worker_and_mended_not
     assert code_of_its_end(worker) == 2
     assert "Invalid timestamp" in worker.log_tail(1)
     assert topics.output in worker.log_tail(1)
-
-    configure(admin, topics.output, **{"message.timestamp.type": "LogAppendTime"})
-    all_comes_out(topics, worker)
 
 
 def test_traces_that_are_too_large_for_the_topic_are_found_and_the_others_go_on(
