@@ -23,9 +23,11 @@ RESTARTED = (2, 3, 71)
 # -SIGTERM: told before it could take notice, when it had only just been started.
 TOLD_TO_END = (0, -signal.SIGKILL, -signal.SIGTERM, *RESTARTED)
 KIP_848 = {"group.protocol": "consumer"}
-# What a worker may hold for each span that is sent within a window. The bodies do not fit into that
-# where one worker has most partitions, so it spills; the open traces do, so none is decided early.
+# What a worker may hold for each span that is sent within a window, or may come in a burst. The
+# bodies do not fit into that where one worker has most partitions, so it spills; the open traces
+# do, so none is decided early.
 BYTES_A_SPAN = 380
+BURST_S = 1.5
 
 
 class StuckError(Exception):
@@ -66,7 +68,7 @@ class Fleet:
         spans_a_s: float,
     ) -> "Fleet":
         """Give three slots, nobody in them yet. One keeps all of its decisions on disk."""
-        window_spans = spans_a_s * rules.decision_wait_ms / 1000
+        window_spans = spans_a_s * (rules.decision_wait_ms / 1000 + BURST_S)
         memory = f"{max(1024, round(BYTES_A_SPAN * window_spans / 1024))}KiB"
         stores = {SLOTS[0]: "spill", SLOTS[1]: "rocksdb", THIRD: "spill"}
         workers = {

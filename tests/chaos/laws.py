@@ -58,8 +58,16 @@ def hold(topics: Topics, rules: Rules, partitions: int, *, hints_dropped: int) -
     for number in range(partitions):
         written = _read_partition(topics, number, dead_letters.get(number, []))
         seen.update(hold_partition(account, written, rules, number, hints_dropped))
+    keep_within_limits(account)
     account.astride = sum(times > 1 for times in seen.values())
     return account
+
+
+def keep_within_limits(account: Account) -> None:
+    """A run is not to reach a limit: what one decides early depends on more than the log."""
+    for limit in sorted(LIMITS & account.triggers.keys()):
+        early = f"{account.triggers[limit]} decisions by {limit}"
+        account.broken.append(f"{early}: give the workers more memory (fleet.py)")
 
 
 def hold_partition(
@@ -96,11 +104,6 @@ def _count(account: Account, written: Written, expectation: Expectation) -> None
             account.outcomes[outcome] = account.outcomes.get(outcome, 0) + spans
     for trigger, count in Counter(one["trigger"] for _, one in written.decisions).items():
         account.triggers[trigger] = account.triggers.get(trigger, 0) + count
-    for limit in LIMITS & account.triggers.keys():
-        account.broken.append(
-            f"{account.triggers[limit]} decisions by {limit} up to this partition: the run is not "
-            "to reach a limit; give the workers more memory (fleet.py)"
-        )
     account.cut_by_the_wall += sum(
         decision["clock"] == "wall" and decision["trigger"] != "late"
         for _, decision in written.decisions

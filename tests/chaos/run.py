@@ -29,7 +29,7 @@ STUCK_AFTER_S = 300.0
 # would have to decide early.
 SENDER = {
     "topic.metadata.refresh.interval.ms": 5_000,
-    "queue.buffering.max.messages": 500,
+    "queue.buffering.max.messages": 200,
     "reconnect.backoff.max.ms": 500,
     "log_level": 0,
 }
@@ -85,7 +85,7 @@ class Run:
     ) -> None:
         rng = Random(f"run {seed}")
         self._schedule = Schedule(seed, only)
-        rules = Rules(decision_wait_ms=rng.randrange(2_000, 5_000), slow_ms=1_000, percentage=5)
+        rules = Rules(decision_wait_ms=rng.randrange(3_000, 5_000), slow_ms=1_000, percentage=5)
         seconds = max(60 * minutes, 1.0)
         self._spans_a_s = min(SPANS_A_S, SPANS_MAX / seconds)
         self._until_s = seconds

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, TracesData
 
-from tests.chaos.laws import Account, hold_partition
+from tests.chaos.laws import Account, hold_partition, keep_within_limits
 from tests.harness.load import Load
 from tests.harness.oracle import Expectation, Expected, Placed, Rules, expect
 from tests.harness.reading import Stored
@@ -128,6 +128,7 @@ def test_a_dead_letter_may_repeat_where_the_commit_metadata_was_dropped(written:
 def held(written: Written, *, hints_dropped: int = 0) -> Account:
     account = Account()
     hold_partition(account, written, RULES, 0, hints_dropped)
+    keep_within_limits(account)
     return account
 
 

@@ -8,13 +8,15 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from tests.harness.load import Planned
 
+SLACK_S = 0.3
+
 
 class Sender:
     """Sends records at their times, keyed and partitioned as the Collector does.
 
     What could not be sent in time (the broker was away, the machine was busy) is sent as soon as it
-    can be; `steady`: no more of it than the client's queue holds and a second's worth, for the rest
-    the load's time stands still meanwhile.
+    can be; `steady`: hardly more of it than the client's queue holds, for the rest the load's time
+    stands still meanwhile.
     """
 
     def __init__(
@@ -77,8 +79,8 @@ class Sender:
             early_s = started_s + record.at_s - time.monotonic()
             if early_s > 0.02:
                 self._producer.poll(early_s)
-            elif self._steady and early_s < -1:
-                started_s -= early_s + 1
+            elif self._steady and early_s < -SLACK_S:
+                started_s -= early_s + SLACK_S
             self._produce(record)
             self._sent += 1
 

@@ -27,7 +27,10 @@ class Written:
         wall_cuts = {
             decision["trace_id"]: decision["upto"]
             for _, decision in self.decisions
-            if decision["clock"] == "wall" and decision["trigger"] != "late"
+            if decision["trigger"] != "late"
+            # A limit's cut, too, is written down nowhere else; whether one was to be reached is
+            # not the oracle's to say.
+            and (decision["clock"] == "wall" or decision["trigger"] != "decision_wait")
         }
         return expect(self.input, rules, wall_cuts)
 
