@@ -24,6 +24,7 @@ PEER_SPANS = {"reference": 400_000, "single": 300_000, "wide": 150_000}
 """So many that ticks of the CPU's clock do not matter, so few that the Collector has memory left:
 it holds what it reads in five seconds as objects, and lets its heap grow to five times that."""
 LIVE_RATE = 10_000
+CAPACITY_SPANS = 1_200_000
 COLLECTOR = {"modules": version_of(), "tuning": str(STRONGEST)}
 Tree = dict[str, Any]
 Part = tuple[Tree, str]
@@ -91,7 +92,7 @@ def _latency(args: argparse.Namespace, bootstrap: str, console: Console) -> Part
     found = latency.measure_latency(
         bootstrap,
         capacity=2 * (args.rate or 0),
-        spans=args.spans or PEER_SPANS["reference"],
+        spans=args.spans or CAPACITY_SPANS,
         seed=args.seed,
         console=console,
     )

@@ -34,21 +34,26 @@ class Throughput:
 
     @property
     def records_a_second(self) -> float:
-        """Return the speed between the first commit that was seen and the last record's; 0 where
-        all was there at once."""
+        """Return `speed` of what was seen; 0 where nothing was."""
         return speed(self._seen)
 
     def _watch(self) -> None:
+        self._seen.append((time.monotonic(), 0))
         while not self._over.wait(LOOK_EVERY_S):
             read = sum(self._offsets.committed().values())
             self._seen.append((time.monotonic(), read))
 
 
 def speed(seen: list[tuple[float, int]]) -> float:
-    """Return records a second between the first sight of any and the first sight of all."""
-    some = [(at_s, read) for at_s, read in seen if read]
-    if not some:
+    """Return records a second between the last sight of none and the first sight of all.
+
+    Positions are committed with the transactions, so it is too low by the half second of one at
+    the most.
+    """
+    none_s = [at_s for at_s, read in seen if not read]
+    if len(none_s) == len(seen):
         return 0.0
-    (from_s, first), all_read = some[0], some[-1][1]
-    until_s = next(at_s for at_s, read in some if read == all_read)
-    return (all_read - first) / (until_s - from_s) if until_s > from_s else 0.0
+    all_read = seen[-1][1]
+    until_s = next(at_s for at_s, read in seen if read == all_read)
+    from_s = none_s[-1] if none_s else seen[0][0]
+    return all_read / (until_s - from_s) if until_s > from_s else 0.0

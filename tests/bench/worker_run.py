@@ -65,7 +65,7 @@ class WorkerRun:
     """What a run cost from its first partition's readiness to the last commit, all workers.
 
     `start_cpu_us` came before. `core` is compiled or pure, by the worker's own word.
-    `spans_a_second` is of wall time, between the first records' commit and the last records'.
+    `spans_a_second` is of wall time, and rather too low (`throughput.speed`).
     """
 
     variant: str

@@ -16,10 +16,11 @@ def test_a_ratio_is_taken_round_by_round_not_of_medians() -> None:
     assert ratios(figures([10, 20, 12]), figures([2, 4, 2]))["each"] == [5, 5, 6]
 
 
-def test_speed_is_between_the_first_records_and_the_last() -> None:
-    seen = [(0.0, 0), (1.0, 0), (2.0, 100), (3.0, 400), (4.0, 500), (9.0, 500)]
+def test_speed_is_from_when_nothing_was_read_to_when_all_was() -> None:
+    seen = [(0.0, 0), (1.5, 0), (2.0, 100), (3.0, 400), (4.0, 500), (9.0, 500)]
     assert speed(seen) == 200
-    assert speed([(1.0, 0), (2.0, 500)]) == 0
+    assert speed([(1.0, 0), (1.5, 500)]) == 1000
+    assert speed([(1.0, 0), (2.0, 0)]) == 0
     assert speed([]) == 0
 
 
