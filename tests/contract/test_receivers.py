@@ -45,6 +45,21 @@ def test_both_make_the_same_of_what_conditions_find_malformed_or_have_too_many_b
         Receivers(plan, PARTITIONERS["fnv1a"], PARTITIONS).compare(a_poll(Random(SEED)))
 
 
+@pytest.mark.parametrize("key", [None, b"", b"0" * 32, b"x"])
+def test_a_record_without_spans_keeps_its_key(key: bytes | None) -> None:
+    message = Message(
+        topic="spans",
+        partition=0,
+        offset=0,
+        key=key,
+        value=b"\x0a\x00",
+        timestamp=(TIMESTAMP_LOG_APPEND_TIME, 1_000),
+    )
+    Receivers(ScanPlan(), PARTITIONERS["fnv1a"], PARTITIONS).compare([message])
+    (batch,) = Receiver(ScanPlan(), PARTITIONERS["fnv1a"]).receive([message], {0: 1}, [])
+    assert batch.records[0].key == key
+
+
 def test_rows_are_a_sequence_of_records() -> None:
     messages = [
         Message(
