@@ -101,6 +101,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         connection(settings.kafka),
         group=settings.worker.group,
         topic=settings.topics.input,
+        decisions_topic=settings.topics.decisions,
         needs_topic_id=settings.worker.delivery == "exactly_once",
     )
     matcher = Matcher()

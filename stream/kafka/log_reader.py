@@ -24,11 +24,18 @@ class LogReader:
     """
 
     def __init__(
-        self, connection: dict[str, Any], *, group: str, topic: str, needs_topic_id: bool
+        self,
+        connection: dict[str, Any],
+        *,
+        group: str,
+        topic: str,
+        decisions_topic: str,
+        needs_topic_id: bool,
     ) -> None:
         self._connection = connection
         self._group = group
         self._topic = topic
+        self._decisions_topic = decisions_topic
         self._needs_topic_id = needs_topic_id
         self._client = Consumer(
             {**connection, "group.id": group, "isolation.level": "read_uncommitted"},
@@ -39,10 +46,13 @@ class LogReader:
         """Return which cluster and topic offsets speak of, and whose decisions are ours.
 
         Raises:
-            KafkaException: the broker does not answer, or does not know the topic.
+            KafkaException: the broker does not answer, or does not know a topic.
         """
         metadata = self._client.list_topics(self._topic, timeout=CALL_TIMEOUT_S)
-        return Identity(metadata.cluster_id or "", self._topic_id(), self._group)
+        topic_id = self._topic_id(self._topic)
+        # A broker that has none for one topic has none for the other.
+        decisions_topic_id = self._topic_id(self._decisions_topic) if topic_id else ""
+        return Identity(metadata.cluster_id or "", topic_id, self._group, decisions_topic_id)
 
     def partitions(self) -> int:
         """Return the input's partition count as it is now."""
@@ -61,12 +71,12 @@ class LogReader:
         """Leave the broker."""
         self._client.close()
 
-    def _topic_id(self) -> str:
+    def _topic_id(self, topic: str) -> str:
         timeout_s = CALL_TIMEOUT_S if self._needs_topic_id else MOCK_TIMEOUT_S
         admin = AdminClient(self._connection, logger=LOGGER)
-        described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=timeout_s)
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
         try:
-            return str(described[self._topic].result().topic_id)
+            return str(described[topic].result().topic_id)
         except KafkaException:
             if self._needs_topic_id:
                 raise

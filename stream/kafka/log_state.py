@@ -9,12 +9,14 @@ NO_OFFSET = -1
 class Identity:
     """Which log a number speaks of, and whose decisions count.
 
-    An offset means nothing in another cluster or topic; another group has other policies.
+    An offset means nothing in another cluster or topic, an offset of the decisions nothing in a
+    decisions topic that was made anew; another group has other policies.
     """
 
     cluster_id: str
     topic_id: str
     group: str = ""
+    decisions_topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

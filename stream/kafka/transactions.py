@@ -228,8 +228,10 @@ class AtLeastOnceCommitter:
         ends: dict[int, int] = {}
         failures: list[Any] = []
         try:
-            _produce(self._producer, commits, ends, failures)
-            _refuse_undelivered(failures, self._producer.flush(CALL_TIMEOUT_S))
+            for wanted in (_is_no_decision, _is_decision):
+                # A decision says that its spans are out: it must not land before they have.
+                _produce(self._producer, commits, ends, failures, wanted)
+                _refuse_undelivered(failures, self._producer.flush(CALL_TIMEOUT_S))
             self._commit_offsets(_resume_offsets(commits, self._topic))
         except KafkaException as problem:
             error = problem.args[0]
@@ -305,10 +307,11 @@ def _produce(
     commits: Sequence[PartitionCommit],
     ends: dict[int, int],
     failures: list[Any] | None = None,
+    wanted: Callable[[Produce], bool] = lambda _: True,
 ) -> None:
     for commit in commits:
         last = _last_decision(commit.records)
-        for record in commit.records:
+        for record in filter(wanted, commit.records):
             delivered = None
             if failures is not None or record is last:
                 delivered = _delivered(commit.partition if record is last else None, ends, failures)
@@ -317,7 +320,15 @@ def _produce(
 
 def _last_decision(records: list[Produce]) -> Produce | None:
     # Every delivery ends in its decision record; dead letters alone leave none.
-    return next((r for r in reversed(records) if r.partition is not None and not r.headers), None)
+    return next(filter(_is_decision, reversed(records)), None)
+
+
+def _is_decision(record: Produce) -> bool:
+    return record.partition is not None and not record.headers
+
+
+def _is_no_decision(record: Produce) -> bool:
+    return not _is_decision(record)
 
 
 def _delivered(

@@ -180,7 +180,13 @@ def _identity(topics: Topics, client: dict[str, object]) -> Identity:
     found: list[Identity] = []
 
     def known() -> bool:
-        reader = LogReader(client, group=topics.group, topic=topics.input, needs_topic_id=True)
+        reader = LogReader(
+            client,
+            group=topics.group,
+            topic=topics.input,
+            decisions_topic=topics.decisions,
+            needs_topic_id=True,
+        )
         with suppress(KafkaException), closing(reader):
             found.append(reader.identity())
         return bool(found)

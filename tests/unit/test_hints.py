@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stream.kafka.log_state import Identity
 from stream.worker.hints import HINTS_VERSION, Hints, decode, encode
 
-OURS = Identity("cluster-a", "topic-1")
+OURS = Identity("cluster-a", "topic-1", "group", "decisions-1")
 OFFSETS = st.integers(0, 2**63 - 1)
 
 
@@ -68,6 +68,8 @@ def changed(**fields: object) -> str:
         pytest.param(changed(v=...), id="no version"),
         pytest.param(changed(cluster_id="cluster-b"), id="another cluster"),
         pytest.param(changed(topic_id="topic-2"), id="another topic"),
+        pytest.param(changed(group="another"), id="another group"),
+        pytest.param(changed(decisions_topic_id="d-2"), id="a decisions topic made anew"),
         pytest.param(changed(offset=51), id="another offset"),
         pytest.param(changed(time_ms=...), id="not whole"),
         pytest.param(changed(time_ms=-1), id="negative"),
