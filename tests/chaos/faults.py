@@ -107,13 +107,13 @@ class Faults:
     def _grow(self, fault: Fault) -> None:
         """The input last: what it has, the topics behind it must have already."""
         del fault
+        admin = self._admin()
         self.partitions += GROWN_BY
         topics = self._topics
         for topic in (topics.decisions, topics.output, topics.input):
             new = NewPartitions(topic, self.partitions)
-            self._admin().create_partitions([new])[topic].result(REQUEST_TIMEOUT_S)
+            admin.create_partitions([new])[topic].result(REQUEST_TIMEOUT_S)
         # Over once the sender has found them: from then on a trace may be astride.
-        admin = self._admin()
         for _ in range(4 * REACHED_TIMEOUT_S):
             self._fleet.wait(0.25)
             if all(ends_of(admin, topics.input).values()):
@@ -137,7 +137,8 @@ class Faults:
         if offsets:
             bare = [TopicPartition(topics.input, *pair) for pair in offsets.items()]
             request = ConsumerGroupTopicPartitions(topics.group, bare)
-            altered = self._admin().alter_consumer_group_offsets([request])[topics.group]
+            admin = self._admin()
+            altered = admin.alter_consumer_group_offsets([request])[topics.group]
             for one in altered.result(REQUEST_TIMEOUT_S).topic_partitions:
                 assert one.error is None, one.error
             self.hints_dropped += 1
@@ -147,7 +148,8 @@ class Faults:
     def _wait_until_the_group_is_empty(self) -> None:
         group = self._topics.group
         for _ in range(2 * EMPTY_TIMEOUT_S):
-            described = self._admin().describe_consumer_groups([group], request_timeout=5.0)
+            admin = self._admin()  # kept: with the client its answers would go
+            described = admin.describe_consumer_groups([group], request_timeout=5.0)
             try:
                 state = described[group].result(REQUEST_TIMEOUT_S).state
             except KafkaException:
