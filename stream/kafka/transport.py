@@ -26,7 +26,7 @@ from stream.kafka.receive import Batch
 
 SCHEME = "tailstream"
 RECORD_BYTES = 900
-"""What Python holds for a record and its fragment beside their bytes (measured)."""
+"""What Python holds for a record and its fragment beside their bytes (an estimate)."""
 IDLE_WAIT_S = 0.5
 
 

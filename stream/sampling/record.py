@@ -10,7 +10,7 @@ from stream.sampling.limits import Limits
 NO_TIMESTAMP = -1
 
 HEADER_BYTES = 250
-"""What Python holds for a header beside its bytes (measured)."""
+"""What Python holds for a header beside its bytes (an estimate)."""
 
 Headers = Sequence[tuple[str, bytes]]
 

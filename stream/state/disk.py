@@ -6,7 +6,7 @@ from stream.sampling.limits import fair_level
 
 FILES_SHARE = 2
 """The limit is this many times what rows may take: files hold what was discarded, too, until
-RocksDB compacts them (measured: up to 1.6 times the rows)."""
+RocksDB compacts them (seen: 1.6 times the rows; their size itself is a metric, not a limit)."""
 
 
 class OnDisk(Protocol):
