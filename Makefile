@@ -31,10 +31,10 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test unit contract sim integration chaos bench curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo test test-pure unit contract sim integration chaos bench curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: $(INSTALLED_DEV) ## make .venv with the tailstream command and the tools; PURE=1: nothing compiled
@@ -44,6 +44,9 @@ demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port ru
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST)
+
+test-pure: install ## run unit, contract, simulation and chaos without the compiled core
+	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/simulation tests/chaos
 
 unit: install ## run the unit tests alone
 	$(PYTEST) tests/unit
