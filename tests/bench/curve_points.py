@@ -137,7 +137,10 @@ def _open_traces(spans: int, variant: Variant) -> Curve:
             variant=replace(
                 variant,
                 decision_wait_ms=count * 1000 // shape.spans_a_second,
-                settings={"limits": {"open_traces_max": OPEN_TRACES_MAX}},
+                settings={
+                    "limits": {"open_traces_max": OPEN_TRACES_MAX},
+                    "storage": {"memory": "16GiB"},
+                },
             ),
         )
         for count in (1_000, 10_000, 100_000, 1_000_000)

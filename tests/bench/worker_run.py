@@ -106,6 +106,12 @@ class BenchWorker(WorkerProcess):
             super().start()
 
     @property
+    def limits_reached(self) -> dict[str, float]:
+        """Return which limits it has reached and how often, by its own metrics."""
+        found = self._samples("tailstream_limit_reached_total", "limit")
+        return {limit: times for limit, times in found if times}
+
+    @property
     def core(self) -> str:
         """Return which core runs, by its own metrics."""
         ((compiled, _),) = self._samples("tailstream_build_info", "compiled")
@@ -188,10 +194,13 @@ def measured(
     peak = max(peak_rss_bytes(worker.pid) for worker in workers)
     received = sum(worker.accounts()["received"] for worker in workers)
     core = workers[0].core
+    reached = {limit: times for one in workers for limit, times in one.limits_reached.items()}
     for worker in workers:
         worker.terminate()
     if received != spans:
         raise WrongOutputError(f"{received:,} of {spans:,} spans were received")
+    if reached:
+        raise WrongOutputError(f"limits were reached, so less was open than was meant: {reached}")
     kept = loaded.expected.kept(variant.keeping)
     check_output(kept, read_whole(topics.bootstrap, topics.output))
     a_record = spans / loaded.records
