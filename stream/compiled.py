@@ -13,6 +13,8 @@ PURE_VARIABLE: Final = "TAILSTREAM_PURE"
 
 MODULES: Final = (
     "stream.otlp._scan",
+    "stream.otlp._decodable",
+    "stream.otlp._merge",
     "stream.sampling._judge",
     "stream.sampling._rows",
     "stream.kafka._receive",

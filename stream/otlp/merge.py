@@ -2,12 +2,16 @@
 
 Fragments concatenated are the merged OTLP message: protobuf appends repeated fields. So a part has
 the envelopes of its fragments one after the other; envelopes left without a span are dropped.
+
+Where the compiled core runs, it merges sane fragments; this is its twin, its oracle, and what
+merges all others.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from stream import compiled
 from stream.otlp.decodable import Undecodable, is_decodable
 from stream.otlp.fragment import SPAN_ID_BYTES, BadSpans, DeadLetterReason
 from stream.otlp.frames import SPAN, Frame, Row, frames, render
@@ -15,6 +19,9 @@ from stream.otlp.pack import REPEATED_BYTES_MAX, pack, repeated_bytes
 from stream.otlp.span import read_span
 from stream.otlp.stamp import Stamp, stamp_span
 from stream.otlp.wire import framed
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.otlp import _merge
 
 
 @dataclass(slots=True)
@@ -40,7 +47,19 @@ def merge(bodies: Sequence[bytes], stamp: Stamp, limit: int, seen: bytes = b"") 
 
     A span whose id came before, in these bodies or in `seen` (ids of 8 bytes, joined), is a
     duplicate: the first one stands. Raises Malformed: bodies are those of scanned fragments.
+
+    By the compiled core where it runs, and where it knows what to make of the fragments.
     """
+    if compiled.RUNS:
+        merged = _merge.merge(bodies, stamp, stamp.attributes(), limit, seen)
+        if merged is not None:
+            parts, spans, duplicates, ids = merged
+            return Merged(parts, spans, duplicates, ids, [])
+    return merge_in_python(bodies, stamp, limit, seen)
+
+
+def merge_in_python(bodies: Sequence[bytes], stamp: Stamp, limit: int, seen: bytes = b"") -> Merged:
+    """Return what `merge` returns, by the pure-Python twin."""
     spans, duplicates, bad = _first_spans(bodies, stamp, seen)
     parts, oversized = pack([(span.scope, span.stamped) for span in spans], limit)
     bad += [_too_large(group) for group in _apart([spans[index] for index in oversized])]

@@ -1,6 +1,7 @@
 """Stamp a span with the verdict: two attributes, and the sampling threshold in its tracestate."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from stream.otlp.tracestate import raise_threshold
@@ -8,6 +9,8 @@ from stream.otlp.wire import LENGTH, Malformed, children, framed
 
 POLICY_KEY: Final = b"tailstream.policy"
 TRIGGER_KEY: Final = b"tailstream.trigger"
+ATTRIBUTES_MAX: Final = 1_024
+"""So many are remembered; there are as many as policies, times the few triggers."""
 _KEYS: Final = (POLICY_KEY, TRIGGER_KEY)
 _KEYS_PREFIX: Final = b"tailstream."
 
@@ -34,9 +37,7 @@ class Stamp:
 
     def attributes(self) -> bytes:
         """Return the two attributes as fields of a span, ready to be appended."""
-        return _string_attribute(POLICY_KEY, self.policy) + _string_attribute(
-            TRIGGER_KEY, self.trigger
-        )
+        return _attributes(self.policy, self.trigger)
 
 
 def stamp_span(span: bytes, stamp: Stamp, attributes: bytes, *, root: bool) -> bytes:
@@ -54,6 +55,11 @@ def stamp_span(span: bytes, stamp: Stamp, attributes: bytes, *, root: bool) -> b
     if _KEYS_PREFIX in span:
         span = _without_stamps(span)
     return span + attributes
+
+
+@lru_cache(maxsize=ATTRIBUTES_MAX)
+def _attributes(policy: str, trigger: str) -> bytes:
+    return _string_attribute(POLICY_KEY, policy) + _string_attribute(TRIGGER_KEY, trigger)
 
 
 def _with_threshold(span: bytes, threshold: int) -> bytes:

@@ -13,11 +13,13 @@ from random import Random
 from stream import compiled
 from stream.kafka.partitioner import fnv1a, murmur2
 from stream.otlp import _scan
+from tests.fuzz.odd_merges import Merges
 from tests.fuzz.odd_polls import Receivers, a_poll
 from tests.fuzz.twins import Disagreement, Twins
 
 RECORDS_A_SEED = 5_000
 POLLS_A_SEED = 20
+MERGES_A_SEED = 2_000
 
 
 def main() -> None:
@@ -30,18 +32,24 @@ def main() -> None:
     if not compiled.RUNS:
         sys.exit(f"There is nothing to fuzz: the core is {compiled.core()}.")
     print(f"fuzzing {_scan.__file__}", flush=True)
-    twins = Twins()
+    twins, merges = Twins(), Merges()
     seed = args.seed
     until_s = time.monotonic() + 60 * args.minutes
     while time.monotonic() < until_s:
-        print(f"seed {seed}: {twins.records:,} records compared", end="\r", flush=True)
+        print(
+            f"seed {seed}: {twins.records:,} records, {merges.merges:,} merges",
+            end="\r",
+            flush=True,
+        )
         try:
             twins.run(Random(seed), RECORDS_A_SEED)
             _receive(twins, Random(seed))
+            merges.run(Random(seed), MERGES_A_SEED)
         except Disagreement as problem:
             sys.exit(f"\nSEED={seed}: {problem}")
         seed += 1
-    print(f"seeds {args.seed} to {seed - 1}: {twins.records:,} records, nothing found")
+    print(f"seeds {args.seed} to {seed - 1}: {twins.records:,} records, {merges.merges:,} merges")
+    print("nothing found")
 
 
 def _receive(twins: Twins, rng: Random) -> None:
