@@ -5,7 +5,7 @@ import socket
 from stream import compiled, logs
 from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
-from stream.kafka.topics import ClusterError, describe, read_cluster
+from stream.kafka.topics import ClusterError, UnreachableError, describe, read_cluster
 from stream.settings.model import Settings
 from stream.slot import Slot
 from stream.version import build
@@ -75,6 +75,9 @@ def _check_topics(settings: Settings) -> int | None:
         read_cluster(settings.kafka)
         topics = describe(settings.kafka, needs.roles().values())
         found = check(topics, needs)
+    except UnreachableError as problem:
+        # In an outage a worker is restarted while no broker is there: that must not be its last.
+        end_process(Exit.WATCHDOG, str(problem))
     except ClusterError as problem:
         end_process(Exit.OPERATOR, str(problem))
     for finding in found:

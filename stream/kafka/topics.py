@@ -32,6 +32,14 @@ UNREACHABLE = frozenset(
         KafkaError.REQUEST_TIMED_OUT,
     }
 )
+REFUSED_AT_THE_DOOR = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a code of librdkafka itself
+        KafkaError._SSL,  # noqa: SLF001 - a code of librdkafka itself
+    }
+)
+"""A broker is there, and will not get better by itself."""
+
 UNAUTHORISED = frozenset(
     {
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -43,6 +51,10 @@ UNAUTHORISED = frozenset(
 
 class ClusterError(Exception):
     """The cluster cannot be used as configured. The text names setting, value and remedy."""
+
+
+class UnreachableError(ClusterError):
+    """No broker answers: a wrong address, or an outage, which nobody can tell from here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +199,7 @@ class Complaints:
         self._bootstrap = kafka["bootstrap.servers"]
         self._option = option
         self._first = ""
+        self._refused = False
 
     def client(self, make: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
         """Make a client that keeps quiet. An unknown property or bad value is a `ClusterError`."""
@@ -201,7 +214,8 @@ class Complaints:
     def explained(self, error: KafkaError, doing: str) -> ClusterError:
         """Turn a client's error into one for the operator. `doing`: what was refused."""
         if error.code() in UNREACHABLE:
-            return ClusterError(
+            kind = ClusterError if self._refused else UnreachableError
+            return kind(
                 f"{self._option or 'kafka.bootstrap.servers'} is {self._bootstrap!r}: no broker "
                 f"there can be used ({self._first or error.str()}). Start Kafka, or correct the "
                 f"address{self._where_to()}."
@@ -225,6 +239,7 @@ class Complaints:
     def _note(self, error: KafkaError) -> None:
         if not self._first and error.code() != ALL_BROKERS_DOWN:
             self._first = error.str()
+            self._refused = error.code() in REFUSED_AT_THE_DOOR
 
 
 def read_cluster(kafka: Mapping[str, Any]) -> ClusterFacts:

@@ -105,6 +105,20 @@ def test_a_committed_offset_above_the_end_of_the_log_stops_the_start(
     assert "above the end of the log" in worker.log_tail()
 
 
+def test_a_start_in_an_outage_asks_for_another_start_and_says_what_to_look_at(
+    tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    away = Topics("127.0.0.1:1", "tailstream_test_away")
+    workers.append(worker := WorkerProcess(away, RULES, tmp_path, slot="w"))
+    worker.start()
+
+    wait_for("the end of the worker", lambda: worker.ended() is not None, timeout_s=60)
+
+    # Not 2: a supervisor does not start again what an operator has to mend first.
+    assert worker.ended() == 71
+    assert "no broker there can be used" in worker.log_tail()
+
+
 def test_topics_that_are_missing_stop_the_start_with_the_command_that_makes_them(
     kafka: str, tmp_path: Path, workers: list[WorkerProcess]
 ) -> None:
