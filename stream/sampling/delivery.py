@@ -7,7 +7,7 @@ from stream.otlp.fragment import BadSpans
 from stream.sampling.decision import Decision, Vote
 
 DEAD_LETTER_BYTES = 500
-"""What Python holds for a dead letter beside its bytes (objects, places in the queue; an estimate)."""
+"""What Python holds for a dead letter beside its bytes (objects, places in queues; an estimate)."""
 
 
 @dataclass(slots=True, eq=False)
