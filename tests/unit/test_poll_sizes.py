@@ -16,7 +16,7 @@ from stream.sampling.tail_sampler import TailSampler
 from stream.testing.core import Core, a_bad_record, a_record, a_tick
 from stream.testing.spans import a_span, span_id_of, trace_id_of
 from stream.worker.partition import Partition
-from tests.simulation.laws import spans_held
+from tests.simulation.watch import spans_held
 
 POLL_SIZES = (1, 10, 1_000)
 WALL_MS = 260  # records stamped above are clamped

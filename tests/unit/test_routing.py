@@ -10,11 +10,14 @@ KEYS = [b"%032x" % n for n in range(400)]
 
 
 def batches(partitioner: str, *, misrouted: bool) -> list[Batch]:
-    made = [Batch(number, 1) for number in range(PARTITIONS)]
-    for offset, key in enumerate(KEYS):
-        batch = made[PARTITIONERS[partitioner](key, PARTITIONS)]
-        batch.records.append(Record(offset, 0, key=key))
-        batch.keys["misrouted"] += misrouted
+    keys: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
+    for key in KEYS:
+        keys[PARTITIONERS[partitioner](key, PARTITIONS)].append(key)
+    made = []
+    for number, placed in enumerate(keys):
+        records = [Record(offset, 0, key=key) for offset, key in enumerate(placed)]
+        made.append(Batch(number, 1, records))
+        made[-1].keys["misrouted"] += misrouted * len(placed)
     return made
 
 
