@@ -31,6 +31,11 @@ from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
 from stream.worker.hints import Hints
 
+TRACE_ID_BYTES = 16
+INT64_MAX = 2**63 - 1
+TH_MAX = 2**56 - 1
+"""A rejection threshold has 56 bits (OpenTelemetry, TraceState `th`)."""
+
 
 class OffsetAboveEndError(Exception):
     """The committed offset lies above the end of the log: it was truncated, or is another log."""
@@ -158,10 +163,23 @@ class Restore:
         if (fields["topic_id"], fields["group"]) != (self._identity.topic_id, self._identity.group):
             raise ValueError("of another topic or group")
         trace_id, found = fields["trace_id"], KnownDecision.read(fields)
-        numbers = type(found.upto) is type(found.time_ms) is type(found.threshold) is int
-        if not numbers or type(trace_id) is not bytes or type(found.span_ids) is not bytes:
+        if type(trace_id) is not bytes or len(trace_id) != TRACE_ID_BYTES or not _sound(found):
             raise ValueError("not as a worker writes it")
         return trace_id, found
+
+
+def _sound(known: KnownDecision) -> bool:
+    """Tell whether late spans can follow it: what a worker would not write would end the process.
+
+    Again at each start, for as long as the topic keeps the record.
+    """
+    numbers = (known.upto, INT64_MAX), (known.time_ms, INT64_MAX), (known.threshold, TH_MAX)
+    return (
+        all(type(number) is int and 0 <= number <= most for number, most in numbers)
+        and type(known.policy) is str
+        and type(known.span_ids) is bytes
+        and type(known.span_ids_complete) is bool
+    )
 
 
 def _missing(held: Hints | None, log: LogState) -> int:

@@ -144,8 +144,22 @@ def test_decisions_about_another_topic_and_unreadable_ones_are_passed_by_and_cou
 
 @pytest.mark.parametrize(
     "changed",
-    [{"upto": "40"}, {"time_ms": None}, {"trace_id": [1]}, {"span_ids": 7}, {"th": 0.5}],
-    ids=lambda changed: next(iter(changed)),
+    [
+        {"upto": "40"},
+        {"upto": -1},
+        {"time_ms": None},
+        {"time_ms": 2**63},
+        {"trace_id": [1]},
+        {"trace_id": b"short"},
+        {"span_ids": 7},
+        {"span_ids_complete": 1},
+        {"th": 0.5},
+        {"th": -1},
+        {"th": 2**56},
+        {"policy": None},
+        {"policy": b"errors"},
+    ],
+    ids=repr,
 )
 def test_a_record_that_names_us_and_is_not_as_we_write_it_is_passed_by(
     changed: dict[str, object],
