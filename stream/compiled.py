@@ -15,6 +15,7 @@ MODULES: Final = (
     "stream.otlp._scan",
     "stream.otlp._decodable",
     "stream.otlp._merge",
+    "stream.sampling._decision",
     "stream.sampling._judge",
     "stream.sampling._rows",
     "stream.kafka._receive",

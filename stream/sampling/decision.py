@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
+
+from stream import compiled
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling import _decision as in_c
 
 RECORD_VERSION = 1
 VARINT_BITS = 0x7F  # seven to a byte; the eighth says that more follow
@@ -91,6 +96,15 @@ def encode(decision: Decision, *, config: str, topic_id: str, group: str) -> byt
 
     `offsets` holds delta varints, or, above 2 KB of them, [first, last] under `offset_range`.
     """
+    if compiled.RUNS:
+        packed = in_c.encode(decision, config, topic_id, group)
+        if packed is not None:
+            return packed
+    return encode_in_python(decision, config=config, topic_id=topic_id, group=group)
+
+
+def encode_in_python(decision: Decision, *, config: str, topic_id: str, group: str) -> bytes:
+    """Return what `encode` returns, by the pure-Python twin."""
     offsets = decision.offsets
     # An offset takes a byte at least: those of a giant need not be written to be found too many.
     deltas = encode_offsets(offsets) if len(offsets) <= OFFSETS_BYTES_MAX else b""

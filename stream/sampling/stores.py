@@ -12,9 +12,12 @@ from typing import Any, Protocol, Self
 from stream.sampling.decision import Decision, Trigger, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KnownDecision:
     """What must be remembered of a decided trace for its late spans and for a replay.
+
+    Nobody changes one. It is not frozen, because one is made for every trace that ends, and making
+    a frozen one takes four times as long.
 
     `upto`: every record of the trace below this offset is done. `time_ms`: partition time of the
     decision. `span_ids`: the ids of the spans delivered so far, 8 bytes each, joined; empty for a

@@ -1,0 +1,3 @@
+from stream.sampling.decision import Decision
+
+def encode(decision: Decision, config: str, topic_id: str, group: str) -> bytes | None: ...
