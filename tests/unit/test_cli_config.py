@@ -26,7 +26,7 @@ processors:
          probabilistic: {sampling_percentage: "${env:PERCENT:-3}", hash_salt: "1e5"}}
       - {name: rate, type: rate_limiting, rate_limiting: {spans_per_second: 5}}
       - {name: odd, type: my_extension}
-      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: trace_flags}]}}
+      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: bytes_limiting}]}}
       - {name: deep, type: and, and: {and_sub_policy: [
          {type: not, not: {not_sub_policy: {type: x}}}]}}
       - {name: fine, type: and, and: {and_sub_policy: [
@@ -153,7 +153,7 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
         ("- {name: share,", "# honoured"),
         ("- {name: rate,", "# not supported yet: policies of type rate_limiting"),
         ("- {name: odd,", "# not supported yet: no known type"),
-        ("- {name: never,", "# not supported yet: policies of type trace_flags, inside"),
+        ("- {name: never,", "# not supported yet: policies of type bytes_limiting, inside"),
         ("- {name: deep,", "# not supported yet: no known type of policy, inside"),
         ("- {name: fine,", "# honoured"),
     ):
