@@ -98,10 +98,12 @@ class Host:
             ours=lambda number, epoch: self._epochs.get(number) == epoch,
             before=self._count_partitions,
             start=self._start_partition,
+            caught_up=self._read_on,
             failed=self.failed,
         )
         self._assigned = False
         self._ends: dict[int, int] = {}
+        self._waiting: set[int] = set()
         self._told_s = clock.monotonic_s()
         self._routing = Routing(settings.partitioner, self._told_s)
         self._lock = asyncio.Lock()
@@ -153,12 +155,21 @@ class Host:
         if self._epochs.get(batch.partition) != batch.epoch:
             self.released(batch)
             return
+        waits = True
+
+        def folded() -> None:
+            nonlocal waits
+            waits = False
+            self.released(batch)
+
         self.worker.fold(
             batch.partition,
             batch.records,
             wall_ms=None if batch.log_append_time else clock.now_ms(),
-            folded=lambda: self.released(batch),
+            folded=folded,
         )
+        if waits:
+            self._wait(batch.partition, batch.epoch)
         if batch.keys:
             self._measurements.keys(batch.keys)
         self._routing.saw(batch)
@@ -204,6 +215,7 @@ class Host:
             partition = self.worker.partitions.get(number)
             released = self.worker.drop([number])
             self._ends.pop(number, None)
+            self._waiting.discard(number)
             accounts = partition.sampler.accounts if partition else None
             self._measurements.revoked(number, accounts)
             log.info(how, partition=number, released_spans=released)
@@ -211,6 +223,19 @@ class Host:
     def _start_partition(self, number: int, epoch: int, offset: int) -> None:
         assert self.thread is not None
         self.thread.start_partition(number, epoch, offset)
+
+    def _wait(self, number: int, epoch: int) -> None:
+        """Read no more of a partition that cannot be folded yet: it would fill all our inbox."""
+        if number not in self._waiting:
+            assert self.thread is not None
+            self._waiting.add(number)
+            self.thread.wait(number, epoch, waits=True)
+
+    def _read_on(self, number: int, epoch: int) -> None:
+        if number in self._waiting:
+            assert self.thread is not None
+            self._waiting.remove(number)
+            self.thread.wait(number, epoch, waits=False)
 
     async def _count_partitions(self) -> None:
         try:

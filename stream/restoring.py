@@ -75,8 +75,8 @@ class Restoring:
     """The restores and replays under way.
 
     `ours` says whether a partition is still assigned with that epoch; a restore ends early where it
-    is not. `before` runs first of all, `start` reads the input from an offset on, `failed` ends the
-    process.
+    is not. `before` runs first of all, `start` reads the input from an offset on, `caught_up` hears
+    that nothing has to wait for older decisions any more, `failed` ends the process.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Restoring:
         ours: Callable[[int, int], bool],
         before: Callable[[], Awaitable[None]],
         start: Callable[[int, int, int], None],
+        caught_up: Callable[[int, int], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._worker = worker
@@ -100,6 +101,7 @@ class Restoring:
         self._ours = ours
         self._before = before
         self._start = start
+        self._caught_up = caught_up
         self._failed = failed
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._unready: set[int] = set()
@@ -227,6 +229,8 @@ class Restoring:
         self._say_odd(number, restored)
         while self._ours(number, epoch) and partition.catch_up():  # noqa: ASYNC110 - no waiting
             await asyncio.sleep(0)  # others have the loop in between
+        if self._ours(number, epoch):
+            self._caught_up(number, epoch)
 
     def _say_odd(self, number: int, restored: Restored) -> None:
         point = restored.point

@@ -99,6 +99,7 @@ class PollThread(threading.Thread):
         self._answered = False
         self._held_since: float | None = None
         self._paused = False
+        self._waiting: set[int] = set()
 
     # Called from other threads
 
@@ -121,6 +122,11 @@ class PollThread(threading.Thread):
             lambda consumer: self._start_partition(consumer, number, epoch, offset)
         )
         started.add_done_callback(self._check_start)
+
+    def wait(self, number: int, epoch: int, *, waits: bool) -> None:
+        """Stop reading this partition alone, or go on, unless it has been taken away meanwhile."""
+        done = self.request(lambda consumer: self._wait(consumer, number, epoch, waits=waits))
+        done.add_done_callback(self._check_start)
 
     def positions(self, numbers: list[int]) -> "concurrent.futures.Future[dict[int, int]]":
         """Return where reading stands, without partitions of which nothing was read yet."""
@@ -178,7 +184,8 @@ class PollThread(threading.Thread):
         """Return how long to poll for, None to look again."""
         if not self._owner.held():
             if self._paused:
-                self._consumer.resume(self._partitions(self._reading))
+                reading = self._reading.keys() - self._waiting
+                self._consumer.resume(self._partitions(reading))
                 self._paused = False
             self._held_since = None
             return POLL_WAIT_S
@@ -225,6 +232,13 @@ class PollThread(threading.Thread):
         # resumed, or it would never be read again.
         (consumer.pause if self._paused else consumer.resume)([partition])
 
+    def _wait(self, consumer: Any, number: int, epoch: int, *, waits: bool) -> None:
+        if self._reading.get(number) != epoch:
+            return
+        (self._waiting.add if waits else self._waiting.discard)(number)
+        if not self._paused:
+            (consumer.pause if waits else consumer.resume)(self._partitions([number]))
+
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         self._answered = True
         try:
@@ -260,6 +274,7 @@ class PollThread(threading.Thread):
         for number in numbers:
             self._epochs.pop(number, None)
             self._reading.pop(number, None)
+            self._waiting.discard(number)
         try:
             self._ask(tell(numbers))
         except BaseException as problem:  # noqa: BLE001 - the owner ends the process

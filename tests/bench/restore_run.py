@@ -10,7 +10,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,10 +147,13 @@ def _when(reached: Callable[[], bool], started_s: float) -> float:
     return time.monotonic() - started_s
 
 
-def write_decisions(topics: Topics, count: int, phases: int) -> list[tuple[int, bytes, bool]]:
+def write_decisions(
+    topics: Topics, count: int, phases: int, partitions: Sequence[int] = range(PARTITIONS)
+) -> list[tuple[int, bytes, bool]]:
     """Write decisions as a predecessor left them, and its last commit.
 
-    `count` in each partition, the first of ten kept. Returns each as partition, trace id, kept.
+    `count` in each of `partitions`, the first of ten kept. Returns each as partition, trace id,
+    kept.
     """
     written: list[tuple[int, bytes, bool]] = []
     client: dict[str, object] = {"bootstrap.servers": topics.bootstrap, "log_level": 4}
@@ -159,7 +162,7 @@ def write_decisions(topics: Topics, count: int, phases: int) -> list[tuple[int, 
     rng = Random(1)
     time_ms = int(time.time() * 1000) - 60_000
     for index in range(count):
-        for partition in range(PARTITIONS):
+        for partition in partitions:
             trace_id, kept = rng.randbytes(16), index % 10 == 0
             written.append((partition, trace_id, kept))
             value = _decision(trace_id, identity, time_ms, kept=kept)
@@ -168,7 +171,7 @@ def write_decisions(topics: Topics, count: int, phases: int) -> list[tuple[int, 
     producer.flush(60)
     offsets = [
         TopicPartition(topics.input, partition, 0, _hints(identity, count, phases, time_ms))
-        for partition in range(PARTITIONS)
+        for partition in partitions
     ]
     with closing(Consumer({**client, "group.id": topics.group})) as consumer:
         consumer.commit(offsets=offsets, asynchronous=False)
