@@ -30,6 +30,8 @@ LOOK_TIMEOUT_S = 1.0
 NO_TOPIC = "no such topic: "
 RETRY_WAIT_S = 0.1
 NOT_ACKNOWLEDGED = "is the broker there, its disk full, are enough replicas in sync?"
+BY_PARTITIONER = -1
+"""librdkafka's word for a record whose partition it is to choose itself."""
 BLANK_GENERATION = b"\xff\xff\xff\xff"
 
 log = logs.logger("tailstream.kafka")
@@ -345,14 +347,11 @@ def _delivered(
 
 
 def _produce_one(producer: Any, record: Produce, delivered: Any) -> None:
-    where = {} if record.partition is None else {"partition": record.partition}
-    if delivered is not None:
-        where["on_delivery"] = delivered
+    partition = BY_PARTITIONER if record.partition is None else record.partition
+    value, key, headers = record.value, record.key, record.headers or None
     while True:
         try:
-            producer.produce(
-                record.topic, record.value, record.key, headers=record.headers or None, **where
-            )
+            producer.produce(record.topic, value, key, partition, delivered, headers=headers)
         except BufferError:
             producer.poll(RETRY_WAIT_S)
         else:

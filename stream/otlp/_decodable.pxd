@@ -59,7 +59,7 @@ cdef inline const uint8_t *next_field(
     if tag[0] & 7 == 0:
         after = read_varint(at, end, &number)
         # Of the tenth byte, one bit counts. Not every decoder takes more.
-        if after != NULL and after - at == VARINT_BYTES_MAX and after[-1] > 1:
+        if after != NULL and after - at == VARINT_BYTES_MAX and (after - 1)[0] > 1:
             return NULL
         return after
     if tag[0] & 7 == FIXED64 and end - at >= 8:

@@ -22,11 +22,13 @@ from stream.otlp._decodable cimport (
 )
 from stream.otlp._wire cimport LENGTH, framed_bytes, put, put_framing
 
+from functools import lru_cache
+
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stream.otlp.pack import REPEATED_BYTES_MAX as _REPEATED_BYTES_MAX
 from stream.otlp.stamp import POLICY_KEY, TRIGGER_KEY, stamp_span
-from stream.otlp.tracestate import raise_threshold
+from stream.otlp.tracestate import LIST_MEMBERS_MAX as _LIST_MEMBERS_MAX, raise_threshold
 from stream.otlp.wire import CHILDREN_MAX as _CHILDREN_MAX, framed
 
 cdef enum:
@@ -48,11 +50,14 @@ cdef enum:
     IN_SCOPE_SPANS = 2
     IN_SPAN = 3
     IN_ATTRIBUTE = 4
-    # Trace states remembered with a threshold raised in them, and how long they may be.
-    RAISED_MAX = 1024
-    RAISED_BYTES_MAX = 256
+    # Of a tracestate: see `tracestate.py`.
+    LIST_MEMBERS_MAX = 32
+    KEY_BYTES_MAX = 256
+    VALUE_BYTES_MAX = 256
 
-assert (CHILDREN_MAX, REPEATED_BYTES_MAX) == (_CHILDREN_MAX, _REPEATED_BYTES_MAX), "two values"
+assert CHILDREN_MAX == _CHILDREN_MAX, "one limit, two values"
+assert LIST_MEMBERS_MAX == _LIST_MEMBERS_MAX, "one limit, two values"
+assert REPEATED_BYTES_MAX == _REPEATED_BYTES_MAX, "one limit, two values"
 assert (len(POLICY_KEY), len(TRIGGER_KEY)) == (17, 18)
 
 cdef const Schema *TRACES = schema_of(TracesData.DESCRIPTOR)
@@ -66,7 +71,6 @@ cdef const uint8_t *POLICY = <const uint8_t *>PyBytes_AS_STRING(POLICY_KEY)
 cdef const uint8_t *TRIGGER = <const uint8_t *>PyBytes_AS_STRING(TRIGGER_KEY)
 # Odd, and another one in every process: nobody can choose ids that fall together.
 cdef uint64_t SPREAD = hash(b"span ids") & 0xFFFFFFFFFFFFFFFF | 1
-cdef dict RAISED = {}
 
 
 # An envelope: a body, a resource or a scope.
@@ -350,7 +354,8 @@ cdef class _Stamping:
 
     cdef object stamp
     cdef bytes attributes
-    cdef bytes framed_threshold
+    cdef bytes member  # `ot=th:8`, and as the field of a span that has no trace state
+    cdef bytes framed_member
     cdef object threshold
     cdef list held
     # The trace state before, of which the one after was made: a trace's spans all have the same.
@@ -404,20 +409,19 @@ cdef class _Stamping:
         return 0
 
     cdef int raise_state(self, SpanAt *span) except -1:
+        if self.member is None:
+            self.member, self.framed_member = _member_of(self.threshold)
         if span.state == NULL:
-            if self.framed_threshold is None:
-                self.framed_threshold = raised(b"", self.threshold)
             span.state_from = span.state_to = span.end
-            span.state = <const uint8_t *>PyBytes_AS_STRING(self.framed_threshold)
-            span.state_bytes = <size_t>PyBytes_GET_SIZE(self.framed_threshold)
+            span.state = <const uint8_t *>PyBytes_AS_STRING(self.framed_member)
+            span.state_bytes = <size_t>PyBytes_GET_SIZE(self.framed_member)
             return 0
         if self.after is None or self.before_bytes != span.state_bytes or (
             memcmp(self.before, span.state, self.before_bytes) != 0
         ):
             self.before = span.state
             self.before_bytes = span.state_bytes
-            before = PyBytes_FromStringAndSize(<const char *>span.state, span.state_bytes)
-            self.after = raised(before, self.threshold)
+            self.after = self.raised(span)
             self.held.append(self.after)
         if PyBytes_GET_SIZE(self.after) == 0:
             span.state_from = span.state_to = span.end
@@ -427,19 +431,59 @@ cdef class _Stamping:
         span.state_bytes = <size_t>PyBytes_GET_SIZE(self.after)
         return 0
 
+    cdef bytes raised(self, const SpanAt *span):
+        """Return the field of the trace state with the threshold in it; empty: it stays."""
+        cdef bytes before = PyBytes_FromStringAndSize(<const char *>span.state, span.state_bytes)
+        if has_room_for_ot(span.state, span.state + span.state_bytes):
+            return framed(TRACE_STATE, b"%b,%b" % (self.member, before))
+        after = raise_threshold(before, self.threshold)
+        return framed(TRACE_STATE, after) if after != before else b""
 
-cdef bytes raised(bytes before, threshold):
-    """Return the field of the trace state with this threshold in it; empty: it stays as it is."""
-    cdef bytes field = RAISED.get((before, threshold))
-    if field is not None:
-        return field
-    after = raise_threshold(before, threshold)
-    field = framed(TRACE_STATE, after) if after != before else b""
-    if len(before) <= RAISED_BYTES_MAX:
-        if len(RAISED) >= RAISED_MAX:
-            RAISED.clear()
-        RAISED[before, threshold] = field
-    return field
+
+cdef bint has_room_for_ot(const uint8_t *at, const uint8_t *end) noexcept nogil:
+    """Return whether an `ot` member has only to be put before it.
+
+    So it is a list as the grammar has it, without blanks or empty members around commas, without an
+    `ot` member, and not full.
+    """
+    cdef const uint8_t *start
+    cdef int members = 0
+    while True:
+        start = at
+        while at < end and is_key_byte(at[0], at == start):
+            at += 1
+        if at == start or at - start > KEY_BYTES_MAX or at == end or at[0] != c"=":
+            return False
+        if at - start == 2 and start[0] == c"o" and start[1] == c"t":
+            return False
+        at += 1
+        start = at
+        while at < end and 0x20 <= at[0] <= 0x7E and at[0] != c"," and at[0] != c"=":
+            at += 1
+        if at == start or at - start > VALUE_BYTES_MAX or (at - 1)[0] == c" ":
+            return False
+        members += 1
+        if members == LIST_MEMBERS_MAX:
+            return False
+        if at == end:
+            return True
+        if at[0] != c",":
+            return False
+        at += 1
+
+
+cdef inline bint is_key_byte(uint8_t byte, bint first) noexcept nogil:
+    if c"a" <= byte <= c"z" or c"0" <= byte <= c"9":
+        return True
+    return not first and (
+        byte == c"_" or byte == c"-" or byte == c"*" or byte == c"/" or byte == c"@"
+    )
+
+
+@lru_cache(maxsize=256)
+def _member_of(threshold):
+    member = raise_threshold(b"", threshold)
+    return member, framed(TRACE_STATE, member)
 
 
 # Parts

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ if not compiled.RUNS:
     pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
 
 from stream.sampling import _decision
+from tests.fuzz.odd_decisions import Encoders
 
 CONTEXT = {"config": "0123456789abcdef", "topic_id": "AAAAAAAAAAAAAAAAAAAAAA", "group": "g"}
 # Where msgpack and varints take a byte more.
@@ -81,6 +83,12 @@ def test_they_agree_on_any_decision(
     context = {"config": config, "topic_id": topic_id, "group": group}
     written = in_c(decision, **context)
     assert written == encode_in_python(decision, **context)
+
+
+def test_they_agree_on_decisions_of_every_size() -> None:
+    encoders = Encoders()
+    encoders.run(Random(20_261_122), 1_000)
+    assert encoders.compiled > encoders.decisions // 2
 
 
 @pytest.mark.parametrize("size", [32, 255, 256, 65_535, 65_536, 1_000_000])

@@ -56,7 +56,7 @@ PIECES = [
         "",
         "a" * 9,
     ],
-    *[",".join(f"k{number}=v" for number in range(30))],
+    *[",".join(f"k{number}=v" for number in range(30)), ",a=1", ",ot=th:c", "a=b c,d*/-_@=~"],
 ]
 trace_states = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 
@@ -128,6 +128,22 @@ def test_they_agree_on_every_trace_state(states: list[str], stamp: Stamp) -> Non
         for number, state in enumerate(states, start=1)
     ]
     merged_in_c([traces_data(spans_with)], stamp)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *[",".join(f"k{number}=v" for number in range(count)) for count in (1, 31, 32, 33)],
+        *["k" * size + "=v" for size in (255, 256, 257)],
+        *["k=" + "v" * size for size in (255, 256, 257)],
+        *["a=b ", "a= b", " a=b", "a=b\t", "a=b,", ",a=b", "a=b,,c=d", "a=b ,c=d", "a=b, c=d"],
+        *["a", "a=", "=a", "a=b=c", "A=b", "aB=c", "a=é", "é=a", "_a=b", "0=1", "a=\x7f", "a=\x1f"],
+        *["ot=th:1", "a=b,ot=th:f", "ou=th:1", "to=th:1", "ott=th:1", "ot=,a=b", "o=t", "ot="],
+    ],
+)
+def test_they_agree_on_the_grammar_of_a_trace_state(state: str) -> None:
+    for stamp in STAMPS:
+        merged_in_c([traces_data(a_span(trace_state=state))], stamp)
 
 
 def test_they_agree_on_every_truncation_of_a_fragment(merges: Merges) -> None:

@@ -13,6 +13,7 @@ from random import Random
 from stream import compiled
 from stream.kafka.partitioner import fnv1a, murmur2
 from stream.otlp import _scan
+from tests.fuzz.odd_decisions import Encoders
 from tests.fuzz.odd_merges import Merges
 from tests.fuzz.odd_polls import Receivers, a_poll
 from tests.fuzz.twins import Disagreement, Twins
@@ -20,6 +21,7 @@ from tests.fuzz.twins import Disagreement, Twins
 RECORDS_A_SEED = 5_000
 POLLS_A_SEED = 20
 MERGES_A_SEED = 2_000
+DECISIONS_A_SEED = 500
 
 
 def main() -> None:
@@ -45,6 +47,7 @@ def main() -> None:
             twins.run(Random(seed), RECORDS_A_SEED)
             _receive(twins, Random(seed))
             merges.run(Random(seed), MERGES_A_SEED)
+            Encoders().run(Random(seed), DECISIONS_A_SEED)
         except Disagreement as problem:
             sys.exit(f"\nSEED={seed}: {problem}")
         seed += 1
