@@ -5,13 +5,14 @@ that waits runs on threads of its own, all that changes state in short steps on 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from stream import clock, logs
-from stream.kafka.log_state import Identity
+from stream.kafka.log_state import Identity, LogState
 from stream.kafka.partition_log import PartitionLog
 from stream.measurements import Measurements
 from stream.sampling.stores import DecisionStore, KnownDecision
@@ -20,6 +21,9 @@ from stream.worker.restore import Restore, ResumePoint, resume_point
 from stream.worker.worker import Worker
 
 RESTORES_MAX = 4
+LOGS_MAX = 8
+"""Of each phase, so many partitions are restored at a time: each has clients of its own, which take
+a megabyte and a dozen threads."""
 RETRY_WAIT_S = 1.0
 TELL_EVERY_S = 5.0
 
@@ -106,6 +110,9 @@ class Restoring:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._unready: set[int] = set()
         self._replays: dict[int, tuple[Partition, Progress]] = {}
+        self._first_phases = asyncio.Semaphore(LOGS_MAX)
+        self._second_phases = asyncio.Semaphore(LOGS_MAX)
+        self._queued: set[int] = set()
         self._threads = ThreadPoolExecutor(RESTORES_MAX, "tailstream-restore")
 
     @property
@@ -121,7 +128,11 @@ class Restoring:
 
     async def end(self, numbers: Iterable[int]) -> None:
         """Wait for these: their stores are closed next, so nothing may still be written to them."""
-        await asyncio.gather(*(self._tasks[n] for n in numbers if n in self._tasks))
+        ending = [number for number in numbers if number in self._tasks]
+        for number in self._queued.intersection(ending):
+            # It would wait for a place as long as others take, and the whole group with it.
+            self._tasks[number].cancel()
+        await asyncio.gather(*(self._tasks[n] for n in ending), return_exceptions=True)
 
     def tell_replays(self) -> None:
         """Say how far the replays have come."""
@@ -138,13 +149,11 @@ class Restoring:
         began_s = clock.monotonic_s()
         try:
             await self._before()
-            with self._open_log(number, lambda: self._ours(number, epoch)) as partition_log:
-                restored = await self._first_phase(number, epoch, identity, partition_log)
-                if restored is None:
-                    return
-                self._ready(number, epoch, restored, clock.monotonic_s() - began_s)
-                if restored.point.older_records:
-                    await self._second_phase(number, epoch, restored, partition_log)
+            restored = await self._until_ready(number, epoch, identity, began_s)
+            if restored is not None and restored.point.older_records:
+                async with self._place(self._second_phases, number):
+                    with self._open_log(number, lambda: self._ours(number, epoch)) as partition_log:
+                        await self._second_phase(number, epoch, restored, partition_log)
         except Exception as problem:  # noqa: BLE001 - a task of its own: nobody else would see it
             self._failed(problem)
         finally:
@@ -152,19 +161,55 @@ class Restoring:
                 del self._tasks[number]
                 self._unready.discard(number)
 
-    async def _first_phase(
-        self, number: int, epoch: int, identity: Identity, partition_log: PartitionLog
+    async def _until_ready(
+        self, number: int, epoch: int, identity: Identity, began_s: float
     ) -> Restored | None:
-        """Return a partition that may be read; None once it is not ours.
+        """Return the partition, which is being read; None once it is not ours.
 
-        In short steps on the restore threads: one that waits for a foreign transaction leaves the
-        thread to the others between its tries.
+        One that waits for a foreign transaction leaves its place to others between its tries.
         """
-        while (state := await self._run(partition_log.state)) is None:
-            if not self._ours(number, epoch):
-                return None
-            log.info("restore waits", partition=number, reason=partition_log.waits_for)
-            await asyncio.sleep(RETRY_WAIT_S)
+        with ExitStack() as opened:
+            partition_log: PartitionLog | None = None
+            while self._ours(number, epoch):
+                async with self._place(self._first_phases, number):
+                    if not self._ours(number, epoch):
+                        break
+                    if partition_log is None:
+                        found = self._open_log(number, lambda: self._ours(number, epoch))
+                        partition_log = opened.enter_context(found)
+                    state = await self._run(partition_log.state)
+                    if state is not None:
+                        restored = await self._first_phase(
+                            number, epoch, identity, partition_log, state
+                        )
+                        if restored is not None:
+                            self._ready(number, epoch, restored, clock.monotonic_s() - began_s)
+                        return restored
+                log.info("restore waits", partition=number, reason=partition_log.waits_for)
+                await asyncio.sleep(RETRY_WAIT_S)
+        return None
+
+    @asynccontextmanager
+    async def _place(self, places: asyncio.Semaphore, number: int) -> AsyncIterator[None]:
+        self._queued.add(number)
+        try:
+            await places.acquire()
+        finally:
+            self._queued.discard(number)
+        try:
+            yield
+        finally:
+            places.release()
+
+    async def _first_phase(
+        self,
+        number: int,
+        epoch: int,
+        identity: Identity,
+        partition_log: PartitionLog,
+        state: LogState,
+    ) -> Restored | None:
+        """Return a partition that may be read; None once it is not ours. In short steps."""
         if not self._ours(number, epoch):
             return None
         point = resume_point(state, identity=identity, initial_offset=self._initial_offset)
