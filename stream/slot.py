@@ -46,7 +46,14 @@ class Slot:
             sleep(WAIT_S)
 
     def fenced(self) -> None:
-        """Note a fence, if it came soon after the start."""
-        if clock.monotonic_s() - self._started_s < SOON_S:
+        """Note a fence, if it came soon after the start.
+
+        A disk that is full costs the note alone: the process has to end with its own exit code.
+        """
+        if clock.monotonic_s() - self._started_s >= SOON_S:
+            return
+        try:
             self._note.parent.mkdir(parents=True, exist_ok=True)
             self._note.write_bytes(self._instance_id.encode())
+        except OSError as problem:
+            log.warning("the fence cannot be noted", reason=str(problem))

@@ -50,3 +50,12 @@ def test_a_worker_that_was_given_another_slot_does_not_wait(tmp_path: Path) -> N
     Slot(tmp_path, "w-2").wait(waited.append)
 
     assert waited == []
+
+
+def test_a_fence_that_cannot_be_noted_does_not_hide_the_fence(tmp_path: Path) -> None:
+    full = tmp_path / "a file where the directory was"
+    full.touch()
+
+    Slot(full, "w-1").fenced()
+
+    assert full.is_file()
