@@ -56,7 +56,11 @@ class ScanNote:
     def __init__(self, path: Path) -> None:
         with path.open("a+b") as file:
             if file.seek(0, 2) != _BYTES:
-                file.truncate(_BYTES)
+                # Written, not only made longer: a map of a file with holes on a full disk ends the
+                # process by a signal, at its first store.
+                file.truncate(0)
+                file.write(bytes(_BYTES))
+                file.flush()
             self._map = mmap.mmap(file.fileno(), _BYTES)
         if self._map[:_SCANNING_AT] != _MAGIC:
             self._map[:] = _MAGIC.ljust(_BYTES, b"\0")
