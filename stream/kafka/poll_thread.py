@@ -18,9 +18,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from stream import clock, logs
 from stream.kafka.client_settings import LOGGER
 from stream.kafka.errors import is_operators_fault
+from stream.kafka.poll_size import PollSize
 from stream.kafka.receive import Batch, Receiver
 
-POLL_MESSAGES_MAX = 1_000
 POLL_WAIT_S = 0.05
 CALLBACK_TIMEOUT_S = 120.0
 # Short back-pressure is left to librdkafka's own queue: a pause throws away what is fetched.
@@ -100,6 +100,7 @@ class PollThread(threading.Thread):
         self._held_since: float | None = None
         self._paused = False
         self._waiting: set[int] = set()
+        self._size = PollSize()
 
     # Called from other threads
 
@@ -164,11 +165,13 @@ class PollThread(threading.Thread):
         wait_s = self._back_pressure()
         if wait_s is None:
             return
-        messages = self._consumer.consume(1 if self._paused else POLL_MESSAGES_MAX, wait_s)
+        messages = self._consumer.consume(1 if self._paused else self._size.messages, wait_s)
         if not messages:
             return
         errors: list[Any] = []
+        began_s = clock.monotonic_s()
         batches = self._receiver.receive(messages, self._reading, errors)
+        self._size.took(len(messages), clock.monotonic_s() - began_s)
         if batches:
             self._owner.deliver(batches)
         for error in errors:
