@@ -50,10 +50,12 @@ class Accounts:
         self.duplicate += settled.duplicates
         self.dead_lettered += settled.dead_lettered
         spans = decision.spans - settled.duplicates - settled.dead_lettered
-        sampled = decision.verdict is Verdict.SAMPLED
-        if delivered.late:
-            self.late_sampled += spans if sampled else 0
-            self.late_not_sampled += 0 if sampled else spans
+        if decision.verdict is Verdict.SAMPLED:
+            if delivered.late:
+                self.late_sampled += spans
+            else:
+                self.sampled += spans
+        elif delivered.late:
+            self.late_not_sampled += spans
         else:
-            self.sampled += spans if sampled else 0
-            self.not_sampled += 0 if sampled else spans
+            self.not_sampled += spans

@@ -80,6 +80,8 @@ class Partition:
         self._decisions = decisions
         self._delivering = delivering
         self._identity = identity
+        self._decisions_topic, self._config = delivering.decisions_topic, delivering.config
+        self._topic_id, self._group = identity.topic_id, identity.group
         self._log = log
         self._retention_ms = retention_ms
         self._span_ids_bytes_max = span_ids_bytes_max
@@ -283,14 +285,9 @@ class Partition:
         )
 
     def _decision_record(self, decision: Decision) -> Produce:
-        value = encode(
-            decision,
-            config=self._delivering.config,
-            topic_id=self._identity.topic_id,
-            group=self._identity.group,
-        )
         key = decision.trace_id.hex().encode()
-        return Produce(self._delivering.decisions_topic, self.number, key, value)
+        value = encode(decision, config=self._config, topic_id=self._topic_id, group=self._group)
+        return Produce(self._decisions_topic, self.number, key, value)
 
     def _dead_letter(self, dead: DeadLetter) -> Produce:
         # What the broker refused, alone in its transaction, is reduced to a pointer.

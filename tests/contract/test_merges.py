@@ -281,15 +281,40 @@ def test_an_id_of_another_length_is_no_less_an_id(merges_by: Merge) -> None:
     assert (merged.spans, merged.duplicates) == (2, 1)
 
 
-def test_envelopes_repeated_too_often_make_a_span_too_large(merges_by: Merge) -> None:
-    scope = b"".join(
-        framed(0x12, a_span(span_id=span_id_of(number)).SerializeToString())
-        for number in range(1, 41)
-    )
-    value = framed(0x0A, framed(0x12, scope) + framed(0x1A, b"u" * 99_000))
-    merged = merges_by([value], STAMPS[5], 99_200)
-    assert 0 < len(merged.parts) < 40
-    assert sum(bad.spans for bad in merged.bad) == 40 - merged.spans > 0
+@pytest.mark.parametrize("shared", [True, False], ids=["one", "one each"])
+@pytest.mark.parametrize("level", ["record", "resource", "scope"])
+def test_envelopes_repeated_too_often_make_a_span_too_large(
+    merges_by: Merge, level: str, *, shared: bool
+) -> None:
+    def around(this: str, tag: int, fields: list[bytes]) -> list[bytes]:
+        filling = framed(0x7A, b"u" * 99_000) if this == level else b""
+        both = [b"".join(fields) + filling] if shared else [one + filling for one in fields]
+        return [framed(tag, one) if tag else one for one in both]
+
+    name = framed(0x2A, b"n" * 150)
+    fields = [framed(0x12, b"\x12\x08" + span_id_of(n) + name) for n in range(40)]
+    scopes = around("scope", 0x12, fields)
+    bodies = around("record", 0, around("resource", 0x0A, scopes))
+    merged = merges_by(bodies, STAMPS[5], 99_200)
+    assert sum(bad.spans for bad in merged.bad) == 40 - merged.spans
+    assert (merged.spans < 40) is shared
+    assert (Merges().compare(bodies, STAMPS[5], 99_200) is None) is shared
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *([], ["tailstream.policy"], ["tailstream.trigger"], ["tailstream.policy.x"]),
+        *(["tailstream.policys"], ["tailstream.trigger", "a", "tailstream.policy"]),
+    ],
+    ids=str,
+)
+def test_they_agree_which_attributes_are_stamps(names: list[str]) -> None:
+    span = a_span(attributes=dict.fromkeys(names, "before"))
+    inside = span.events.add().attributes.add()
+    inside.key = "tailstream.policy"
+    for stamp in STAMPS:
+        merged_in_c([traces_data(span)], stamp)
 
 
 def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
