@@ -18,6 +18,11 @@ MODULES: Final = (
     "stream.sampling._decision",
     "stream.sampling._judge",
     "stream.sampling._rows",
+    "stream.sampling._trace",
+    "stream.sampling._delivery",
+    "stream.sampling._fold",
+    "stream.sampling._settle",
+    "stream.state._memory",
     "stream.kafka._receive",
 )
 

@@ -88,6 +88,13 @@ class Decision:
     span_ids_complete: bool = True
 
 
+PureDecision = Decision
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._delivery import Decision
+
+
 def encode(decision: Decision, *, config: str, topic_id: str, group: str) -> bytes:
     """Return the msgpack map of a decision.
 

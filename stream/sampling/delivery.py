@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.otlp.fragment import BadSpans
 from stream.sampling.decision import Decision, Vote
 
@@ -32,6 +34,13 @@ class Delivery:
     undeliverable: bool = False
     held_bytes: int = 0
     waits: bool = False
+
+
+PureDelivery = Delivery
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._delivery import Delivery
 
 
 @dataclass(slots=True, eq=False)

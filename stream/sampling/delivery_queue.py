@@ -4,13 +4,20 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.sampling.delivery import DeadLetter, Delivery, Undelivered, of_one_record
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._delivery import Queue
+else:
+    Queue = object
 
 STALE_ENTRIES_MIN = 1_024
 
 
-class DeliveryQueue:
+class DeliveryQueue(Queue):
     """First in, first out, with what is `in_flight` apart.
 
     Late spans of a trace share a delivery until it is taken, or full. Only the first delivery of a

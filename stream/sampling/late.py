@@ -11,7 +11,7 @@ from stream.sampling.trace import TRACE_BYTES, OpenTrace
 
 
 def late_delivery(
-    known: KnownDecision, trace_id: bytes, first_offset: int, time_ms: int
+    known: KnownDecision | Decision, trace_id: bytes, first_offset: int, time_ms: int
 ) -> Delivery:
     """Return the delivery, still empty, that begins at this offset and partition time."""
     decision = Decision(

@@ -10,31 +10,33 @@ through a transaction; `learn` last, which is for the first seconds after a rest
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
 from stream.sampling.cut import cut_delivery
 from stream.sampling.deadlines import Deadlines
-from stream.sampling.decision import Clock, Trigger, Verdict
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.delivery_queue import DeliveryQueue
 from stream.sampling.held_cuts import might_cut
 from stream.sampling.late import add_late, is_full, late_delivery, news_to, turned_late
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.policies.evaluate import Policies
-from stream.sampling.record import (
-    NO_TIMESTAMP,
-    Record,
-    RecordKind,
-    copy_headers,
-    headers_bytes,
-)
+from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind, copy_headers, headers_bytes
+from stream.sampling.settle import settle
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.trace import RECORD_BYTES, OpenTrace
 
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._fold import State, cut_due, fold_rows
+    from stream.sampling._rows import Rows
+else:
+    State = object
 
-class TailSampler:
+
+class TailSampler(State):
     """Decides the traces of one partition. Time comes in as an argument; nothing else happens.
 
     `position` is the next offset to fold, `time_ms` the partition time: both start where the
@@ -75,7 +77,7 @@ class TailSampler:
         self._open: OrderedDict[bytes, OpenTrace] = OrderedDict()
         self._deadlines = Deadlines()
         self._undelivered = DeliveryQueue()
-        self._uncommitted: dict[bytes, KnownDecision] = {}
+        self._uncommitted: dict[bytes, Decision] = {}
         self._bodies: list[tuple[bytes, int, bytes]] = []
         self._dropped: set[bytes] = set()
         budget.holders.append(self)
@@ -93,20 +95,12 @@ class TailSampler:
         """
         if self.cuts_held and (self._budget.over() or self._spans.lowest_affordable()):
             return
-        for record in records:
-            if record.offset < self.position:
-                continue
-            if self.cuts_held and self._might_cut(record, wall_ms):
-                break
-            self._advance(record, wall_ms)
-            self.position = record.offset + 1
-            if record.kind is not RecordKind.SPANS:
-                self.accounts.records[record.kind.value] += 1
-                continue
-            for fragment in record.fragments:
-                self._fold_fragment(fragment, record)
-            for bad in record.bad:
-                self._reject(DeadLetter(record.offset, self.time_ms, bad, record.key))
+        if compiled.RUNS and isinstance(records, Rows):
+            fold_rows(self, records, wall_ms)
+        else:
+            for record in records:
+                if record.offset >= self.position and not self._fold_record(record, wall_ms):
+                    break
         self._store_bodies()
         self._keep_limits()
 
@@ -123,6 +117,21 @@ class TailSampler:
         next_ms = self._deadlines.next_ms()
         return next_ms is not None and next_ms <= wall_ms - self._windows.idle_grace_ms
 
+    def _fold_record(self, record: Record, wall_ms: int | None) -> bool:
+        """Return False, with nothing done, where it might cut and must not."""
+        if self.cuts_held and self._might_cut(record, wall_ms):
+            return False
+        self._advance(record, wall_ms)
+        self.position = record.offset + 1
+        if record.kind is not RecordKind.SPANS:
+            self.accounts.records[record.kind.value] += 1
+            return True
+        for fragment in record.fragments:
+            self._fold_fragment(fragment, record)
+        for bad in record.bad:
+            self._reject(DeadLetter(record.offset, self.time_ms, bad, record.key))
+        return True
+
     def _advance(self, record: Record, wall_ms: int | None) -> None:
         timestamp_ms = record.timestamp_ms
         if timestamp_ms == NO_TIMESTAMP or timestamp_ms <= self.time_ms:
@@ -138,12 +147,16 @@ class TailSampler:
 
     def _fold_fragment(self, fragment: Fragment, record: Record) -> None:
         offset = record.offset
-        known = self._uncommitted.get(fragment.trace_id) or self._decisions.get(fragment.trace_id)
-        if known is not None:
-            self._follow(known, fragment, record)
-            return
+        trace_id = fragment.trace_id
+        trace = self._open.get(trace_id)
+        if trace is None:
+            # Only here, for a trace that is open has no decision.
+            known = self._uncommitted.get(trace_id) or self._decisions.get(trace_id)
+            if known is not None:
+                self._follow(known, fragment, record)
+                return
+            trace = self._opened(trace_id, offset)
         self.accounts.received += fragment.spans
-        trace = self._open.get(fragment.trace_id) or self._opened(fragment.trace_id, offset)
         had_root = trace.root
         trace.fold(fragment, offset)
         trace.last_ms = self.time_ms
@@ -181,7 +194,7 @@ class TailSampler:
             trace.deadline_ms = deadline_ms
             self._deadlines.schedule(trace)
 
-    def _follow(self, known: KnownDecision, fragment: Fragment, record: Record) -> None:
+    def _follow(self, known: KnownDecision | Decision, fragment: Fragment, record: Record) -> None:
         """A decision stands: below its `upto` this is a replay, above it a late fragment."""
         offset = record.offset
         if offset < known.upto:
@@ -221,8 +234,7 @@ class TailSampler:
         if self._bodies:
             dropped = self._dropped
             self._spans.put([body for body in self._bodies if body[0] not in dropped])
-            self._bodies = []
-            self._dropped = set()
+            self._bodies, self._dropped = [], set()
 
     # Limits that the partitions of a worker share
 
@@ -253,6 +265,9 @@ class TailSampler:
     # Cutting
 
     def _cut_due(self, time_ms: int, clock: Clock) -> None:
+        if compiled.RUNS:
+            cut_due(self, time_ms, clock)
+            return
         while (trace := self._deadlines.pop_due(self._open, time_ms)) is not None:
             hastened = trace.deadline_ms < trace.opened_ms + self._windows.decision_wait_ms
             trigger = Trigger.ROOT_RECEIVED if hastened else Trigger.DECISION_WAIT
@@ -280,7 +295,7 @@ class TailSampler:
         delivery = cut_delivery(
             trace, judgement, trigger=trigger, clock=clock, upto=upto, time_ms=self.time_ms
         )
-        self._uncommitted[trace.trace_id] = KnownDecision.of(delivery.decision)
+        self._uncommitted[trace.trace_id] = delivery.decision
         self._undelivered.append(delivery)
 
     # Delivering
@@ -293,22 +308,7 @@ class TailSampler:
         """The transaction committed: remember the decisions, forget the bodies, count."""
         taken = self._undelivered.settle()
         assert [one.delivered for one in settled] == taken, "settled is what was taken"
-        decisions = []
-        for one in settled:
-            delivered = one.delivered
-            if isinstance(delivered, DeadLetter):
-                self.accounts.dead_lettered += delivered.bad.spans
-                continue
-            self.accounts.count(delivered, one)
-            trace_id = delivered.decision.trace_id
-            if delivered.decision.verdict is Verdict.SAMPLED:
-                self._spans.delete(trace_id, delivered.decision.offsets)
-            if not delivered.late:
-                del self._uncommitted[trace_id]
-            ids, complete = one.span_ids, one.span_ids_complete
-            known = KnownDecision.of(delivered.decision)
-            decisions.append((trace_id, replace(known, span_ids=ids, span_ids_complete=complete)))
-        self._decisions.put(decisions)
+        self._decisions.put(settle(settled, self.accounts, self._spans, self._uncommitted))
         resume_offset, resume_ms = self.resume()
         self._spans.discard_below(resume_offset)
         self._deadlines.forget_stale(self._open)

@@ -1,7 +1,9 @@
 """An open trace: the running summary of its spans, and where they lie in the log."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.otlp.fragment import Fragment
 
 TRACE_BYTES = 1_100
@@ -55,3 +57,12 @@ class OpenTrace:
         if not self.start_ns or self.end_ns <= self.start_ns:
             return 0
         return (self.end_ns - self.start_ns) // 1000
+
+
+PureOpenTrace = OpenTrace
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._trace import OpenTrace, held_by
+
+    assert held_by() == (TRACE_BYTES, RECORD_BYTES), "both cores count the same"

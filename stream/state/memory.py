@@ -1,7 +1,9 @@
 """The stores of one partition in plain dicts."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from stream import compiled
 from stream.sampling.stores import KnownDecision
 from stream.state.generations import Generations
 
@@ -10,6 +12,9 @@ DECISION_OVERHEAD_BYTES = 300
 
 _BUCKET_OFFSETS = 1024
 """Bodies are discarded in buckets of so many offsets."""
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.state import _memory as in_c
 
 
 class MemorySpanStore:
@@ -32,6 +37,10 @@ class MemorySpanStore:
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
         """See `SpanStore.put`."""
+        if compiled.RUNS and isinstance(bodies, list):
+            self._held_bytes += in_c.put_bodies(self._buckets, bodies, _BUCKET_OFFSETS)
+            self._held_bodies += len(bodies)
+            return
         number, bucket, held = -1, {}, 0
         for trace_id, offset, body in bodies:
             if offset // _BUCKET_OFFSETS != number:
@@ -58,6 +67,10 @@ class MemorySpanStore:
 
     def delete(self, trace_id: bytes, offsets: Sequence[int]) -> None:
         """See `SpanStore.delete`; the space is free at once."""
+        if compiled.RUNS and isinstance(offsets, list):
+            freed = in_c.delete_bodies(self._buckets, trace_id, offsets, _BUCKET_OFFSETS)
+            self._forget(*freed)
+            return
         for offset in offsets:
             number = offset // _BUCKET_OFFSETS
             bucket = self._buckets.get(number)
@@ -126,6 +139,8 @@ class MemoryDecisionStore:
 
     def get(self, trace_id: bytes) -> KnownDecision | None:
         """See `DecisionStore.get`."""
+        if compiled.RUNS:
+            return in_c.find_decision(self._known, trace_id)
         for known in reversed(self._known.values()):
             decision = known.get(trace_id)
             if decision is not None:
@@ -134,6 +149,9 @@ class MemoryDecisionStore:
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`."""
+        if compiled.RUNS:
+            in_c.put_decisions(self._generations, self._known, decisions, DECISION_OVERHEAD_BYTES)
+            return
         for trace_id, decision in decisions:
             generation = self._generations.current(decision.time_ms)
             generation.add(decision.time_ms, decision.upto)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from stream import compiled
 from stream.kafka.log_state import Identity
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
@@ -22,6 +24,9 @@ from stream.testing.spans import a_trace, traces_data
 from stream.worker.decision_log import DecisionLog
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._fold import rows_of
 
 SLOW_MS = 1_000
 IDENTITY = Identity("cluster", "topic-1")
@@ -160,7 +165,15 @@ class Core:
         )
 
 
+def as_received(records: Sequence[Record], *, words: int = 1) -> Sequence[Record]:
+    """Return the records in the form in which the core that runs receives them.
+
+    `words` of 64 bits have room for what their fragments matched.
+    """
+    return rows_of(records, words) if compiled.RUNS else records
+
+
 def fold(sampler: TailSampler, records: Sequence[Record], *, poll_records: int = 1_000) -> None:
     """Fold records in polls of so many."""
     for at in range(0, len(records), poll_records):
-        sampler.fold(records[at : at + poll_records])
+        sampler.fold(as_received(records[at : at + poll_records]))

@@ -5,7 +5,7 @@ pause by not calling it.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stream.kafka.commit import Receipt
@@ -13,6 +13,7 @@ from stream.kafka.log_state import Identity
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.record import Record, RecordKind
 from stream.sampling.stores import DecisionStore
+from stream.testing.core import as_received
 from stream.testing.log import (
     DECISIONS,
     INPUT,
@@ -90,7 +91,7 @@ class Driver:
         self._restoring: dict[int, _Restoring | None] = {}
         self._completing: dict[int, _Restoring] = {}
         self._reading: dict[int, int] = {}
-        self._inbox: deque[tuple[int, list[Record]]] = deque()
+        self._inbox: deque[tuple[int, Sequence[Record]]] = deque()
         self._transaction: Iterator[None] | None = None
         self._ripe = False
         # Before any offset is read.
@@ -165,7 +166,7 @@ class Driver:
         position = self._reading[number]
         found, self._reading[number] = self._input(number).read(position, records_max)
         if found:
-            self._inbox.append((number, [self._scanned(record) for record in found]))
+            self._inbox.append((number, as_received([self._scanned(record) for record in found])))
         return self._reading[number] - position
 
     def fold(self, wall_ms: int | None = None) -> bool:

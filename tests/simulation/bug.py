@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from stream import compiled
 from tests.simulation.shape import small_sizes
 from tests.simulation.simulation import Run, Simulation
 
@@ -22,6 +23,8 @@ def hunt(name: str, seeds: int = SEEDS) -> tuple[Simulation, Run] | None:
     """Return the first seed that finds a bug and how its run went, None where none does."""
     with pytest.MonkeyPatch.context() as patch:
         small_sizes(patch)
+        # They are planted in Python.
+        patch.setattr(compiled, "RUNS", False)
         BUGS[name](patch)
         for seed in range(1, seeds + 1):
             simulation = Simulation(seed)

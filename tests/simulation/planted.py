@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from stream import compiled
 from tests.simulation import bugs_of_fences, bugs_of_restores, bugs_of_the_core, bugs_of_the_worker
 from tests.simulation.bug import BUGS, hunt
 from tests.simulation.shape import small_sizes
@@ -32,6 +33,8 @@ def story(name: str) -> str:
     simulation, run = found
     with pytest.MonkeyPatch.context() as patch:
         small_sizes(patch)
+        # They are planted in Python.
+        patch.setattr(compiled, "RUNS", False)
         BUGS[name](patch)
         steps = shrunk(simulation, run)
         broken = simulation.replay(steps).broken[0]

@@ -50,7 +50,7 @@ class Policies:
     ) -> None:
         self._policies = sorted(policies, key=lambda policy: not isinstance(policy, Drop))
         self._sample_on_first_match = sample_on_first_match
-        self._maximum_trace_size_bytes = maximum_trace_size_bytes
+        self.maximum_trace_size_bytes = maximum_trace_size_bytes
         self._judge: Judge | None = None
         between = boundaries(policies) if compiled.RUNS else None
         if between is not None:
@@ -63,7 +63,7 @@ class Policies:
 
     def too_large(self, body_bytes: int) -> bool:
         """Return whether a trace of this size is not sampled whatever the policies say."""
-        return 0 < self._maximum_trace_size_bytes < body_bytes
+        return 0 < self.maximum_trace_size_bytes < body_bytes
 
     def judge(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Return what the policies say of a trace; of two that look alike to them, once."""

@@ -1,0 +1,50 @@
+"""Decisions, deliveries and their queue in C."""
+
+from libc.stdint cimport int64_t
+
+
+cdef class Decision:
+    cdef public object trace_id
+    cdef public object verdict
+    cdef public object policy
+    cdef public object trigger
+    cdef public object threshold
+    cdef public object spans
+    cdef public object errors
+    cdef public object duration_us
+    cdef public object complete
+    cdef public object time_ms
+    cdef public object clock
+    cdef public object upto
+    cdef public object offsets
+    cdef public object duplicates
+    cdef public object dead_lettered
+    cdef public object span_ids
+    cdef public object span_ids_complete
+
+
+cdef class Delivery:
+    cdef public Decision decision
+    cdef public int64_t first_offset
+    cdef public int64_t opened_ms
+    cdef public int64_t body_bytes
+    cdef public int64_t due_ms
+    cdef public object votes
+    cdef public dict headers
+    cdef public bint late
+    cdef public bint undeliverable
+    cdef public int64_t held_bytes
+    cdef public bint waits
+
+
+cdef class Queue:
+    cdef public int64_t held_bytes
+    cdef public list in_flight
+    cdef public object _waiting
+    cdef public dict _late
+    cdef public int64_t _behind
+    cdef public object _dead_letters
+    cdef public list _oldest
+    cdef public int64_t _entries
+
+    cdef int append_cut(self, Delivery delivery) except -1

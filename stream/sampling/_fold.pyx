@@ -1,0 +1,368 @@
+# cython: language_level=3, boundscheck=True, wraparound=False
+"""Folding rows and cutting what is due: the compiled half of `TailSampler`.
+
+`tail_sampler.py` says what happens and why; here is the same for rows of one fragment, without a
+Python object for a record. Whatever is rarer (several traces in a record, headers, a late span, a
+limit) is left to the methods there, with the state in between as they would have left it.
+"""
+
+from heapq import heappop, heappush
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.string cimport memcpy
+
+from stream.otlp._scan cimport ASIDE, NOTHING, TRACE, bits_of
+from stream.sampling._delivery cimport Decision, Delivery, Queue
+from stream.sampling._rows cimport Row, Rows
+from stream.sampling._trace cimport OpenTrace, opened
+
+from stream.sampling.decision import Clock, Trigger, Verdict
+from stream.sampling.record import RecordKind
+
+cdef enum:
+    TRACE_ID_BYTES = 16
+    # As in trace.py; `_trace.pyx` says that it is checked.
+    RECORD_BYTES = 48
+    NO_TIMESTAMP = -1
+
+cdef uint64_t WORD = <uint64_t>0xFFFFFFFFFFFFFFFF
+cdef object CLOCK_LOG = Clock.LOG
+cdef object NOT_SAMPLED = Verdict.NOT_SAMPLED
+cdef object DECISION_WAIT = Trigger.DECISION_WAIT
+cdef object ROOT_RECEIVED = Trigger.ROOT_RECEIVED
+cdef object SPAN_LIMIT = Trigger.SPAN_LIMIT
+cdef object TRACE_BYTES_LIMIT = Trigger.TRACE_BYTES_LIMIT
+cdef object SPANS = RecordKind.SPANS
+
+
+# What a fold asks of the configuration, once; and what it has received.
+cdef struct Known:
+    int64_t wait_ms
+    int64_t after_root_ms
+    int64_t trace_spans_max
+    int64_t trace_bytes_max
+    int64_t too_large_bytes
+    int64_t open_traces_max
+    bint bodies_spill
+    int64_t received
+
+
+cdef struct Wall:
+    bint clamps
+    int64_t time_ms
+
+
+cdef class State:
+    """The state of a `TailSampler`, which is made of it and says what each part is."""
+
+    cdef public int64_t position
+    cdef public int64_t time_ms
+    cdef public int64_t open_bytes
+    cdef public int64_t decisions_bytes
+    cdef public bint cuts_held
+    cdef public object accounts
+    cdef public object _policies
+    cdef public object _windows
+    cdef public object _limits
+    cdef public object _budget
+    cdef public object _spans
+    cdef public object _decisions
+    cdef public object _open
+    cdef public object _deadlines
+    cdef public object _undelivered
+    cdef public dict _uncommitted
+    cdef public list _bodies
+    cdef public set _dropped
+
+    cdef int advance(self, const Row *row, Wall *wall) except -1:
+        """Let the time advance to a record's, and cut what is due then."""
+        cdef int64_t timestamp_ms = row.timestamp_ms
+        if timestamp_ms == NO_TIMESTAMP or timestamp_ms <= self.time_ms:
+            return 0
+        if wall.clamps and timestamp_ms > wall.time_ms:
+            self.accounts.records["clamped"] += 1
+            timestamp_ms = max(wall.time_ms, self.time_ms)
+        self.time_ms = timestamp_ms
+        self.position = row.offset
+        if self.next_deadline() <= timestamp_ms:
+            cut_due(self, timestamp_ms, CLOCK_LOG)
+        return 0
+
+    cdef int64_t next_deadline(self) except? -2:
+        """Return a lower bound of the next deadline."""
+        cdef list heap = self._deadlines._heap
+        return <int64_t>(<tuple>heap[0])[0] if heap else INT64_MAX
+
+    cdef bint might_cut(self, const Row *row, Known *known, Wall *wall) except -1:
+        """Tell whether a record that is not aside might cut something (`held_cuts.py`)."""
+        cdef int64_t stamp_ms = row.timestamp_ms
+        cdef int64_t spans = row.spans
+        cdef int64_t size = row.body_bytes
+        cdef OpenTrace trace
+        if wall.clamps:
+            stamp_ms = min(stamp_ms, wall.time_ms)
+        if self.next_deadline() <= max(self.time_ms, stamp_ms):
+            return True
+        if <int64_t>self._budget.used + (row.kind == TRACE) > known.open_traces_max:
+            return True
+        if row.kind != TRACE:
+            return False
+        found = self._open.get(id_of(row))
+        if found is not None:
+            trace = <OpenTrace?>found
+            spans += trace.spans
+            size += trace.body_bytes
+        return (
+            spans >= known.trace_spans_max
+            or size >= known.trace_bytes_max
+            or 0 < known.too_large_bytes < size
+        )
+
+    cdef int fold_row(
+        self, Rows rows, Py_ssize_t at, const Row *row, Known *known
+    ) except -1:
+        """Fold a row of kind TRACE that has no headers."""
+        cdef bytes trace_id = id_of(row)
+        cdef PyObject *found = PyDict_GetItemWithError(self._open, trace_id)
+        cdef OpenTrace trace
+        cdef bytes body = <bytes>rows.bodies[at]
+        cdef bint had_root
+        cdef int64_t kept_bytes = 0 if known.bodies_spill else row.body_bytes
+        if found != NULL:
+            trace = <OpenTrace?>(<object>found)
+            trace_id = trace.trace_id
+        else:
+            decision = self._uncommitted.get(trace_id) or self._decisions.get(trace_id)
+            if decision is not None:
+                record = rows.record(at)
+                self._follow(decision, record.fragments[0], record)
+                return 0
+            trace = self.opened_at(trace_id, row.offset, known)
+        known.received += row.spans
+        had_root = trace.root
+        offset = row.offset
+        merge_bits(trace, &rows.bits[at * rows.words], rows.words)
+        trace.add(
+            row.spans, row.errors, row.start_ns, row.end_ns, row.root, row.body_bytes, offset
+        )
+        trace.last_ms = self.time_ms
+        self._bodies.append((trace_id, offset, body))
+        trace.held_bytes += kept_bytes
+        self.open_bytes += kept_bytes + RECORD_BYTES
+        if 0 < known.too_large_bytes < trace.body_bytes:
+            self._limit(trace, TRACE_BYTES_LIMIT, "maximum_trace_size_bytes")
+        elif trace.spans >= known.trace_spans_max:
+            self._limit(trace, SPAN_LIMIT, "trace_spans_max")
+        elif trace.body_bytes >= known.trace_bytes_max:
+            self._limit(trace, TRACE_BYTES_LIMIT, "trace_bytes_max")
+        elif trace.root and not had_root and known.after_root_ms:
+            self._hasten(trace)
+        return 0
+
+    cdef OpenTrace opened_at(self, bytes trace_id, int64_t offset, Known *known):
+        cdef OpenTrace trace
+        cdef int64_t deadline_ms = self.time_ms + known.wait_ms
+        if <int64_t>self._budget.used >= known.open_traces_max:
+            return self._opened(trace_id, offset)
+        trace = opened(trace_id, offset, self.time_ms, deadline_ms)
+        self._open[trace_id] = trace
+        self.open_bytes += trace.held_bytes
+        heappush(self._deadlines._heap, (deadline_ms, offset, trace_id))
+        self._budget.used += 1
+        return trace
+
+
+def fold_rows(State state, Rows rows, wall_ms):
+    """Fold the rows from the state's position on; while cuts are held, up to what might cut."""
+    cdef Known known = known_of(state)
+    cdef Wall wall = Wall(wall_ms is not None, wall_ms or 0)
+    cdef Row *row
+    cdef Py_ssize_t at
+    cdef bint has_headers = bool(rows.headers)
+    try:
+        for at in range(rows.filled):
+            row = &rows.rows[at]
+            if row.offset < state.position:
+                continue
+            if row.kind == ASIDE or (has_headers and at in rows.headers):
+                if not state._fold_record(rows.record(at), wall_ms):
+                    break
+                continue
+            if state.cuts_held and state.might_cut(row, &known, &wall):
+                break
+            state.advance(row, &wall)
+            state.position = row.offset + 1
+            if row.kind == TRACE:
+                state.fold_row(rows, at, row, &known)
+    finally:
+        state.accounts.received += known.received
+
+
+def cut_due(State state, int64_t time_ms, clock):
+    """Cut the open traces whose deadline is at most `time_ms`, in their order."""
+    cdef list heap = state._deadlines._heap
+    cdef tuple entry
+    cdef OpenTrace trace
+    cdef int64_t wait_ms = state._windows.decision_wait_ms
+    cdef Py_ssize_t run = 0
+    last = None
+    if not heap or <int64_t>(<tuple>heap[0])[0] > time_ms:
+        return
+    try:
+        while heap:
+            entry = <tuple>heap[0]
+            if <int64_t>entry[0] > time_ms:
+                break
+            heappop(heap)
+            found = state._open.get(entry[2])
+            if found is None:
+                continue
+            trace = <OpenTrace?>found
+            if trace.deadline_ms != <int64_t>entry[0] or trace.first_offset != <int64_t>entry[1]:
+                continue
+            hastened = trace.deadline_ms < trace.opened_ms + wait_ms
+            judgement = cut(state, trace, ROOT_RECEIVED if hastened else DECISION_WAIT, clock)
+            if judgement is not last:
+                count_votes(state, last, run)
+                last, run = judgement, 0
+            run += 1
+    finally:
+        count_votes(state, last, run)
+
+
+cdef object cut(State state, OpenTrace trace, trigger, clock):
+    """Cut a trace at the position, and return its judgement, whose votes are not counted."""
+    cdef Delivery delivery
+    assert not state.cuts_held, "a trace whose decision may be known must not be judged"
+    del state._open[trace.trace_id]
+    state._budget.used -= 1
+    state.open_bytes -= trace.held_bytes
+    judgement = state._policies.judge(trace, body_bytes=trace.body_bytes)
+    if judgement.verdict is NOT_SAMPLED:
+        state._spans.delete(trace.trace_id, trace.offsets)
+        if state._bodies:
+            state._dropped.add(trace.trace_id)
+    delivery = delivery_of(state, trace, judgement, trigger, clock)
+    state._uncommitted[trace.trace_id] = delivery.decision
+    (<Queue?>state._undelivered).append_cut(delivery)
+    return judgement
+
+
+cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, clock):
+    """Return the delivery of a trace that was judged at the position, as `cut.py` does."""
+    cdef Decision decision = Decision.__new__(Decision)
+    cdef Delivery delivery = Delivery.__new__(Delivery)
+    cdef int64_t due_ms = trace.deadline_ms
+    if clock is CLOCK_LOG:
+        due_ms = min(due_ms, max(state.time_ms, trace.opened_ms))
+    decision.trace_id = trace.trace_id
+    decision.verdict = judgement.verdict
+    decision.policy = judgement.policy
+    decision.trigger = trigger
+    decision.threshold = judgement.threshold
+    decision.spans = trace.spans
+    decision.errors = trace.errors
+    decision.duration_us = duration_us_of(trace)
+    decision.complete = trace.root
+    decision.time_ms = state.time_ms
+    decision.clock = clock
+    decision.upto = state.position
+    decision.offsets = trace.offsets
+    delivery.decision = decision
+    delivery.first_offset = trace.first_offset
+    delivery.opened_ms = trace.opened_ms
+    delivery.body_bytes = trace.body_bytes
+    delivery.due_ms = due_ms
+    delivery.votes = judgement.votes
+    delivery.headers = trace.headers
+    delivery.held_bytes = trace.held_bytes
+    return delivery
+
+
+cdef uint64_t duration_us_of(OpenTrace trace):
+    if not trace.start_ns or trace.end_ns <= trace.start_ns:
+        return 0
+    return (trace.end_ns - trace.start_ns) // 1000
+
+
+cdef count_votes(State state, judgement, Py_ssize_t traces):
+    """Count the votes of a judgement that so many traces had."""
+    if judgement is None:
+        return
+    votes = state.accounts.votes
+    for policy, vote in judgement.votes:
+        votes[policy, vote.value] += traces
+
+
+cdef Known known_of(State state):
+    limits, windows, budget = state._limits, state._windows, state._budget
+    return Known(
+        windows.decision_wait_ms,
+        windows.decision_wait_after_root_ms,
+        within(limits.trace_spans_max),
+        within(limits.trace_bytes_max),
+        within(state._policies.maximum_trace_size_bytes),
+        within(budget.limit),
+        budget.bodies_spill,
+        0,
+    )
+
+
+cdef int64_t within(number):
+    """Return a limit in C; what lies beyond is never reached."""
+    return min(number, INT64_MAX)
+
+
+cdef bytes id_of(const Row *row):
+    return PyBytes_FromStringAndSize(<const char *>row.trace_id, TRACE_ID_BYTES)
+
+
+cdef int merge_bits(OpenTrace trace, const uint64_t *words, Py_ssize_t count) except -1:
+    cdef Py_ssize_t at
+    trace.low_bits |= words[0]
+    for at in range(1, count):
+        if words[at]:
+            trace.bits = trace.bits | bits_of(words, count)
+            return 0
+    return 0
+
+
+def rows_of(records, Py_ssize_t words):
+    """Return records as rows, as the compiled receive would have made them."""
+    cdef Rows rows = Rows(words)
+    cdef Row *row
+    cdef Py_ssize_t at, word
+    for at, record in enumerate(records):
+        fragments = record.fragments
+        if record.kind is not SPANS or record.bad or len(fragments) > 1:
+            row = rows.add(None)
+            row.offset = record.offset
+            rows.put_aside(at, record)
+            continue
+        fragment = fragments[0] if fragments else None
+        row = rows.add(fragment.body if fragments else b"")
+        row.offset = record.offset
+        row.timestamp_ms = record.timestamp_ms
+        row.kind = NOTHING
+        if fragments:
+            row.kind = TRACE
+            row.spans, row.errors, row.root = fragment.spans, fragment.errors, fragment.root
+            row.start_ns, row.end_ns = fragment.start_ns, fragment.end_ns
+            set_id(row, fragment.trace_id)
+            assert not fragment.bits >> 64 * words, "the bits have no room"
+            for word in range(words):
+                rows.bits[at * words + word] = <uint64_t>(fragment.bits >> 64 * word & WORD)
+        if not fragments or record.key != fragment.trace_id.hex().encode():
+            rows.keys[at] = record.key
+        if record.headers:
+            rows.headers[at] = record.headers
+    return rows
+
+
+cdef int set_id(Row *row, bytes trace_id) except -1:
+    assert len(trace_id) == TRACE_ID_BYTES
+    memcpy(row.trace_id, <const char *>trace_id, TRACE_ID_BYTES)
+    return 0

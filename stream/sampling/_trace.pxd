@@ -1,0 +1,31 @@
+"""An open trace in C."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef class OpenTrace:
+    cdef public bytes trace_id
+    cdef public int64_t first_offset
+    cdef public int64_t opened_ms
+    cdef public int64_t deadline_ms
+    cdef public int64_t spans
+    cdef public int64_t errors
+    cdef public uint64_t start_ns
+    cdef public uint64_t end_ns
+    cdef public bint root
+    cdef public int64_t body_bytes
+    cdef public int64_t last_ms
+    cdef public list offsets
+    cdef public dict headers
+    cdef public int64_t held_bytes
+    # The bits: a word of them, and those above it as a number of Python's.
+    cdef uint64_t low_bits
+    cdef object high_bits
+
+    cdef int add(
+        self, int64_t spans, int64_t errors, uint64_t start_ns, uint64_t end_ns, bint root,
+        int64_t body_bytes, offset,
+    ) except -1
+
+
+cdef OpenTrace opened(bytes trace_id, offset, int64_t opened_ms, int64_t deadline_ms)
