@@ -42,9 +42,9 @@ class DecisionLog:
             last.end = end
             last.records += 1
             # One for every trace that ends: a call of max() costs more than the branch.
-            if decision.upto > last.upto:  # noqa: PLR1730
+            if decision.upto > last.upto:  # noqa: PLR1730  # see above
                 last.upto = decision.upto
-            if decision.time_ms > last.time_ms:  # noqa: PLR1730
+            if decision.time_ms > last.time_ms:  # noqa: PLR1730  # see above
                 last.time_ms = decision.time_ms
 
     def put_before(self, older: "DecisionLog") -> None:
