@@ -7,6 +7,9 @@ from typing import Any
 from stream.kafka.log_state import Identity
 
 HINTS_VERSION = 2
+INT64_MAX = 2**63 - 1
+TIME_MS_MAX = 2**62
+"""No clock shows more, and a deadline after it is still a number of 64 bits."""
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -54,8 +57,10 @@ def decode(metadata: str | None, *, offset: int, identity: Identity) -> Hints | 
     if any(fields.get(name) != value for name, value in expected.items()):
         return None
     numbers: dict[str, Any] = {name: fields.get(name) for name in Hints.__dataclass_fields__}
-    if not all(type(n) is int and n >= 0 for n in numbers.values()):
+    if not all(type(n) is int and 0 <= n <= INT64_MAX for n in numbers.values()):
         return None
     found = Hints(**numbers)
+    if found.time_ms > TIME_MS_MAX:
+        return None
     in_order = found.decisions_from <= found.replay_from <= found.decisions_next
     return found if in_order and found.offset <= found.position else None

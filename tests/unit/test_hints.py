@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.kafka.log_state import Identity
-from stream.worker.hints import HINTS_VERSION, Hints, decode, encode
+from stream.worker.hints import HINTS_VERSION, TIME_MS_MAX, Hints, decode, encode
 
 OURS = Identity("cluster-a", "topic-1", "group", "decisions-1")
 OFFSETS = st.integers(0, 2**63 - 1)
@@ -19,7 +19,7 @@ def any_hints(draw: st.DrawFn) -> Hints:
     first, replay, following = sorted(draw(st.tuples(OFFSETS, OFFSETS, OFFSETS)))
     return Hints(
         offset=offset,
-        time_ms=draw(OFFSETS),
+        time_ms=draw(st.integers(0, TIME_MS_MAX)),
         position=position,
         decisions_next=following,
         decisions_from=first,
@@ -73,6 +73,8 @@ def changed(**fields: object) -> str:
         pytest.param(changed(offset=51), id="another offset"),
         pytest.param(changed(time_ms=...), id="not whole"),
         pytest.param(changed(time_ms=-1), id="negative"),
+        pytest.param(changed(time_ms=TIME_MS_MAX + 1), id="a time that no clock shows"),
+        pytest.param(changed(position=2**63), id="more than an offset can be"),
         pytest.param(changed(time_ms=True), id="a boolean"),
         pytest.param(changed(decisions_from="10"), id="a text"),
         pytest.param(changed(decisions_next=1.5), id="a fraction"),
