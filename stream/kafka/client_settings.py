@@ -38,6 +38,15 @@ CONNECTION_PREFIXES = (
 )
 
 
+REJOIN_MS = 60_000
+"""How long a rebalance waits for its members, `max.poll.interval.ms`; librdkafka's default is 300 s.
+
+A member that ends while it joins cannot say so: its LeaveGroup waits behind its own JoinGroup. Then
+the whole group waits for so long (seen after a broker's restart). We poll many times a second; a
+scan that takes this long is ended as one that hangs.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """Who we are in the group. Times in seconds."""
@@ -74,6 +83,7 @@ def consumer_settings(
         "queued.min.messages": 20_000,
         "queued.max.messages.kbytes": max(1, fetched_bytes_max >> 10),
         "topic.metadata.refresh.interval.ms": 10_000,
+        "max.poll.interval.ms": max(REJOIN_MS, session_ms),
         "client.id": f"tailstream-{member.instance_id}",
         **_for("consumer", kafka),
         "group.id": member.group,

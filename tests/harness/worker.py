@@ -194,7 +194,12 @@ class WorkerProcess:
     def _settings(self) -> dict[str, object]:
         rules, topics = self._rules, self._topics
         return {
-            "kafka": {"bootstrap.servers": topics.bootstrap, **self._kafka},
+            "kafka": {
+                "bootstrap.servers": topics.bootstrap,
+                # A group that waits for a member that died while it joined: not for a minute.
+                "max.poll.interval.ms": "20000",
+                **self._kafka,
+            },
             "worker": {
                 "group": topics.group,
                 "instance_id": self._instance_id,

@@ -66,7 +66,12 @@ def test_of_two_workers_in_one_slot_the_older_ends_fenced_and_says_what_to_do(
     send(topics)
     newer.start()
 
+    # Who has nothing to commit is not fenced either.
+    sender = sender_of(topics, spans=20_000, duration_s=40)
+    sender.start()
     wait_for("the older fenced", lambda: older.ended() is not None, timeout_s=60)
+    sender.stop()
+    sender.finish()
 
     assert older.ended() == 3
     assert "worker.instance_id" in older.log_tail()
