@@ -39,7 +39,7 @@ CONNECTION_PREFIXES = (
 
 
 REJOIN_MS = 60_000
-"""How long a rebalance waits for its members, `max.poll.interval.ms`; librdkafka's default is 300 s.
+"""How long a rebalance waits for its members, `max.poll.interval.ms`: librdkafka says 300 s.
 
 A member that ends while it joins cannot say so: its LeaveGroup waits behind its own JoinGroup. Then
 the whole group waits for so long (seen after a broker's restart). We poll many times a second; a
