@@ -36,6 +36,9 @@ class Measurements:
         self._retention_ms = retention_ms
         self._held_bytes = held_bytes
         self._seen: dict[int, tuple[Accounts, Counter[tuple[str, ...]]]] = {}
+        for outcome in OUTCOMES:
+            # The accounting law is a sum: none of its terms may be missing.
+            metrics["spans"].labels(outcome)
 
     def accounts(self, number: int, accounts: Accounts) -> None:
         """Add what a partition's accounts have grown by."""

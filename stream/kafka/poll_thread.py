@@ -22,6 +22,7 @@ from stream.kafka.poll_size import PollSize
 from stream.kafka.receive import Batch, Receiver
 
 POLL_WAIT_S = 0.05
+REPORT_WAIT_S = 1.0
 CALLBACK_TIMEOUT_S = 120.0
 # Short back-pressure is left to librdkafka's own queue: a pause throws away what is fetched.
 PAUSE_AFTER_S = 0.3
@@ -205,6 +206,7 @@ class PollThread(threading.Thread):
     def _error(self, error: Any) -> None:
         fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's public code
         if fatal:
+            self._await_report()
             raise KafkaException(self._fatal or error)
         reset = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
         # A topic that is not there (yet) is waited for; one that is denied is not.
@@ -215,6 +217,12 @@ class PollThread(threading.Thread):
             reading = f"{error.str()}: topic {self._topic}, group {self._group}"
             raise KafkaException(KafkaError(error.code(), reading))
         self._owner.warned(error)
+
+    def _await_report(self) -> None:
+        """The message says that the client has failed, the callback why: either may come first."""
+        until_s = clock.monotonic_s() + REPORT_WAIT_S
+        while self._fatal is None and clock.monotonic_s() < until_s:
+            self._consumer.poll(POLL_WAIT_S)
 
     def _reported(self, error: Any) -> None:
         if error.fatal():

@@ -71,16 +71,26 @@ def create_topics(bootstrap: str, names: list[str], *, partitions: int = PARTITI
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """Return the high watermark of each partition."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tailstream-test-watermarks"})
+    deadline_s = time.monotonic() + REQUEST_TIMEOUT_S
     try:
-        partitions = consumer.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic].partitions
-        return {
-            partition: consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), REQUEST_TIMEOUT_S
-            )[1]
-            for partition in partitions
-        }
+        while True:
+            try:
+                return _high_watermarks(consumer, topic)
+            except KafkaException:
+                # A topic that was just made has no leaders for a moment.
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(POLL_S)
     finally:
         consumer.close()
+
+
+def _high_watermarks(consumer: Consumer, topic: str) -> dict[int, int]:
+    partitions = consumer.list_topics(topic, REQUEST_TIMEOUT_S).topics[topic].partitions
+    return {
+        number: consumer.get_watermark_offsets(TopicPartition(topic, number), REQUEST_TIMEOUT_S)[1]
+        for number in partitions
+    }
 
 
 def ends_of(admin: AdminClient, topic: str, *, stable: bool = False) -> dict[int, int]:
