@@ -38,7 +38,7 @@ class TopicReader(Closing):
     It begins at the start of each partition, or with what comes from now on.
 
     Raises:
-        KafkaException: the broker cannot be reached.
+        KafkaException: the broker cannot be reached, or has no such topic.
     """
 
     def __init__(
@@ -58,9 +58,7 @@ class TopicReader(Closing):
             [
                 TopicPartition(topic, partition, OFFSET_END if from_end else OFFSET_BEGINNING)
                 for topic in topics
-                for partition in self._consumer.list_topics(topic, CALL_TIMEOUT_S)
-                .topics[topic]
-                .partitions
+                for partition in self._partitions(topic)
             ]
         )
 
@@ -79,6 +77,14 @@ class TopicReader(Closing):
                 )
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
                 raise KafkaException(error)
+
+    def _partitions(self, topic: str) -> list[int]:
+        found = self._consumer.list_topics(topic, CALL_TIMEOUT_S).topics[topic]
+        if found.error is not None:
+            # Without partitions it would wait for ever, and say nothing.
+            self._consumer.close()
+            raise KafkaException(KafkaError(found.error.code(), f"topic {topic!r}: {found.error.str()}"))
+        return list(found.partitions)
 
     def close(self) -> None:
         """Leave the broker."""

@@ -68,3 +68,13 @@ def test_a_kept_trace_is_drawn_with_why_it_was_kept(topics: Topics) -> None:
 
     assert title.startswith(f"{trace_id_of(4).hex()}  kept by slow")
     assert len([line for line in tree if line]) == len(a_trace(4))
+
+
+def test_a_topic_that_is_not_there_is_refused_and_not_waited_for(kafka: str) -> None:
+    nowhere = Topics(kafka, "tailstream_test_nowhere")
+
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        tail(nowhere)
+
+    assert refused.value.returncode == 2
+    assert nowhere.output in refused.value.stderr
