@@ -83,7 +83,9 @@ class TopicReader(Closing):
         if found.error is not None:
             # Without partitions it would wait for ever, and say nothing.
             self._consumer.close()
-            raise KafkaException(KafkaError(found.error.code(), f"topic {topic!r}: {found.error.str()}"))
+            raise KafkaException(
+                KafkaError(found.error.code(), f"topic {topic!r}: {found.error.str()}")
+            )
         return list(found.partitions)
 
     def close(self) -> None:
