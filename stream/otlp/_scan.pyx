@@ -16,6 +16,19 @@ from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from stream.otlp._wire cimport (
+    CONTINUES,
+    FIXED32,
+    FIXED64,
+    GROUP_END,
+    GROUP_START,
+    LENGTH,
+    VARINT,
+    read_length,
+    read_uint32,
+    read_varint,
+)
+
 from stream.otlp.fragment import Fragment, Scanned
 from stream.otlp.value_tests import Is, OneOf, Within
 from stream.otlp.wire import (
@@ -25,13 +38,6 @@ from stream.otlp.wire import (
 )
 
 cdef enum:
-    VARINT = 0
-    FIXED64 = 1
-    LENGTH = 2
-    GROUP_START = 3
-    GROUP_END = 4
-    FIXED32 = 5
-
     # Tags: field number << 3 | wire type.
     RESOURCE_SPANS = 1 << 3 | 2
     RESOURCE = 1 << 3 | 2
@@ -58,7 +64,6 @@ cdef enum:
     KEY_VALUES = 6 << 3 | 2
     BYTES = 7 << 3 | 2
 
-    CONTINUES = 0x80
     TRACE_ID_BYTES = 16
     SPAN_ID_BYTES = 8
     STATUS_ERROR = 2
@@ -76,64 +81,6 @@ memset(ZEROS, 0, 16)
 
 
 # The wire
-
-
-cdef inline const uint8_t *read_varint(
-    const uint8_t *at, const uint8_t *end, uint64_t *value
-) noexcept nogil:
-    cdef uint64_t result = 0
-    cdef unsigned int shift = 0
-    while at < end and shift < 70:
-        result |= <uint64_t>(at[0] & 0x7F) << shift
-        if at[0] < CONTINUES:
-            value[0] = result
-            return at + 1
-        at += 1
-        shift += 7
-    return NULL
-
-
-cdef inline const uint8_t *read_uint32(
-    const uint8_t *at, const uint8_t *end, uint32_t *value
-) noexcept nogil:
-    """Read a tag or a length: at most 5 bytes, 32 bits."""
-    if at < end and at[0] < CONTINUES:
-        value[0] = at[0]
-        return at + 1
-    return read_long_uint32(at, end, value)
-
-
-cdef const uint8_t *read_long_uint32(
-    const uint8_t *at, const uint8_t *end, uint32_t *value
-) noexcept nogil:
-    cdef uint64_t result = 0
-    cdef unsigned int shift = 0
-    while at < end and shift < 35:
-        result |= <uint64_t>(at[0] & 0x7F) << shift
-        if at[0] < CONTINUES:
-            if result > UINT32_MAX:
-                return NULL
-            value[0] = <uint32_t>result
-            return at + 1
-        at += 1
-        shift += 7
-    return NULL
-
-
-cdef inline const uint8_t *read_length(
-    const uint8_t *at, const uint8_t *end, uint32_t *length
-) noexcept nogil:
-    """Read the length of a content that lies before the end; return where the content begins."""
-    if at < end and at[0] < CONTINUES:
-        length[0] = at[0]
-        at += 1
-    else:
-        at = read_uint32(at, end, length)
-        if at == NULL:
-            return NULL
-    if length[0] > <size_t>(end - at):
-        return NULL
-    return at
 
 
 cdef inline uint64_t little_endian(const uint8_t *at) noexcept nogil:
