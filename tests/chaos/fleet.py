@@ -17,6 +17,7 @@ from tests.harness.worker import WorkerProcess
 RESTART_AFTER_S = 1.0
 END_TIMEOUT_S = 90.0
 TICK_S = 0.2
+LAST_LINES = 60
 # Operator's mistake (of a broker that is away at the start), fenced, watchdog: what a supervisor
 # is there for. The others are bugs.
 RESTARTED = (2, 3, 71)
@@ -26,8 +27,8 @@ KIP_848 = {"group.protocol": "consumer"}
 # What a worker may hold for each span that is sent within a window, or may come in a burst. The
 # bodies do not fit into that where one worker has most partitions, so it spills; the open traces
 # do, so none is decided early.
-BYTES_A_SPAN = 380
-BURST_S = 1.5
+BYTES_A_SPAN = 600
+BURST_S = 3.0
 
 
 class StuckError(Exception):
@@ -159,11 +160,13 @@ class Fleet:
         )
 
     def last_words(self) -> None:
-        """Have each that runs write all of its stacks to its log, and end."""
+        """Have each that runs write all of its stacks to its log, and end; say the logs' ends."""
         for slot in self.slots.values():
             if slot.worker.pid is not None:
                 slot.worker.send(signal.SIGABRT)
         time.sleep(2)
+        for name, slot in self.slots.items():
+            self.say(f"{name}'s log ends with:\n{slot.worker.log_tail(LAST_LINES)}")
 
     def close(self) -> None:
         for slot in self.slots.values():

@@ -97,7 +97,10 @@ class Run:
         self._admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
 
     def run(self) -> Ran:
-        """Run and compare. Laws that broke are in the answer; a hang raises StuckError."""
+        """Run and compare. Laws that broke are in the answer; a hang raises StuckError.
+
+        Of a run that broke one, the broker's data are kept below `home`.
+        """
         with topics_of_a_test(self._broker.bootstrap) as topics:
             fleet = Fleet.of(
                 topics, self.ran.rules, self._home, self._say, spans_a_s=self._spans_a_s
@@ -108,6 +111,7 @@ class Run:
             except StuckError:
                 self._say(fleet.state())
                 fleet.last_words()
+                self._broker.save_data(self._home)
                 raise
             finally:
                 fleet.close()
@@ -119,6 +123,8 @@ class Run:
             )
             account.broken += self.ran.account.broken
             self.ran.account = account
+            if account.broken:
+                self._broker.save_data(self._home)
         return self.ran
 
     def _strike_and_send(self, topics: Topics, fleet: Fleet, faults: Faults) -> None:

@@ -44,6 +44,9 @@ class Broker(Protocol):
     def save_log(self, into: Path) -> None:
         """Write what it has logged so far below `into`."""
 
+    def save_data(self, into: Path) -> None:
+        """Copy all that it holds below `into`: a failed run is to be looked at."""
+
     def close(self) -> None:
         """Kill it if it runs, and remove what it wrote."""
 
@@ -91,6 +94,11 @@ class JarBroker:
         if self._home is not None:
             shutil.copy(self._home / "broker.log", into)
 
+    def save_data(self, into: Path) -> None:
+        if self._home is not None:
+            with contextlib.suppress(shutil.Error):  # it runs: now and then a file goes meanwhile
+                shutil.copytree(self._home, into / "kafka")
+
     def close(self) -> None:
         self.kill()
         if self._home is not None:
@@ -119,6 +127,9 @@ class GivenBroker:
 
     def save_log(self, into: Path) -> None:
         """Whoever runs it has its log."""
+
+    def save_data(self, into: Path) -> None:
+        """Whoever runs it has its data."""
 
     def close(self) -> None:
         """Nothing of it is ours."""

@@ -63,6 +63,11 @@ class DockerBroker:
     def save_log(self, into: Path) -> None:
         (into / "broker.log").write_bytes(self._container.get_wrapped_container().logs())
 
+    def save_data(self, into: Path) -> None:
+        pieces, _ = self._container.get_wrapped_container().get_archive("/tmp/kafka-logs")
+        with (into / "kafka.tar").open("wb") as archive:
+            archive.writelines(pieces)
+
     def close(self) -> None:
         if self._started:
             self._container.stop()

@@ -151,7 +151,9 @@ class WorkerProcess:
             self._end(signal.SIGKILL)
 
     def log_tail(self, lines: int = 30) -> str:
-        return "\n".join((self._home / "worker.log").read_text().splitlines()[-lines:])
+        log = self._home / "worker.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
 
     def assert_runs(self) -> None:
         assert self._child is not None
