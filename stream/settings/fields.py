@@ -128,6 +128,9 @@ def _resolved(field: FieldInfo | None, value: Any) -> Any:
 
 def _reader(parse: Callable[[str], float], unit: Unit, remedy: str) -> Callable[..., Any]:
     def read(value: Any, info: ValidationInfo) -> Any:
+        if value in (None, ""):
+            wanted = f"{remedy}, or remove it for the default"
+            raise problems_error([Problem("", value, "has no value", wanted)])
         if isinstance(value, str):
             try:
                 return parse(value)
