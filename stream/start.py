@@ -6,6 +6,8 @@ from stream import compiled, logs
 from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
 from stream.kafka.topics import ClusterError, UnreachableError, describe, read_cluster
+from stream.settings.directory import check_directory
+from stream.settings.errors import SettingsError
 from stream.settings.model import Settings
 from stream.slot import Slot
 from stream.version import build
@@ -35,6 +37,7 @@ def check_start(settings: Settings, *, check_topics: bool) -> int | None:
         log.warning("the slow core runs", core=compiled.core())
     for note in settings.notes():
         log.info(note)
+    _check_directory(settings)
     _check_port(settings)
     Slot(settings.storage.directory, worker.instance_id).wait()
     return _check_topics(settings) if check_topics else None
@@ -51,6 +54,13 @@ def needs_of(settings: Settings) -> Needs:
         message_bytes_max=settings.output.message_bytes_max,
         bootstrap=str(settings.kafka["bootstrap.servers"]),
     )
+
+
+def _check_directory(settings: Settings) -> None:
+    try:
+        check_directory(settings.storage.directory)
+    except SettingsError as problem:
+        end_process(Exit.OPERATOR, str(problem))
 
 
 def _check_port(settings: Settings) -> None:

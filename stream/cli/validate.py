@@ -3,6 +3,7 @@
 import click
 
 from stream.cli.options import settings_options
+from stream.settings.directory import check_directory
 from stream.settings.model import Settings
 
 
@@ -12,8 +13,9 @@ def command(settings: Settings) -> None:
     """Check the settings without running anything.
 
     Prints what the start would say, and the policies in the order they are evaluated. Exit code 2
-    and one line a problem where the settings are wrong.
+    and one line a problem where the settings are wrong, or storage.directory is a file here.
     """
+    check_directory(settings.storage.directory)
     click.echo(f"ok  (policies {settings.policies_hash()})")
     for note in settings.notes():
         click.echo(f"note: {note}")

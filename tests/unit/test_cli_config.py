@@ -78,6 +78,24 @@ def test_wrong_settings_go_to_stderr_one_line_each_with_exit_code_2() -> None:
     ]
 
 
+@pytest.mark.parametrize("below", ["", "/a/b"])
+def test_validate_refuses_a_storage_directory_where_a_file_is(tmp_path: Path, below: str) -> None:
+    (file := tmp_path / "file").touch()
+    result = run("validate", "--set", f"storage.directory={file}{below}")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    which = f"{file} is" if below else "is"
+    assert result.stderr == (
+        f'storage.directory = "{file}{below}": {which} a file, not a directory; '
+        "name a directory, this worker's own; what is not there is made\n"
+    )
+
+
+def test_validate_takes_a_storage_directory_that_can_be_made_and_makes_none(tmp_path: Path) -> None:
+    assert run("validate", "--set", f"storage.directory={tmp_path}/a/b").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_file_is_named_by_option_or_by_the_environment(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text("tail_sampling: {policies: [{name: only, type: always_sample}]}")
