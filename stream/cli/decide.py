@@ -31,8 +31,10 @@ def command(settings: Settings, traces: tuple[str, ...], *, as_json: bool) -> No
     """Try the policies on traces in files (`-`: standard input).
 
     TRACES are what the Collector's file exporter writes, OTLP/JSON lines or length-prefixed
-    protobuf, or one bare OTLP protobuf message. All traces are decided as if they had come at one
-    instant, by the worker's own core.
+    protobuf, or OTLP/JSON over several lines, or one bare OTLP protobuf message. All traces are
+    decided as if they had come at one instant, by the worker's own core. Exit codes: 0 decided
+    (what cannot be read within a file is told on stderr), 1 a file cannot be read, 2 an operator's
+    mistake.
     """
     decided = decide(settings, _messages(traces))
     if as_json:
@@ -40,8 +42,11 @@ def command(settings: Settings, traces: tuple[str, ...], *, as_json: bool) -> No
             click.echo(json.dumps(_line(trace)))
     else:
         _print(decided)
+    undecided: Counter[str] = Counter()
     for bad in decided.bad:
-        click.echo(f"{bad.spans} spans not decided: {bad.reason}", err=True)
+        undecided[str(bad.reason)] += bad.spans
+    for reason, spans in undecided.items():
+        click.echo(f"{spans:,} spans not decided: {reason}", err=True)
 
 
 def _messages(names: Iterable[str]) -> Iterator[bytes]:

@@ -46,6 +46,10 @@ def as_json(content: bytes) -> bytes:
     return json.dumps(tree).encode()
 
 
+def pretty(content: bytes) -> bytes:
+    return json.dumps(json.loads(as_json(content)), indent=2).encode()
+
+
 def test_each_trace_has_its_verdict_and_every_vote_in_the_order_of_the_file() -> None:
     decided = decide(SETTINGS, [FINE, FAILED])
 
@@ -87,6 +91,8 @@ def test_a_limit_decides_before_the_end_and_the_rest_is_late() -> None:
         pytest.param(prefixed(FAILED, FINE), id="length-prefixed protobuf"),
         pytest.param(as_json(FAILED) + b"\n\n" + as_json(FINE) + b"\n", id="JSON lines"),
         pytest.param(FAILED + FINE, id="one bare message"),
+        pytest.param(pretty(FAILED) + b"\n\n" + pretty(FINE) + b"\n", id="JSON over several lines"),
+        pytest.param(b"\n " + pretty(FAILED) + pretty(FINE), id="JSON without a line between"),
     ],
 )
 def test_every_format_of_the_file_exporter_gives_the_same_decisions(content: bytes) -> None:
@@ -102,6 +108,39 @@ def test_every_format_of_the_file_exporter_gives_the_same_decisions(content: byt
 def test_a_file_that_is_cut_short_or_something_else_is_refused(content: bytes) -> None:
     with pytest.raises(Malformed, match="at byte 0"):
         list(messages(content))
+
+
+@pytest.mark.parametrize("first", [b'{"resourceSpans": [', as_json(FINE) + b"\nnone", b'{"a'])
+def test_a_bad_line_among_json_lines_is_one_bad_message(first: bytes) -> None:
+    decided = decide(SETTINGS, messages(first + b"\n" + as_json(FAILED)))
+
+    assert [bad.reason for bad in decided.bad] == [DeadLetterReason.MALFORMED]
+    assert trace_id_of(1) in {one.decision.trace_id for one in decided.traces}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (pretty(FAILED)[:-2], "no JSON at line"),
+        (pretty(FAILED) + b"\n]", "no JSON at line"),
+        (b'{\n"' + b"\xff" + b'": 1}', "not UTF-8 at byte 3"),
+        (b'{"a":\n' + b"[" * 100_000, "nested too deep"),
+    ],
+    ids=["cut", "more", "no text", "deep"],
+)
+def test_json_over_several_lines_that_cannot_be_read_is_refused_once(
+    content: bytes, told: str
+) -> None:
+    with pytest.raises(Malformed, match=told):
+        list(messages(content))
+
+
+def test_the_command_tells_what_is_not_decided_once_a_reason(tmp_path: Path) -> None:
+    (traces := tmp_path / "t.json").write_bytes(b"{bad}\n{bad}\n" + as_json(FINE))
+
+    result = CliRunner().invoke(main, ["decide", str(traces)])
+
+    assert result.stderr == "2 spans not decided: malformed\n"
 
 
 def test_an_empty_file_holds_no_message() -> None:
