@@ -31,7 +31,6 @@ from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import AtLeastOnceCommitter, Committer, TransactionalCommitter
 from stream.kafka.transport import SCHEME, BatchSchema
 from stream.measurements import Measurements
-from stream.metrics import Metrics
 from stream.otlp.fragment import Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.poison.guard import Guard
@@ -46,12 +45,10 @@ from stream.settings.environment import environment
 from stream.settings.errors import SettingsError
 from stream.settings.load import load
 from stream.settings.model import Settings
-from stream.slot import Slot
-from stream.start import check_start
+from stream.start import check_start, metrics_of, slot_of
 from stream.state.directory import StorageError
 from stream.state.storage import Storage
 from stream.state.tables import Tables, TailTableManager
-from stream.version import build
 from stream.web import add_pages
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
@@ -92,7 +89,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     `retention_ms` is the input topic's, where it is known.
     """
     app = _faust_app(settings)
-    metrics = _metrics(settings)
+    metrics = metrics_of(settings)
     app.storage = storage = _storage(settings)
     tables = Tables(
         app, storage, app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
@@ -119,7 +116,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
             settings.worker.initial_offset,
             # The broker aborts and fences at its timeout; ours comes first, and says so.
             0.8 * settings.worker.transaction_timeout_s,
-            Slot(settings.storage.directory, settings.worker.instance_id).fenced,
+            slot_of(settings),
             storage.shares.transaction,
             guard.find,
         ),
@@ -140,7 +137,13 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     app.host = host
     _add_agent(app, host, settings)
     _add_timers(app, host, settings)
-    add_pages(app, metrics=metrics, silent_s=lambda: _silent_s(host), ready=lambda: host.ready)
+    add_pages(
+        app,
+        metrics=metrics,
+        silent_s=lambda: _silent_s(host),
+        ready=lambda: host.ready,
+        measure=host.scraped,
+    )
     return app
 
 
@@ -326,13 +329,6 @@ def _windows(settings: Settings) -> Windows:
         idle_grace_ms=_ms(settings.worker.idle_grace_s),
         decision_retention_ms=_ms(settings.decisions.retention_s),
     )
-
-
-def _metrics(settings: Settings) -> Metrics:
-    metrics = Metrics()
-    metrics["build"].info(build())
-    metrics["config"].info({"hash": settings.policies_hash()})
-    return metrics
 
 
 def _storage(settings: Settings) -> Storage:

@@ -1,6 +1,5 @@
 """What a failure means for the process: which exit code, and what whoever runs it should do."""
 
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from stream.exits import Exit, end_process
@@ -14,6 +13,7 @@ from stream.kafka.errors import (
 )
 from stream.kafka.partition_log import PartitionsMissingError
 from stream.kafka.transactions import FencedError, RefusedError, UnknownOutcomeError
+from stream.slot import SOON_S, WAIT_S, Slot
 from stream.state.directory import StorageError
 from stream.worker.restore import OffsetAboveEndError
 
@@ -26,8 +26,9 @@ LIMIT = (
     "take some hundred bytes"
 )
 FENCED = (
-    "give every worker its own worker.instance_id: two with the same one fence each other. "
-    "After a long pause or a lost network this is expected once, and the restart goes on"
+    "give every worker its own worker.instance_id: two with the same one fence each other. After a "
+    "long pause or a lost network this is expected once: start it again. A start after a fence "
+    f"within {SOON_S:g} s of the last one first waits {WAIT_S:g} s"
 )
 ABOVE_END = (
     "the input topic was truncated or replaced: check it, then reset the group's offsets on "
@@ -39,7 +40,7 @@ class PointerRefusedError(Exception):
     """The broker refuses even a pointer, or a decision: it would refuse it for ever."""
 
 
-def end_for(problem: BaseException, note_fence: Callable[[], None]) -> NoReturn:
+def end_for(problem: BaseException, slot: Slot) -> NoReturn:
     """End the process for this problem; whatever was under way is replayed from Kafka."""
     match problem:
         case OffsetAboveEndError():
@@ -54,22 +55,25 @@ def end_for(problem: BaseException, note_fence: Callable[[], None]) -> NoReturn:
         case RefusedError():
             end_process(Exit.OPERATOR, str(problem), remedy=REFUSED)
         case FencedError():
-            note_fence()
-            end_process(Exit.FENCED, str(problem), remedy=FENCED)
+            _end_fenced(slot, str(problem))
         case UnknownOutcomeError():
             why = f"whether a transaction committed is unknown: {problem}"
             end_process(Exit.WATCHDOG, why)
         case TimeoutError():
             end_process(Exit.WATCHDOG, "no end of a transaction while the group waits for it")
         case KafkaException():
-            _end_for_kafka(problem.args[0], note_fence)
+            _end_for_kafka(problem.args[0], slot)
     end_process(Exit.BUG, "the worker cannot go on", problem=problem)
 
 
-def _end_for_kafka(error: Any, note_fence: Callable[[], None]) -> None:
+def _end_fenced(slot: Slot, why: str) -> NoReturn:
+    slot.fenced()
+    end_process(Exit.FENCED, f"fenced: another worker has {slot} now ({why})", remedy=FENCED)
+
+
+def _end_for_kafka(error: Any, slot: Slot) -> None:
     if is_fenced(error):
-        note_fence()
-        end_process(Exit.FENCED, error.str(), remedy=FENCED)
+        _end_fenced(slot, error.str())
     if is_operators_fault(error):
         end_process(Exit.OPERATOR, error.str(), remedy=REFUSED)
     if is_unreachable(error):

@@ -6,6 +6,7 @@ on clients of their own. Whatever ends in doubt ends the process: its state is i
 """
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from stream.kafka.transactions import (
 )
 from stream.measurements import Measurements
 from stream.restoring import Opened, OpenLog, Restoring
+from stream.slot import Slot
 from stream.worker.transaction import Bounds
 from stream.worker.worker import Worker
 
@@ -39,6 +41,7 @@ UNPACK_REMEDY = (
 )
 TELL_EVERY_S = 60.0
 LAST_TRANSACTIONS_MAX = 3
+SCRAPE_WAIT_S = 1.0
 
 log = logs.logger("tailstream.host")
 
@@ -47,16 +50,16 @@ log = logs.logger("tailstream.host")
 class HostSettings:
     """What the host needs of the configuration. Times in seconds.
 
-    `fenced` takes note of a fence before the process ends. `transaction_bytes_max` bounds the
-    bodies in one transaction. `find_poison` returns the offsets of
-    the topic with this id that must not be scanned, by partition.
+    `slot` takes note of a fence before the process ends. `transaction_bytes_max` bounds the bodies
+    in one transaction. `find_poison` returns the offsets of the topic with this id that must not be
+    scanned, by partition.
     """
 
     consumer: dict[str, Any]
     partitioner: str
     initial_offset: str
     watchdog_s: float
-    fenced: Callable[[], None]
+    slot: Slot
     transaction_bytes_max: int
     find_poison: Callable[[str], Mapping[int, frozenset[int]]]
 
@@ -127,7 +130,7 @@ class Host:
 
     def failed(self, problem: BaseException) -> None:
         """End the process: what was under way is replayed from Kafka."""
-        end_for(problem, self._settings.fenced)
+        end_for(problem, self._settings.slot)
 
     def stopped(self) -> None:
         """The consumer has left the group: release what is left."""
@@ -271,7 +274,7 @@ class Host:
             receipt = await asyncio.wait_for(commit, self._settings.watchdog_s)
         except AbortedError as problem:
             if self.worker.aborted(message_fault=problem.message_fault):
-                end_for(PointerRefusedError(str(problem)), self._settings.fenced)
+                end_for(PointerRefusedError(str(problem)), self._settings.slot)
             self._measurements.aborted(clock.monotonic_s() - started_s)
             log.warning("transaction aborted", reason=str(problem))
             return False
@@ -280,7 +283,7 @@ class Host:
             step = self._committer.doing
             end_process(Exit.WATCHDOG, f"no end of a transaction in {watchdog_s:g} s: {step}")
         except (FencedError, RefusedError, UnknownOutcomeError) as problem:
-            end_for(problem, self._settings.fenced)
+            end_for(problem, self._settings.slot)
         committed = self.worker.committed(receipt)
         self._measurements.committed(committed, receipt.seconds, clock.now_ms())
         return True
@@ -328,10 +331,9 @@ class Host:
                 partition.sampler.idle(wall_ms=wall_ms, position=end)
 
     async def measure(self) -> None:
-        """Set the gauges."""
-        self._ends.update(await self._end_offsets(list(self.worker.partitions)))
-        partitions = self.worker.partitions.values()
-        self._measurements.partitions(partitions, self._ends, clock.now_ms())
+        """Set the gauges, and say what there is to say."""
+        await self._know_ends(list(self.worker.partitions))
+        self._set_gauges()
         self._restoring.tell_replays()
         advice = self._routing.advice(clock.monotonic_s(), self.receiver.partitions)
         if advice is not None:
@@ -339,6 +341,23 @@ class Host:
         if clock.monotonic_s() >= self._told_s + TELL_EVERY_S:
             self._told_s = clock.monotonic_s()
             log.info("so far", **self._measurements.summary())
+
+    async def scraped(self) -> None:
+        """Set the gauges to what the counters are of; the next step of the loop may change both."""
+        unknown = [number for number in self.worker.partitions if number not in self._ends]
+        if unknown:
+            # A broker that does not answer costs the lag alone.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._know_ends(unknown), SCRAPE_WAIT_S)
+        self._set_gauges()
+
+    def _set_gauges(self) -> None:
+        partitions = self.worker.partitions.values()
+        self._measurements.partitions(partitions, self._ends, clock.now_ms())
+
+    async def _know_ends(self, numbers: list[int]) -> None:
+        ends = await self._end_offsets(numbers)
+        self._ends.update({n: end for n, end in ends.items() if n in self.worker.partitions})
 
     def _may_idle(self, number: int, wall_ms: int) -> bool:
         partition = self.worker.partitions.get(number)

@@ -6,6 +6,7 @@ note of it lies in the storage directory, so that a supervisor's next start find
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from stream import clock, logs
@@ -17,32 +18,47 @@ log = logs.logger("tailstream")
 
 
 class Slot:
-    """The place of one `worker.instance_id`, as far as the storage directory tells of it.
+    """The place of one `worker.instance_id` of a group, as far as the storage directory tells.
 
     `started_s` is the monotonic time at which the process started, now unless it is given.
     """
 
     def __init__(
-        self, directory: Path, instance_id: str, *, started_s: float | None = None
+        self, directory: Path, group: str, instance_id: str, *, started_s: float | None = None
     ) -> None:
         self._note = directory / "fenced"
+        self._group = group
         self._instance_id = instance_id
         self._started_s = clock.monotonic_s() if started_s is None else started_s
 
-    def wait(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Let the other worker of the slot work, if one fenced our last start at once."""
+    def __str__(self) -> str:
+        return f"worker.instance_id {self._instance_id!r} of worker.group {self._group!r}"
+
+    def wait(
+        self,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        pages: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """Let the other worker of the slot work, if one fenced our last start soon.
+
+        `pages` answers meanwhile, with why we wait.
+        """
         if not self._note.exists():
             return
         age_s = clock.now_s() - self._note.stat().st_mtime
         fenced = self._note.read_bytes()
         self._note.unlink()
         # A worker that was given a slot of its own since has nobody to wait for.
-        if age_s < SOON_S and fenced == self._instance_id.encode():
-            log.error(
-                "the last start was fenced at once: is worker.instance_id used twice?",
-                instance_id=self._instance_id,
-                waiting_s=WAIT_S,
-            )
+        if age_s >= SOON_S or fenced != self._instance_id.encode():
+            return
+        why = (
+            f"the last start was fenced within {SOON_S:g} s: this one waits {WAIT_S:g} s for "
+            f"another worker with {self}"
+        )
+        remedy = "give every worker its own worker.instance_id; if this one's is, nothing is to do"
+        log.error(why, waiting_s=WAIT_S, remedy=remedy)
+        with pages(why):
             sleep(WAIT_S)
 
     def fenced(self) -> None:

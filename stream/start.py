@@ -1,16 +1,21 @@
 """What is looked at before a worker starts: a refusal names what, which value, what to do."""
 
+import functools
 import socket
+from contextlib import AbstractContextManager
 
 from stream import compiled, logs
 from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
 from stream.kafka.topics import ClusterError, UnreachableError, describe, read_cluster
+from stream.metrics import Metrics
 from stream.settings.directory import check_directory
 from stream.settings.errors import SettingsError
 from stream.settings.model import Settings
+from stream.settings.units import format_duration
 from stream.slot import Slot
 from stream.version import build
+from stream.web import waiting_pages
 
 log = logs.logger("tailstream")
 
@@ -39,8 +44,38 @@ def check_start(settings: Settings, *, check_topics: bool) -> int | None:
         log.info(note)
     _check_directory(settings)
     _check_port(settings)
-    Slot(settings.storage.directory, worker.instance_id).wait()
-    return _check_topics(settings) if check_topics else None
+    slot_of(settings).wait(pages=functools.partial(_pages, settings))
+    retention_ms = _check_topics(settings) if check_topics else None
+    why, longest = waits_for(settings)
+    log.info(why, group=worker.group, at_most=longest)
+    return retention_ms
+
+
+def slot_of(settings: Settings) -> Slot:
+    """Return the worker's slot, its start now."""
+    worker = settings.worker
+    return Slot(settings.storage.directory, worker.group, worker.instance_id)
+
+
+def waits_for(settings: Settings) -> tuple[str, str]:
+    """Return why the group may let a worker wait until it is assigned partitions, and how long."""
+    worker = settings.worker
+    own = "this slot's last one, too" if not worker.static_membership else "not this slot's own"
+    why = (
+        "joining the group, until `assigned`: a member that ended without leaving (kill -9) keeps "
+        f"its partitions until its session ends ({own})"
+    )
+    if settings.kafka.get("group.protocol") == "consumer":
+        return why, "the broker's group.consumer.session.timeout.ms"
+    return why, f"worker.session_timeout ({format_duration(worker.session_timeout_s)})"
+
+
+def metrics_of(settings: Settings) -> Metrics:
+    """Return the process's metrics, nothing counted yet."""
+    metrics = Metrics()
+    metrics["build"].info(build())
+    metrics["config"].info({"hash": settings.policies_hash()})
+    return metrics
 
 
 def needs_of(settings: Settings) -> Needs:
@@ -54,6 +89,10 @@ def needs_of(settings: Settings) -> Needs:
         message_bytes_max=settings.output.message_bytes_max,
         bootstrap=str(settings.kafka["bootstrap.servers"]),
     )
+
+
+def _pages(settings: Settings, why: str) -> AbstractContextManager[None]:
+    return waiting_pages(settings.web.host, settings.web.port, metrics_of(settings), why)
 
 
 def _check_directory(settings: Settings) -> None:

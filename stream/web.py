@@ -1,6 +1,14 @@
-"""The pages of the worker's web server: is it alive, is it ready, what does it measure."""
+"""The pages of the worker's web server: is it alive, is it ready, what does it measure.
 
-from collections.abc import Callable
+`waiting_pages` are those of a worker that must not start yet.
+"""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from prometheus_client.exposition import choose_encoder
@@ -8,33 +16,89 @@ from prometheus_client.exposition import choose_encoder
 from stream.metrics import Metrics
 
 NOT_TURNING_S = 60.0
+CLIENT_S = 5.0
+STOP_S = 0.1
+TEXT = "text/plain; charset=utf-8"
+OK, NOT_FOUND, NOT_NOW = 200, 404, 503
 
 
 def add_pages(
-    app: Any, *, metrics: Metrics, silent_s: Callable[[], float], ready: Callable[[], bool]
+    app: Any,
+    *,
+    metrics: Metrics,
+    silent_s: Callable[[], float],
+    ready: Callable[[], bool],
+    measure: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve `/livez`, `/readyz` and `/metrics`.
 
     `silent_s` is how long the poll thread has not turned; that a page answers at all shows that
-    the loop turns.
+    the loop turns. `measure` sets the gauges: they and the counters are of one moment, because
+    nothing else runs on the loop until both are written out.
     """
 
     @app.page("/livez")  # type: ignore[untyped-decorator]  # faust is untyped
     async def livez(web: Any, request: Any) -> Any:
         del request
         turning = silent_s() < NOT_TURNING_S
-        return web.text("ok\n" if turning else "not polling\n", status=200 if turning else 503)
+        text, status = ("ok\n", OK) if turning else ("not polling\n", NOT_NOW)
+        return web.text(text, status=status)
 
     @app.page("/readyz")  # type: ignore[untyped-decorator]  # faust is untyped
     async def readyz(web: Any, request: Any) -> Any:
         del request
-        is_ready = ready()
-        text = "ok\n" if is_ready else "restoring, or not assigned yet\n"
-        return web.text(text, status=200 if is_ready else 503)
+        text, status = ("ok\n", OK) if ready() else ("restoring, or not assigned yet\n", NOT_NOW)
+        return web.text(text, status=status)
 
     @app.page("/metrics")  # type: ignore[untyped-decorator]  # faust is untyped
     async def serve_metrics(web: Any, request: Any) -> Any:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        await measure()
         return web.bytes(
             encode(metrics.registry), content_type=None, headers={"Content-Type": content_type}
         )
+
+
+@contextmanager
+def waiting_pages(host: str, port: int, metrics: Metrics, why: str) -> Iterator[None]:
+    """Serve the same pages from a thread: alive, and not ready, for the reason `why`."""
+
+    class Pages(BaseHTTPRequestHandler):
+        timeout = CLIENT_S
+
+        def do_GET(self) -> None:
+            status, content_type, body = _waiting(
+                self.path.partition("?")[0], self.headers.get("Accept", ""), metrics, why
+            )
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing, as Faust does: probes come every few seconds."""
+
+    class Server(socketserver.ThreadingTCPServer):
+        address_family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        allow_reuse_address = True
+        daemon_threads = True
+
+    with Server(Server.address, Pages) as server:  # type: ignore[arg-type]  # IPv6's has four parts
+        threading.Thread(target=server.serve_forever, args=(STOP_S,), daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+def _waiting(path: str, accept: str, metrics: Metrics, why: str) -> tuple[int, str, bytes]:
+    match path:
+        case "/livez":
+            return OK, TEXT, b"ok\n"
+        case "/readyz":
+            return NOT_NOW, TEXT, f"{why}\n".encode()
+        case "/metrics":
+            encode, content_type = choose_encoder(accept)
+            return OK, content_type, encode(metrics.registry)
+    return NOT_FOUND, TEXT, b"not found\n"

@@ -29,13 +29,14 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 from pathlib import Path
 from stream.failures import end_for
+from stream.slot import Slot
 from stream.state.rocksdb import RocksDB, RocksDBSpanStore
 store = RocksDBSpanStore(RocksDB(Path(sys.argv[1]), memory_bytes=1 << 20), 0)
 try:
     for offset in range(100_000):
         store.put([(bytes(16), offset, bytes(2_000))])
 except Exception as problem:
-    end_for(problem, lambda: None)
+    end_for(problem, Slot(Path(sys.argv[1]), "group", "w-1"))
 """
 
 
