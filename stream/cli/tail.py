@@ -1,7 +1,7 @@
 """`tailstream tail`: kept traces as they come, drawn as trees, with why they were kept."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from rich.console import Console
 from rich.text import Text
 
+from stream import clock
 from stream.cli.options import settings_options
 from stream.cli.refused import ClusterRefused
+from stream.cli.tail_waiting import Waiting, not_in_settings
 from stream.demo.trace_view import render_trace
 from stream.kafka.client_settings import connection
 from stream.kafka.errors import KafkaException
@@ -52,6 +54,15 @@ class Filters:
             and kept.duration_ms >= self.min_ms
         )
 
+    def meaning(self) -> str:
+        """Return in words what is shown."""
+        asked = [
+            f"through {' or '.join(self.services)}" if self.services else "",
+            f"kept by {' or '.join(self.policies)}" if self.policies else "",
+            f"of {self.min_ms:g} ms or more" if self.min_ms else "",
+        ]
+        return " ".join(["kept traces", ", ".join(filter(None, asked))]).strip()
+
 
 @click.command()
 @click.option("--service", "services", multiple=True, help="Only traces through it. Repeatable.")
@@ -71,14 +82,22 @@ def command(
     from_beginning: bool,
     as_json: bool,
 ) -> None:
-    """Show kept traces as they come, and why they were kept. Ctrl-C ends it."""
+    """Show kept traces as they come, and why they were kept. Ctrl-C ends it.
+
+    What it waits for is said on stderr. Exit codes: 0 ended by Ctrl-C or --limit, 2 an operator's
+    mistake, or a Kafka that does not answer or has no such topic.
+    """
     filters = Filters(services, policies, min_ms)
+    configured = [policy.name for policy in settings.tail_sampling.policies_in_order()]
+    _say([_waits_for(settings, filters, from_beginning=from_beginning)])
+    _say(not_in_settings(policies, configured))
+    waiting = Waiting(policies, clock.monotonic_s())
     console = Console()
     try:
         with TopicReader(
             connection(settings.kafka), [settings.topics.output], from_end=not from_beginning
         ) as reader:
-            for number, kept in enumerate(_shown(reader, filters), start=1):
+            for number, kept in enumerate(_shown(reader, filters, waiting), start=1):
                 _print(console, kept, as_json=as_json)
                 if number == limit:
                     return
@@ -90,12 +109,30 @@ def command(
         return
 
 
-def _shown(reader: TopicReader, filters: Filters) -> Iterator[Kept]:
+def _shown(reader: TopicReader, filters: Filters, waiting: Waiting) -> Iterator[Kept]:
     while True:
         for record in reader.read(READ_WAIT_S):
             kept = kept_of(record)
-            if kept is not None and filters.show(kept):
+            if kept is None:
+                continue
+            shown = filters.show(kept)
+            waiting.came(kept.policy, shown=shown)
+            if shown:
                 yield kept
+        _say(waiting.lines(clock.monotonic_s()))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(f"tail: {line}", err=True)
+
+
+def _waits_for(settings: Settings, filters: Filters, *, from_beginning: bool) -> str:
+    since = "from its beginning" if from_beginning else "from now on (--from-beginning: all)"
+    return (
+        f"waiting for {filters.meaning()} in topic {settings.topics.output!r} on "
+        f"{settings.kafka['bootstrap.servers']}, {since}; Ctrl-C ends it"
+    )
 
 
 def kept_of(record: ReadRecord) -> Kept | None:

@@ -1,6 +1,7 @@
 """`tailstream tail` on a real Kafka."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -40,11 +41,16 @@ def keep(topics: Topics, trace: int, policy: str, *, commit: bool) -> None:
         producer.abort_transaction(30)
 
 
-def tail(topics: Topics, *options: str) -> list[str]:
+def command(topics: Topics, *options: str) -> list[str]:
     settings = (f"kafka.bootstrap.servers={topics.bootstrap}", f"topics.output={topics.output}")
-    command = [str(COMMAND), "tail", "--from-beginning", *options]
-    command += [word for setting in settings for word in ("--set", setting)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    words = [str(COMMAND), "tail", "--from-beginning", *options]
+    return words + [word for setting in settings for word in ("--set", setting)]
+
+
+def tail(topics: Topics, *options: str) -> list[str]:
+    done = subprocess.run(
+        command(topics, *options), capture_output=True, text=True, timeout=60, check=True
+    )
     return done.stdout.splitlines()
 
 
@@ -68,6 +74,32 @@ def test_a_kept_trace_is_drawn_with_why_it_was_kept(topics: Topics) -> None:
 
     assert title.startswith(f"{trace_id_of(4).hex()}  kept by slow")
     assert len([line for line in tree if line]) == len(a_trace(4))
+
+
+def test_while_it_waits_it_says_for_what_and_which_policies_came_instead(topics: Topics) -> None:
+    keep(topics, 5, "rest", commit=True)
+
+    waits = subprocess.Popen(
+        command(topics, "--policy", "slo"),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with waits:
+        assert waits.stderr is not None
+        told = []
+        for line in waits.stderr:
+            told.append(line)
+            if "the policies that came: " in line:
+                break
+        waits.send_signal(signal.SIGINT)
+        code = waits.wait(20)
+
+    assert topics.output in told[0]
+    assert "kept by slo" in told[0]
+    assert "'slo' is not in these settings, which have errors, slow, rest" in told[1]
+    assert told[-1].endswith("no kept trace had policy 'slo'; the policies that came: rest\n")
+    assert code == 0
 
 
 def test_a_topic_that_is_not_there_is_refused_and_not_waited_for(kafka: str) -> None:
