@@ -27,8 +27,8 @@ LIMIT = (
 )
 FENCED = (
     "give every worker its own worker.instance_id: two with the same one fence each other. After a "
-    "long pause or a lost network this is expected once: start it again. A start after a fence "
-    f"within {SOON_S:g} s of the last one first waits {WAIT_S:g} s"
+    "long pause or a lost network this is expected once: start it again. Where the fence came "
+    f"within {SOON_S:g} s of the start, the next start first waits {WAIT_S:g} s"
 )
 ABOVE_END = (
     "the input topic was truncated or replaced: check it, then reset the group's offsets on "

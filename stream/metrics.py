@@ -3,7 +3,8 @@
 The accounting law, in spans, of each partition and of their sum:
 received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate + dead_lettered
 + open + released. `spans_total` holds the outcomes, counted when their transaction has committed;
-`open` is the gauge `open_spans`; `replayed` is counted apart.
+`open` is the gauge `open_spans`; `replayed` is counted apart. Only gauges carry the partition, so a
+scrape tells the law of the sum; the decisions topic tells it of each partition.
 """
 
 from dataclasses import dataclass

@@ -66,7 +66,7 @@ def _documents(content: bytes) -> Iterator[bytes]:
 
 def _after_blanks(text: str, position: int) -> int:
     found = BLANKS.match(text, position)
-    assert found is not None, "nothing is blank enough"
+    assert found is not None, "no blanks are blanks, too"
     return found.end()
 
 

@@ -74,7 +74,9 @@ def test_of_two_workers_in_one_slot_the_older_ends_fenced_and_says_what_to_do(
     sender.finish()
 
     assert older.ended() == 3
-    assert "worker.instance_id" in older.log_tail()
+    last = older.log_tail(1)
+    assert f"worker.instance_id 'same' of worker.group '{topics.group}'" in last
+    assert "give every worker its own worker.instance_id" in last
 
 
 def test_partitions_that_are_added_while_it_runs_are_read_and_decided(
