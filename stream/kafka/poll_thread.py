@@ -95,6 +95,8 @@ class PollThread(threading.Thread):
         self._epochs: dict[int, int] = {}
         self._reading: dict[int, int] = {}
         self._epoch = 0
+        self._member_id: str | None = None
+        self._stale: set[int] = set()
         self._group = settings["group.id"]
         self._asked_s = self.turned_s
         self._answered = False
@@ -253,10 +255,12 @@ class PollThread(threading.Thread):
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         self._answered = True
         try:
+            self._notice_expulsion(consumer)
             epochs = {}
-            for partition in partitions:
+            for number in sorted(self._stale.union(one.partition for one in partitions)):
                 self._epoch += 1
-                epochs[partition.partition] = self._epoch
+                epochs[number] = self._epoch
+            self._stale.clear()
             # The group has them given to us; the client gets each with its resume offset, once that
             # is known. Assigned earlier and sought later, it could read from elsewhere first.
             consumer.incremental_assign([])
@@ -268,19 +272,43 @@ class PollThread(threading.Thread):
             raise
 
     def _on_revoke(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        numbers = [partition.partition for partition in partitions]
+        expelled = self._notice_expulsion(consumer)
         self.group_metadata = consumer.consumer_group_metadata()
-        self._give_up(consumer, partitions, self._owner.revoked)
+        if expelled:
+            self._stale.difference_update(numbers)
+        else:
+            self._give_up(consumer, numbers, self._owner.revoked)
 
     def _on_lost(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        self._give_up(consumer, partitions, self._owner.lost)
+        numbers = [partition.partition for partition in partitions]
+        self._give_up(consumer, numbers, self._owner.lost)
+
+    def _notice_expulsion(self, consumer: Any) -> bool:
+        """Lose what we held as another member, before a new generation can vouch for it.
+
+        Who is expelled while it waits to join joins again under a new id, and librdkafka does not
+        call that a loss: it goes on to revoke, though others have had the partitions in between. A
+        last transaction in the new generation would be accepted, and what the others decided would
+        be decided twice. Those that we are to keep begin anew with the next assignment.
+        """
+        member_id = consumer.memberid()
+        expelled = bool(self._epochs) and member_id != self._member_id
+        self._member_id = member_id
+        if expelled:
+            numbers = sorted(self._epochs)
+            log.warning("expelled from the group, and back", partitions=numbers)
+            self._give_up(consumer, numbers, self._owner.lost)
+            self._stale.update(numbers)
+        return expelled
 
     def _give_up(
         self,
         consumer: Any,
-        partitions: Sequence[Any],
+        numbers: list[int],
         tell: Callable[[list[int]], Coroutine[Any, Any, None]],
     ) -> None:
-        numbers = [partition.partition for partition in partitions]
+        self._stale.difference_update(numbers)
         read = [number for number in numbers if number in self._reading]
         for number in numbers:
             self._epochs.pop(number, None)
