@@ -23,6 +23,12 @@ from stream.settings.model import Settings
 
 READ_WAIT_S = 0.5
 NS_PER_MS = 1_000_000
+# Ten lines a second while no broker answers; the last line says it once.
+QUIET = {"log_level": 0}
+REMEDY = (
+    "Start Kafka, or correct the address, topics.output or the kafka.security.*, kafka.sasl.* and "
+    "kafka.ssl.* settings; the principal needs Read on the topic"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,9 @@ def command(
     console = Console()
     try:
         with TopicReader(
-            connection(settings.kafka), [settings.topics.output], from_end=not from_beginning
+            {**QUIET, **connection(settings.kafka)},
+            [settings.topics.output],
+            from_end=not from_beginning,
         ) as reader:
             for number, kept in enumerate(_shown(reader, filters, waiting), start=1):
                 _print(console, kept, as_json=as_json)
@@ -103,7 +111,7 @@ def command(
                     return
     except KafkaException as problem:
         address = settings.kafka["bootstrap.servers"]
-        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}"
+        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}. {REMEDY}"
         raise ClusterRefused(text) from None
     except KeyboardInterrupt:
         return

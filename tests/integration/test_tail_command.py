@@ -110,3 +110,16 @@ def test_a_topic_that_is_not_there_is_refused_and_not_waited_for(kafka: str) -> 
 
     assert refused.value.returncode == 2
     assert nowhere.output in refused.value.stderr
+
+
+def test_where_no_broker_answers_it_says_what_it_waited_for_and_what_to_look_at() -> None:
+    away = Topics("127.0.0.1:1", "tailstream_test_away")
+
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        tail(away)
+
+    waits, why = refused.value.stderr.splitlines()
+    assert refused.value.returncode == 2
+    assert away.output in waits
+    assert why.startswith("kafka.bootstrap.servers is '127.0.0.1:1': ")
+    assert "Start Kafka, or correct the address" in why
