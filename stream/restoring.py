@@ -26,6 +26,12 @@ LOGS_MAX = 8
 a megabyte and a dozen threads."""
 RETRY_WAIT_S = 1.0
 TELL_EVERY_S = 5.0
+STALLED_AFTER_S = 30.0
+"""An end of a dead worker's transaction comes sooner: its successor aborts it, or its timeout."""
+STALLED_REMEDY = (
+    "a transaction on the decisions topic stays open, and nothing behind it can be read: "
+    "`kafka-transactions.sh find-hanging` names it, its `abort` ends it"
+)
 
 log = logs.logger("tailstream.restore")
 
@@ -55,19 +61,27 @@ class Restored:
 class Progress:
     """What a restore or a replay has done of what there is to do: a log line every few seconds."""
 
-    def __init__(self, what: str, number: int, total: int) -> None:
+    def __init__(self, what: str, number: int, total: int, *, remedy: str = "") -> None:
         self._what = what
+        self._remedy = remedy
         self._number = number
-        self._total = total
-        self._began_s = self._told_s = clock.monotonic_s()
+        self._total = self.records = total
+        self._began_s = self._told_s = self._moved_s = clock.monotonic_s()
 
     def remaining(self, records: int) -> None:
-        """Tell how many records remain, if that was not told lately."""
-        if clock.monotonic_s() < self._told_s + TELL_EVERY_S:
+        """Tell how many records remain, if that was not told lately, and of a standstill."""
+        now_s = clock.monotonic_s()
+        if records < self.records:
+            self.records = records
+            self._moved_s = now_s
+        if now_s < self._told_s + TELL_EVERY_S:
             return
-        self._told_s = clock.monotonic_s()
+        self._told_s = now_s
         percent = 100 * (self._total - records) // self._total if self._total else 100
-        log.info(self._what, partition=self._number, remaining_records=records, percent=percent)
+        said = {"partition": self._number, "remaining_records": records, "percent": percent}
+        log.info(self._what, **said)
+        if self._remedy and now_s > self._moved_s + STALLED_AFTER_S:
+            log.error("restore stands still", partition=self._number, remedy=self._remedy)
 
     @property
     def seconds(self) -> float:
@@ -217,13 +231,12 @@ class Restoring:
         restore = Restore(point, identity=identity, decisions=opened.decisions)
         first, end = point.first_phase_from, point.decisions_end
         runs = partition_log.decisions(first, end)
-        progress = Progress("restoring, phase 1 of 2", number, end - first)
+        progress = Progress("restoring, phase 1 of 2", number, end - first, remedy=STALLED_REMEDY)
         while (found := await self._run(_read, runs, restore.decoded)) is not None:
             at, known = found
             restore.put(known)
-            remaining = max(0, end - at) if at else end - first
-            self._measurements.restoring(number, remaining + point.older_records)
-            progress.remaining(remaining)
+            progress.remaining(max(0, end - at) if at else progress.records)
+            self._measurements.restoring(number, progress.records + point.older_records)
         if not self._ours(number, epoch):
             return None
         return Restored(point, restore, opened.build(point, restore))
@@ -256,15 +269,14 @@ class Restoring:
         point, restore, partition = restored.point, restored.restore, restored.partition
         first, end = point.decisions_from, point.first_phase_from
         runs = partition_log.decisions(first, end)
-        progress = Progress("restoring, phase 2 of 2", number, end - first)
+        progress = Progress("restoring, phase 2 of 2", number, end - first, remedy=STALLED_REMEDY)
         while (found := await self._run(_read, runs, restore.read_older)) is not None:
             if not self._ours(number, epoch):
                 return
             at, known = found
             partition.learn(known)
-            remaining = max(0, end - at) if at else end - first
-            self._measurements.restoring(number, remaining)
-            progress.remaining(remaining)
+            progress.remaining(max(0, end - at) if at else progress.records)
+            self._measurements.restoring(number, progress.records)
         if not self._ours(number, epoch):
             return
         partition.whole(restore.older_log)
