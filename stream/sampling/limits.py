@@ -53,6 +53,9 @@ class Holder(Protocol):
     def undelivered_bytes(self) -> int:
         """Decided already, not delivered yet."""
 
+    def count_decisions(self) -> None:
+        """Bring `decisions_bytes` up to date."""
+
     def cut_to(self, open_bytes_max: int) -> None:
         """Decide the oldest open traces early, until those left take so many bytes."""
 
@@ -88,6 +91,9 @@ class OpenTracesBudget:
         """Make the holders that are over their share of the bytes give way, the others not."""
         if not self.over():
             return
+        for holder in self.holders:
+            # Counted when a partition settles. Meanwhile others may have made them spill.
+            holder.count_decisions()
         decisions_bytes = sum([holder.decisions_bytes for holder in self.holders])
         held = [holder.open_bytes for holder in self.holders]
         level = fair_level(held, max(0, self.bytes_max - decisions_bytes))

@@ -4,8 +4,7 @@ Law 5 lives here: a record first advances the partition time and cuts every trac
 has passed, in the order (deadline, first offset), and is folded only then. So a verdict depends on
 the records below its cut, never on how many of them a poll brought.
 
-Read `fold` first, then `_cut`, then `take`, `settle` and `put_back`, which move what was cut
-through a transaction; `learn` last, which is for the first seconds after a restore.
+Read `fold`, then `_cut`, then `take`, `settle` and `put_back` (transactions); `learn` last.
 """
 
 from collections import OrderedDict
@@ -64,13 +63,13 @@ class TailSampler(State):
         self.accounts = Accounts()
         self.cuts_held = False
         self.open_bytes = 0
-        self.decisions_bytes = decisions.held_bytes()["memory"]
         self._policies = policies
         self._windows = windows
         self._limits = limits
         self._budget = budget
         self._spans = spans
         self._decisions = decisions
+        self.count_decisions()
         self._dead_letters_upto = dead_letters_upto
         # In the order of their first offsets. A dict would search for its first key among those
         # that are gone.
@@ -232,11 +231,14 @@ class TailSampler(State):
     def _store_bodies(self) -> None:
         """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""
         if self._bodies:
-            dropped = self._dropped
-            self._spans.put([body for body in self._bodies if body[0] not in dropped])
+            self._spans.put([body for body in self._bodies if body[0] not in self._dropped])
             self._bodies, self._dropped = [], set()
 
     # Limits that the partitions of a worker share
+
+    def count_decisions(self) -> None:
+        """See `Holder`; what another partition puts may spill them."""
+        self.decisions_bytes = self._decisions.held_bytes()["memory"]
 
     @property
     def undelivered_bytes(self) -> int:
@@ -314,7 +316,7 @@ class TailSampler(State):
         self._deadlines.forget_stale(self._open)
         # As old as they are there: late spans that wait for a transaction still need theirs.
         self._decisions.expire(resume_ms - self._windows.decision_retention_ms, resume_offset)
-        self.decisions_bytes = self._decisions.held_bytes()["memory"]
+        self.count_decisions()
 
     def put_back(self) -> None:
         """The transaction was aborted: the deliveries come again; verdicts and cuts stand."""
@@ -327,8 +329,7 @@ class TailSampler(State):
         the offset is committed with it.
         """
         resume = (self.position, self.time_ms)
-        oldest = self._oldest()
-        if oldest is not None:
+        if (oldest := self._oldest()) is not None:
             resume = min(resume, (oldest.first_offset, oldest.opened_ms))
         waiting = self._undelivered.oldest()
         return resume if waiting is None else min(resume, waiting)
@@ -358,8 +359,7 @@ class TailSampler(State):
     @property
     def oldest_opened_ms(self) -> int | None:
         """Partition time at which the oldest open trace was opened, None without one."""
-        oldest = self._oldest()
-        return None if oldest is None else oldest.opened_ms
+        return None if (oldest := self._oldest()) is None else oldest.opened_ms
 
     # After a restore
 
@@ -372,14 +372,14 @@ class TailSampler(State):
         assert self.cuts_held, "what is cut was judged without these"
         news = news_to(self._decisions, decisions)
         for trace_id, known in news.items():
-            trace = self._open.pop(trace_id, None)
-            if trace is not None:
+            if (trace := self._open.pop(trace_id, None)) is not None:
                 self._budget.used -= 1
                 self.open_bytes -= trace.held_bytes
                 self._undelivered.append_late(turned_late(trace, known))
                 if known.verdict is Verdict.NOT_SAMPLED:
                     self._spans.delete(trace_id, trace.offsets)
         self._decisions.put(list(news.items()))
+        self.count_decisions()
 
     def _might_cut(self, record: Record, wall_ms: int | None) -> bool:
         stamp_ms = record.timestamp_ms if wall_ms is None else min(record.timestamp_ms, wall_ms)

@@ -3,6 +3,8 @@
 
 from libc.stdint cimport int64_t
 
+from stream.state.generations import known_in
+
 
 def put_bodies(dict buckets not None, list bodies not None, int64_t bucket_offsets):
     """Put bodies, each (trace id, offset, body), in their buckets; return their bytes."""
@@ -64,19 +66,26 @@ def find_decision(dict known_by_number not None, trace_id):
 
 def put_decisions(generations, dict known_by_number not None, decisions, int64_t overhead_bytes):
     """Put decisions, each (trace id, decision), in their generations."""
-    cdef int64_t width_ms = generations._width_ms
-    cdef int64_t time_ms, upto, started_ms = 0, newest_ms = 0, highest_upto = 0, held = 0
+    cdef int64_t width_ms = generations.width_ms
+    cdef int64_t time_ms, upto, number = -1, newest_ms = 0, highest_upto = 0, held = 0
     cdef int64_t count = 0
     cdef dict known = None
     generation = None
     for trace_id, decision in decisions:
         time_ms, upto = decision.time_ms, decision.upto
-        if generation is None or time_ms >= started_ms + width_ms:
+        if time_ms // width_ms != number:
             added(generation, newest_ms, highest_upto, count, held)
-            generation = generations.current(time_ms)
-            known = known_by_number.setdefault(generation.number, {})
-            started_ms, newest_ms = generation.started_ms, generation.newest_ms
-            highest_upto, count, held = generation.highest_upto, 0, 0
+            past = generations.is_past(time_ms)
+            if past and find_decision(known_by_number, trace_id) is not None:
+                # Looked up newest first, it would be hidden by the one that it replaces.
+                generation = generations.newest
+            else:
+                generation = generations.of(time_ms)
+            # Of those that come late each is looked up.
+            number = -1 if past else generation.number
+            known = known_in(known_by_number, generation.number)
+            newest_ms, highest_upto = generation.newest_ms, generation.highest_upto
+            count, held = 0, 0
         newest_ms = max(newest_ms, time_ms)
         highest_upto = max(highest_upto, upto)
         count += 1

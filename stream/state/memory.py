@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from stream import compiled
 from stream.sampling.stores import KnownDecision
-from stream.state.generations import Generations
+from stream.state.generations import Generations, known_in
 
 DECISION_OVERHEAD_BYTES = 300
 """What Python holds for one decision beside its span ids (objects, key, dict slot; measured)."""
@@ -153,9 +153,13 @@ class MemoryDecisionStore:
             in_c.put_decisions(self._generations, self._known, decisions, DECISION_OVERHEAD_BYTES)
             return
         for trace_id, decision in decisions:
-            generation = self._generations.current(decision.time_ms)
+            if self._generations.is_past(decision.time_ms) and self.get(trace_id) is not None:
+                # Looked up newest first, it would be hidden by the one that it replaces.
+                generation = self._generations.newest
+            else:
+                generation = self._generations.of(decision.time_ms)
             generation.add(decision.time_ms, decision.upto)
-            known = self._known.setdefault(generation.number, {})
+            known = known_in(self._known, generation.number)
             replaced = known.get(trace_id)
             if replaced is not None:
                 generation.held_bytes -= _held_bytes(replaced)

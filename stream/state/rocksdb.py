@@ -43,7 +43,8 @@ _DECISIONS: Final = "decisions"
 _partition_key = struct.Struct(">I").pack
 _bucket_key = struct.Struct(">II").pack
 _span_key = struct.Struct(">II16sQ").pack
-_decision_key = struct.Struct(">II16s").pack
+_generation_key = struct.Struct(">IQ").pack
+_decision_key = struct.Struct(">IQ16s").pack
 
 
 class RocksDB:
@@ -291,7 +292,7 @@ class RocksDBSpanStore:
 class RocksDBDecisionStore:
     """A `DecisionStore` in RocksDB.
 
-    Keys: partition (4 bytes) | generation (4) | trace id (16); values: msgpack.
+    Keys: partition (4 bytes) | generation (8) | trace id (16); values: msgpack.
     A generation is forgotten by one range delete. An unknown trace costs a look into a filter in
     memory, not a look into RocksDB for each generation. `retention_ms` as in `Generations`.
     """
@@ -319,9 +320,13 @@ class RocksDBDecisionStore:
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`; one batch."""
-        rows = []
+        rows: list[tuple[bytes, bytes]] = []
         for trace_id, decision in decisions:
-            generation = self._generations.current(decision.time_ms)
+            if self._generations.is_past(decision.time_ms) and self._knows(trace_id, rows):
+                # Looked up newest first, it would be hidden by the one that it replaces.
+                generation = self._generations.newest
+            else:
+                generation = self._generations.of(decision.time_ms)
             generation.add(decision.time_ms, decision.upto)
             self._filter.add(trace_id, generation.lane)
             key, value = self._key(generation, trace_id), _pack(decision)
@@ -334,8 +339,9 @@ class RocksDBDecisionStore:
     def expire(self, before_ms: int, resume_offset: int) -> None:
         """See `DecisionStore.expire`."""
         for generation in self._generations.expire(before_ms, resume_offset):
-            begin = _bucket_key(self._partition, generation.number)
-            self._rows.delete_range(begin, _bucket_key(self._partition, generation.number + 1))
+            begin = _generation_key(self._partition, generation.number)
+            end = _generation_key(self._partition, generation.number + 1)
+            self._rows.delete_range(begin, end)
             self._filter.clear(generation.lane)
             self._budget.held_bytes -= generation.held_bytes
 
@@ -358,6 +364,14 @@ class RocksDBDecisionStore:
         self._rows.release(self._partition)
         self._generations.clear()
         self._filter = GenerationFilter()
+
+    def _knows(self, trace_id: bytes, rows: list[tuple[bytes, bytes]]) -> bool:
+        """Return whether a decision of the trace is here, or among the rows to be written."""
+        if not self._filter.lanes(trace_id):
+            return False
+        self._rows.put(rows)
+        rows.clear()
+        return self.get(trace_id) is not None
 
     def _key(self, generation: Generation, trace_id: bytes) -> bytes:
         return _decision_key(self._partition, generation.number, trace_id)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from stream import logs
 from stream.sampling.limits import OpenTracesBudget
 from stream.sampling.stores import DecisionStore, SpanStore
 from stream.state.memory import MemoryDecisionStore, MemorySpanStore
@@ -10,6 +11,11 @@ from stream.state.rocksdb import RocksDB, RocksDBDecisionStore, RocksDBSpanStore
 from stream.state.shares import Shares
 from stream.state.spill import Budget, SpillingSpanStore
 from stream.state.spill_decisions import SpillingDecisionStore
+
+OPEN_BYTES_MIN = 64 << 10
+"""With less for its open traces (some hundred of them) a partition decides most of them early."""
+
+log = logs.logger("tailstream.storage")
 
 
 class Storage:
@@ -37,6 +43,8 @@ class Storage:
         self._spans = spans
         self._decisions = decisions
         self._retention_ms = retention_ms
+        self._memory_bytes = memory_bytes
+        self._partitions_told = 0
         self._rocksdb: RocksDB | None = None
         uses_rocksdb = (spans, decisions) != ("memory", "memory")
         self.shares = Shares.of(memory_bytes, rocksdb=uses_rocksdb)
@@ -49,6 +57,22 @@ class Storage:
         )
         self._bodies = Budget(self.shares.held, self.traces.held_bytes)
         self._kept_decisions = Budget(self.shares.decisions)
+
+    def assigned(self, partitions: int) -> None:
+        """Warn where so many partitions have no room in the memory; again where there are more."""
+        wanted_bytes = OPEN_BYTES_MIN * partitions
+        if wanted_bytes <= self.shares.open or partitions <= self._partitions_told:
+            return
+        self._partitions_told = partitions
+        enough_mib = -(-self._memory_bytes * wanted_bytes // self.shares.open) // (1 << 20) + 1
+        log.warning(
+            "storage.memory is far too small for the partitions assigned: traces will be decided "
+            "early (overload)",
+            setting="storage.memory",
+            value_bytes=self._memory_bytes,
+            partitions=partitions,
+            remedy=f"set storage.memory to {enough_mib}MiB at least, or run more workers",
+        )
 
     def open_spans(self, partition: int) -> SpanStore:
         """Return an empty span store for a partition that was just assigned."""

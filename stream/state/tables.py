@@ -31,7 +31,9 @@ class Tables:
     def __init__(self, app: faust.App, storage: Storage, topic: Any) -> None:
         self.traces = storage.traces
         self._storage = storage
-        self._spans = _table(app, "spans", SPANS_SCHEME, topic, storage.open_spans)
+        self._spans = _table(
+            app, "spans", SPANS_SCHEME, topic, storage.open_spans, opened=storage.assigned
+        )
         self._decisions = _table(app, "decisions", DECISIONS_SCHEME, topic, storage.open_decisions)
 
     def for_partition(self, number: int) -> tuple[SpanStore, DecisionStore]:
@@ -97,7 +99,8 @@ class TailTableManager(TableManager):  # type: ignore[misc]  # faust is untyped
 class PartitionedStore(Store):  # type: ignore[misc]  # faust is untyped
     """A Faust store that keeps a store of ours for each partition of the table's topic.
 
-    The table's option `open_store` makes one from a partition's number. Faust stops tables before
+    The table's option `open_store` makes one from a partition's number; `opened` is told how many
+    there are when some have been. Faust stops tables before
     the consumer runs its last transaction, which still reads: so `stop` does nothing, and whoever
     ends the consumer calls `close`.
     """
@@ -121,6 +124,8 @@ class PartitionedStore(Store):  # type: ignore[misc]  # faust is untyped
         open_store: Callable[[int], Any] = self.options["open_store"]
         for partition in sorted(self._partitions(newly_assigned)):
             self.data[partition] = open_store(partition)
+        if newly_assigned:
+            self.options["opened"](len(self.data))
 
     async def stop(self) -> None:
         """Do nothing: see the class."""
@@ -195,14 +200,20 @@ class DecisionTableStore(PartitionedStore):
 
 
 def _table(
-    app: faust.App, name: str, scheme: str, topic: Any, open_store: Callable[[int], Any]
+    app: faust.App,
+    name: str,
+    scheme: str,
+    topic: Any,
+    open_store: Callable[[int], Any],
+    *,
+    opened: Callable[[int], None] = lambda _: None,
 ) -> Any:
     table = SourceTopicTable(
         app,
         name=name,
         store=f"{scheme}://",
         changelog_topic=topic,
-        options={"open_store": open_store},
+        options={"open_store": open_store, "opened": opened},
     )
     return app.tables.add(table)
 

@@ -127,6 +127,29 @@ def test_what_is_older_than_a_retention_and_a_bit_is_forgotten(store: DecisionSt
     assert len(store) == len(remembered)
 
 
+def test_what_comes_late_lives_as_long_as_its_time_says_and_no_longer(store: DecisionStore) -> None:
+    """As the second phase of a restore brings it: after the young ones."""
+    young = [(trace(number), replace(SAMPLED, time_ms=number)) for number in range(600, 700)]
+    old = [(trace(number), replace(SAMPLED, time_ms=number)) for number in range(600)]
+    store.put(young)
+    store.put(old[:250])
+    store.put(old[250:])
+    for now_ms in range(700, 1400, 10):
+        store.expire(now_ms - RETENTION_MS, resume_offset=1 << 40)
+        remembered = [n for n in range(700) if store.get(trace(n)) is not None]
+        oldest = remembered[0] if remembered else 700
+        assert remembered == list(range(oldest, 700))
+        assert now_ms - RETENTION_MS * 7 // 6 - 1 <= oldest <= max(0, now_ms - RETENTION_MS)
+
+
+def test_what_comes_late_replaces_what_was_there_whatever_its_time(store: DecisionStore) -> None:
+    newest = replace(SAMPLED, upto=99, time_ms=100)
+    store.put([(trace(1), replace(SAMPLED, time_ms=550)), (trace(2), SAMPLED), (trace(1), newest)])
+    assert store.get(trace(1)) == newest
+    store.put([(trace(3), newest), (trace(3), replace(newest, upto=100, time_ms=90))])
+    assert store.get(trace(3)) == replace(newest, upto=100, time_ms=90)
+
+
 def test_a_decision_above_the_resume_offset_is_never_forgotten(store: DecisionStore) -> None:
     store.put([(trace(1), SAMPLED)])
     store.expire(SAMPLED.time_ms * 1000, resume_offset=SAMPLED.upto - 1)
@@ -235,7 +258,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         numbers=st.lists(st.integers(0, 12), max_size=8),
-        elapsed_ms=st.sampled_from([-200, 0, 1, 60, 100, 700]),
+        elapsed_ms=st.sampled_from([-700, -200, 0, 1, 60, 100, 700]),
         verdict=st.sampled_from(Verdict),
     )
     def put(self, numbers: list[int], elapsed_ms: int, verdict: Verdict) -> None:
@@ -257,6 +280,14 @@ class Model(RuleBasedStateMachine):
                 self.may_be_gone.add(trace_id)
         self.store.expire(before_ms, resume_offset)
         self.compare()
+
+    @rule()
+    def assigned_again(self) -> None:
+        self.store.close()
+        self.store = self.open_store(50)
+        assert len(self.store) == 0
+        self.newest.clear()
+        self.may_be_gone.clear()
 
     @rule()
     def compare(self) -> None:

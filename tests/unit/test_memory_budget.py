@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.sampling.decision import Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery, Settled
 from stream.sampling.limits import OpenTracesBudget, Windows, fair_level
+from stream.sampling.stores import KnownDecision
 from stream.sampling.tail_sampler import TailSampler
 from stream.sampling.trace import RECORD_BYTES, TRACE_BYTES
+from stream.state.memory import DECISION_OVERHEAD_BYTES
 from stream.state.shares import Shares
-from stream.state.storage import Storage
+from stream.state.storage import OPEN_BYTES_MIN, Storage
 from stream.testing.core import Core, a_bad_record, a_record, an_error, an_ordinary
 from stream.testing.spans import trace_id_of
 
@@ -132,6 +135,76 @@ def test_a_neighbour_over_the_budget_cuts_none_of_the_partition_whose_cuts_are_h
     other.fold([a_record(i, 100, an_error(i)) for i in range(3)])
     assert (restoring.open_traces, restoring.undelivered) == (4, 0)
     assert (other.open_traces, other.undelivered) == (2, 1)
+
+
+def a_decision(number: int) -> tuple[bytes, KnownDecision]:
+    known = KnownDecision(Verdict.SAMPLED, "errors", Trigger.DECISION_WAIT, 0, upto=0, time_ms=100)
+    return trace_id_of(number), known
+
+
+def test_decisions_learnt_late_count_at_once() -> None:
+    sampler = CORE.sampler(budget=OpenTracesBudget(bytes_max=100 * ONE))
+    sampler.cuts_held = True
+    sampler.learn([a_decision(number) for number in range(10)])
+    assert sampler.decisions_bytes == 10 * DECISION_OVERHEAD_BYTES
+
+
+def test_decisions_that_another_partition_made_spill_cut_no_trace(tmp_path: Path) -> None:
+    storage = Storage(
+        tmp_path, memory_bytes=MEMORY, spans="spill", decisions="spill", retention_ms=600_000
+    )
+    budget = OpenTracesBudget(bytes_max=storage.shares.decisions * 3 // 2)
+    count = storage.shares.decisions // DECISION_OVERHEAD_BYTES
+    samplers = []
+    for number in range(3):
+        decisions = storage.open_decisions(number)
+        decisions.put([a_decision(n) for n in range(count)])
+        samplers.append(CORE.sampler(decisions=decisions, budget=budget))
+    assert budget.over()
+    samplers[0].fold([a_record(0, 100, an_error(count + 1))])
+    assert not budget.over()
+    assert samplers[0].open_traces == 1
+    for sampler in samplers:
+        sampler._decisions.close()
+    storage.close()
+
+
+def test_a_hundred_partitions_with_nothing_in_them_leave_the_memory_to_the_traces(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(
+        tmp_path, memory_bytes=16 * MIB, spans="spill", decisions="rocksdb", retention_ms=600_000
+    )
+    samplers = [
+        CORE.sampler(decisions=storage.open_decisions(number), budget=storage.traces)
+        for number in range(100)
+    ]
+    for sampler in samplers:
+        sampler.fold([a_record(i, 100, an_error(i)) for i in range(40)])
+    assert sum(sampler.open_traces for sampler in samplers) == 4_000
+    for sampler in samplers:
+        sampler._decisions.close()
+    storage.close()
+
+
+def test_memory_too_small_for_the_partitions_is_told_at_their_assignment_and_once(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(
+        tmp_path, memory_bytes=8 * MIB, spans="spill", decisions="spill", retention_ms=600_000
+    )
+    with structlog.testing.capture_logs() as told:
+        storage.assigned(storage.shares.open // OPEN_BYTES_MIN)
+        assert told == []
+        storage.assigned(100)
+        storage.assigned(100)
+    storage.close()
+    (warning,) = told
+    assert (warning["setting"], warning["value_bytes"]) == ("storage.memory", 8 * MIB)
+    assert warning["partitions"] == 100
+    enough = int(warning["remedy"].split("storage.memory to ")[1].split("MiB")[0])
+    assert Shares.of(enough * MIB, rocksdb=True).open >= 100 * OPEN_BYTES_MIN
+    assert enough < 30
 
 
 def test_dead_letters_that_wait_count_with_their_bytes_and_make_reading_wait(

@@ -202,7 +202,7 @@ def test_discarded_bodies_are_gone_from_rocksdb_and_the_others_are_not(db: Rocks
 def test_expired_decisions_are_gone_from_rocksdb(db: RocksDB) -> None:
     store = RocksDBDecisionStore(db, 0)
     store.put([(A, DECISION)])
-    key = (0).to_bytes(4, "big") + (0).to_bytes(4, "big") + A
+    key = store._key(store._generations.newest, A)
     assert db.decisions.get(key) is not None
     store.expire(2000, resume_offset=10)
     assert db.decisions.get(key) is None

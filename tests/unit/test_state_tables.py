@@ -23,7 +23,7 @@ def new_app() -> Any:
     return faust.App("state-tables", broker="kafka://127.0.0.1:1", TableManager=TailTableManager)
 
 
-def new_table(app: Any, name: str = "spans") -> Any:
+def new_table(app: Any, name: str = "spans", opened: Callable[[int], None] = lambda _: None) -> Any:
     open_store: Callable[[int], object] = {
         "spans": lambda _: MemorySpanStore(),
         "decisions": lambda _: MemoryDecisionStore(),
@@ -33,7 +33,7 @@ def new_table(app: Any, name: str = "spans") -> Any:
         name=name,
         store=f"tailstream-{name}://",
         changelog_topic=app.topic("otlp_spans"),
-        options={"open_store": open_store},
+        options={"open_store": open_store, "opened": opened},
     )
     return app.tables.add(table)
 
@@ -55,6 +55,15 @@ def run(coroutine: Any) -> None:
     """Drive a coroutine that waits for nothing."""
     with pytest.raises(StopIteration):
         coroutine.send(None)
+
+
+def test_an_assignment_is_told_of_with_the_partitions_that_are_open_then() -> None:
+    told: list[int] = []
+    table = new_table(new_app(), opened=told.append)
+    rebalance(table, new=tps(0, 1, 2))
+    rebalance(table, gone=tps(0))
+    rebalance(table, new=tps(4))
+    assert told == [3, 3]
 
 
 def test_the_urls_name_the_stores() -> None:
