@@ -256,11 +256,14 @@ class PollThread(threading.Thread):
         self._answered = True
         try:
             self._notice_expulsion(consumer)
+            numbers = {one.partition for one in partitions}
+            if self._member_id:
+                numbers |= self._stale
+                self._stale.clear()
             epochs = {}
-            for number in sorted(self._stale.union(one.partition for one in partitions)):
+            for number in sorted(numbers):
                 self._epoch += 1
                 epochs[number] = self._epoch
-            self._stale.clear()
             # The group has them given to us; the client gets each with its resume offset, once that
             # is known. Assigned earlier and sought later, it could read from elsewhere first.
             consumer.incremental_assign([])
@@ -290,7 +293,8 @@ class PollThread(threading.Thread):
         Who is expelled while it waits to join joins again under a new id, and librdkafka does not
         call that a loss: it goes on to revoke, though others have had the partitions in between. A
         last transaction in the new generation would be accepted, and what the others decided would
-        be decided twice. Those that we are to keep begin anew with the next assignment.
+        be decided twice. Those that we are to keep begin anew with the next assignment to a member:
+        seen on Kafka 4.4 was first an empty one without a member id, then `revoke` with a new one.
         """
         member_id = consumer.memberid()
         expelled = bool(self._epochs) and member_id != self._member_id

@@ -149,6 +149,25 @@ def test_an_expelled_member_that_is_only_given_more_begins_anew_with_all(owner: 
     assert owner.told[1:] == [("lost", [5, 6], ("a", 1)), ("assigned", [1, 5, 6], ("b", 4))]
 
 
+def test_what_a_real_group_tells_an_expelled_static_member_ends_in_no_last_transaction(
+    owner: Owner,
+) -> None:
+    """As noted from Kafka 4.4 of one that was stopped before it could join again."""
+    assign(owner, Client("a", 1), 0, 1, 2, 3)
+    revoke(owner, Client("a", 2), 0, 1)
+    assign(owner, Client("", 2))
+    assert owner.told[2:] == [("lost", [2, 3], ("a", 2)), ("assigned", [], ("", 2))]
+    revoke(owner, Client("b", 4), 2, 3)
+    assign(owner, Client("b", 4))
+    assign(owner, Client("b", 5), 2, 3)
+    # Of what is not ours any more the host knows nothing, so there is nothing to finish.
+    assert [(what, numbers) for what, numbers, _ in owner.told[4:]] == [
+        ("revoked", [2, 3]),
+        ("assigned", []),
+        ("assigned", [2, 3]),
+    ]
+
+
 def test_what_it_was_to_keep_and_is_asked_for_after_all_does_not_begin_anew(owner: Owner) -> None:
     assign(owner, Client("a", 1), 5, 6)
     back = Client("b", 4)
