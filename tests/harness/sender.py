@@ -44,6 +44,8 @@ class Sender:
         self._sent = 0
         self._failures: list[str] = []
         self._enough = threading.Event()
+        self._hold_at: int | None = None
+        self._released = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     @property
@@ -56,6 +58,15 @@ class Sender:
     def sent(self) -> int:
         """How many records have been handed to the client."""
         return self._sent
+
+    def hold_at(self, share: float) -> None:
+        """Stand still there until `release`: what must come first may take its time."""
+        assert isinstance(self._records, Sized), "endless"
+        self._hold_at = int(share * len(self._records))
+
+    def release(self) -> None:
+        """Send the rest."""
+        self._released.set()
 
     def stop(self) -> None:
         """Send no further records: for a load without an end."""
@@ -76,6 +87,10 @@ class Sender:
         for record in self._records:
             if self._enough.is_set():
                 return
+            if self._sent == self._hold_at:
+                began_s = time.monotonic()
+                self._released.wait()
+                started_s += time.monotonic() - began_s
             early_s = started_s + record.at_s - time.monotonic()
             if early_s > 0.02:
                 self._producer.poll(early_s)
