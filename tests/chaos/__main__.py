@@ -33,7 +33,10 @@ def main() -> None:
     if ran.account.broken:
         console.print(f"FAILED with seed {args.seed}; what was said, by all: {home}", markup=False)
         sys.exit(1)
-    shutil.rmtree(home)
+    if ran.hanging_transactions:
+        console.print(f"what the broker held when a transaction hung: {home}", markup=False)
+    else:
+        shutil.rmtree(home)
     console.print(f"all laws hold (seed {args.seed})")
 
 

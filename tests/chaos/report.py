@@ -63,6 +63,7 @@ def _account_table(ran: Ran) -> Table:
         "faults": len(ran.recoveries),
         "decision_wait (ms)": ran.rules.decision_wait_ms,
         "partitions at the end": ran.partitions,
+        "hanging transactions ended": ran.hanging_transactions,
         "records in": account.records_in,
         "spans in": account.spans_in,
         "traces": account.traces,

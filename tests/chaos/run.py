@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import TOLD_TO_END, Fleet, StuckError
+from tests.chaos.hanging import HangingTransactions
 from tests.chaos.laws import Account, hold
 from tests.chaos.schedule import SLOTS, Fault, Kind, Schedule
 from tests.chaos.traffic import Traffic
@@ -25,6 +26,7 @@ SPANS_MAX = 3_000_000
 SPANS_A_S = 3_000.0
 # Not a promise of speed: what is not back by then hangs.
 STUCK_AFTER_S = 300.0
+LOOK_AFTER_S = 30.0
 # After an outage it does not flood: a window would hold many times its traces, and the workers
 # would have to decide early.
 SENDER = {
@@ -68,6 +70,7 @@ class Ran:
     spilled_bytes: int = 0
     partitions: int = PARTITIONS
     hints_dropped: int = 0
+    hanging_transactions: int = 0
 
 
 class Run:
@@ -106,6 +109,7 @@ class Run:
                 topics, self.ran.rules, self._home, self._say, spans_a_s=self._spans_a_s
             )
             faults = Faults(self._broker, topics, fleet, PARTITIONS)
+            self._hanging = HangingTransactions(self._broker, topics, self._home, self._say)
             try:
                 self._strike_and_send(topics, fleet, faults)
             except StuckError:
@@ -123,6 +127,7 @@ class Run:
             )
             account.broken += self.ran.account.broken
             self.ran.account = account
+            self.ran.hanging_transactions = self._hanging.ended
             if account.broken:
                 self._broker.save_data(self._home)
         return self.ran
@@ -203,6 +208,8 @@ class Run:
 
     def _tick(self, fleet: Fleet, began_s: float, what: str) -> None:
         fleet.tick()
+        if self._now_s() - began_s > LOOK_AFTER_S:
+            self._hanging.look()
         if self._now_s() - began_s > STUCK_AFTER_S:
             raise StuckError(f"not within {STUCK_AFTER_S:.0f} s: {what}")
 
@@ -211,6 +218,7 @@ class Run:
         until_s = time.monotonic() + STUCK_AFTER_S
         for topic in topics.all():
             while ends_of(self._admin, topic) != ends_of(self._admin, topic, stable=True):
+                self._hanging.look()
                 if time.monotonic() > until_s:
                     raise StuckError(f"a transaction on {topic} stays open")
                 time.sleep(0.5)

@@ -3,10 +3,10 @@
 AlterClientQuotas, version 0: https://kafka.apache.org/protocol#The_Messages_AlterClientQuotas.
 """
 
-import socket
 from struct import pack, unpack_from
 
-TIMEOUT_S = 10.0
+from tests.harness.wire import ask
+
 ALTER_CLIENT_QUOTAS, VERSION = 49, 0
 PRODUCE_RATE = "producer_byte_rate"
 
@@ -20,19 +20,10 @@ def set_produce_quota(bootstrap: str, client_id: str, bytes_a_second: int | None
     remove = bytes_a_second is None
     change = pack(">i", 1) + _string(PRODUCE_RATE) + pack(">d?", bytes_a_second or 0, remove)
     body = pack(">i", 1) + entity + change + pack(">?", False)
-    answer = _ask(bootstrap, pack(">hhih", ALTER_CLIENT_QUOTAS, VERSION, 1, -1) + body)
+    answer = ask(bootstrap, pack(">hhih", ALTER_CLIENT_QUOTAS, VERSION, 1, -1) + body)
     # Correlation id, throttle time, one entry: what became of it.
     (error,) = unpack_from(">h", answer, 4 + 4 + 4)
     assert error == 0, f"the broker's error {error}"
-
-
-def _ask(bootstrap: str, request: bytes) -> bytes:
-    host, _, port = bootstrap.partition(",")[0].rpartition(":")
-    with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
-        connection.sendall(pack(">i", len(request)) + request)
-        answer = connection.makefile("rb")
-        (size,) = unpack_from(">i", answer.read(4))
-        return answer.read(size)
 
 
 def _string(text: str) -> bytes:
