@@ -169,6 +169,10 @@ class PollThread(threading.Thread):
         if wait_s is None:
             return
         messages = self._consumer.consume(1 if self._paused else self._size.messages, wait_s)
+        if self._fatal is not None:
+            # A member that is fenced while it joins is told so by no message: it would wait for
+            # ever, and the group would keep its partitions for it.
+            raise KafkaException(self._fatal)
         if not messages:
             return
         errors: list[Any] = []

@@ -1,0 +1,76 @@
+"""What librdkafka reports as fatal ends the poll thread, also where no message says it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from stream.kafka import poll_thread
+from stream.kafka.partitioner import fnv1a
+from stream.kafka.poll_thread import PollThread
+from stream.kafka.receive import Batch, Receiver
+from stream.otlp.scan import ScanPlan
+
+
+class Joining:
+    """librdkafka's side: it is fenced while it joins, which only its report says."""
+
+    def __init__(self, settings: dict[str, Any], **_: Any) -> None:
+        self._report = settings["error_cb"]
+        self.closed = False
+
+    def subscribe(self, _: list[str], **__: Any) -> None:
+        """Nobody answers."""
+
+    def consume(self, _: int, __: float) -> list[Any]:
+        assert not self.closed
+        self._report(KafkaError(KafkaError._ALL_BROKERS_DOWN, "they come back"))
+        self._report(KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", True))
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Owner:
+    """Notes why the thread could not go on."""
+
+    def __init__(self) -> None:
+        self.problems: list[BaseException] = []
+
+    def deliver(self, batches: list[Batch]) -> None:
+        raise AssertionError(batches)
+
+    def held(self) -> bool:
+        return False
+
+    def failed(self, problem: BaseException) -> None:
+        self.problems.append(problem)
+
+    def warned(self, error: Any) -> None:
+        raise AssertionError(error)
+
+    async def assigned(self, epochs: dict[int, int]) -> None:
+        raise AssertionError(epochs)
+
+    async def revoked(self, partitions: list[int]) -> None:
+        raise AssertionError(partitions)
+
+    async def lost(self, partitions: list[int]) -> None:
+        raise AssertionError(partitions)
+
+
+def test_a_member_that_is_fenced_while_it_joins_ends_instead_of_waiting_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(poll_thread, "Consumer", Joining)
+    owner = Owner()
+    loop = asyncio.new_event_loop()
+    receiver = Receiver(ScanPlan(), fnv1a)
+    thread = PollThread({"group.id": "g"}, "spans", owner=owner, receiver=receiver, loop=loop)
+    thread.run()
+    loop.close()
+    (problem,) = owner.problems
+    assert isinstance(problem, KafkaException)
+    assert problem.args[0].code() == KafkaError.FENCED_INSTANCE_ID
