@@ -36,6 +36,7 @@ LAYERS = [
     "app",
     "reference",
     "decide",
+    "explain",
     "start",
     "web",
     "host",

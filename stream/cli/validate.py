@@ -25,4 +25,5 @@ def command(settings: Settings) -> None:
     click.echo("policies, in the order they are evaluated:")
     for number, policy in enumerate(policies, start=1):
         columns = f"{policy.name:{name_width}}  {policy.type:{type_width}}"
-        click.echo(f"  {number}. {columns}  {policy.meaning()}")
+        shadow = "decides nothing (shadow): " if policy.is_shadow else ""
+        click.echo(f"  {number}. {columns}  {shadow}{policy.meaning()}")

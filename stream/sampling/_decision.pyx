@@ -23,7 +23,7 @@ cdef enum:
     FIXED_BYTES_MAX = 512
     # What comes before a text, at most.
     PREFIX_BYTES_MAX = 5
-    TEXTS = 9
+    TEXTS = 10
     OFFSET_BYTES_MAX = 10
     SCRATCH_BYTES = 1024
     OFFSETS_BYTES_MAX = 2048
@@ -154,14 +154,14 @@ def encode(decision, str config not None, str topic_id not None, str group not N
     try:
         offsets = decision.offsets
         span_ids = decision.span_ids
-        policy = decision.policy
+        policy, ballot = decision.policy, decision.ballot
         if offsets is None or span_ids is None or len(offsets) > OFFSETS_BYTES_MAX:
             return None
         bytes_max = (
             FIXED_BYTES_MAX + TEXTS * PREFIX_BYTES_MAX + OFFSET_BYTES_MAX * len(offsets)
             + len(span_ids)
             + text_of(policy).size + text_of(config).size + text_of(topic_id).size
-            + text_of(group).size
+            + text_of(group).size + text_of(ballot).size
         )
         # The deltas are made at the end of the room, and copied to their place.
         if 2 * bytes_max > SCRATCH_BYTES:
@@ -169,7 +169,7 @@ def encode(decision, str config not None, str topic_id not None, str group not N
             if buffer == NULL:
                 raise MemoryError
         return written(
-            decision, policy, offsets, span_ids, config, topic_id, group, buffer,
+            decision, policy, ballot, offsets, span_ids, config, topic_id, group, buffer,
             buffer + bytes_max,
         )
     except (_Odd, OverflowError, TypeError):
@@ -180,7 +180,7 @@ def encode(decision, str config not None, str topic_id not None, str group not N
 
 
 cdef bytes written(
-    decision, policy, list offsets, bytes span_ids, config, topic_id, group,
+    decision, policy, ballot, list offsets, bytes span_ids, config, topic_id, group,
     uint8_t *buffer, uint8_t *deltas,
 ):
     cdef bytes trace_id = decision.trace_id
@@ -188,6 +188,7 @@ cdef bytes written(
     cdef Text verdict_text = text_of(verdict)
     cdef Text trigger_text = text_of(trigger)
     cdef Text clock_text = text_of(clock)
+    cdef Text votes = text_of(ballot)
     cdef bint cut = not truth_of(decision.span_ids_complete)
     cdef Py_ssize_t deltas_bytes = deltas_of(offsets, deltas)
     cdef uint8_t *out = buffer
@@ -196,7 +197,9 @@ cdef bytes written(
     # The names of the verdict, the trigger and the clock are ours, and short.
     if verdict_text.size + trigger_text.size + clock_text.size > 128:
         raise _Odd
-    out = put_big_endian(out, 0xDE, FIELDS + (PyBytes_GET_SIZE(span_ids) > 0) + cut, 2)
+    out = put_big_endian(
+        out, 0xDE, FIELDS + (PyBytes_GET_SIZE(span_ids) > 0) + cut + (votes.size > 0), 2
+    )
     out = put(out, b"\xa1v\x01\xa8trace_id", 12)
     out = put_bytes(out, PyBytes_AS_STRING(trace_id), 16)
     out = put_text(put(out, b"\xa7verdict", 8), verdict_text)
@@ -221,5 +224,7 @@ cdef bytes written(
         out = put_bytes(out, PyBytes_AS_STRING(span_ids), <size_t>PyBytes_GET_SIZE(span_ids))
     if cut:
         out = put_truth(put(out, b"\xb1span_ids_complete", 18), False)
+    if votes.size:
+        out = put_text(put(out, b"\xa5votes", 6), votes)
     assert out <= deltas, "a decision record is longer than was thought"
     return PyBytes_FromStringAndSize(<const char *>buffer, out - buffer)

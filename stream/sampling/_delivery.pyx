@@ -16,7 +16,7 @@ cdef object ZERO = 0
 cdef tuple DECISION_FIELDS = (
     "trace_id", "verdict", "policy", "trigger", "threshold", "spans", "errors", "duration_us",
     "complete", "time_ms", "clock", "upto", "offsets", "duplicates", "dead_lettered", "span_ids",
-    "span_ids_complete",
+    "span_ids_complete", "ballot",
 )
 
 
@@ -29,11 +29,12 @@ cdef class Decision:
         self.dead_lettered = ZERO
         self.span_ids = b""
         self.span_ids_complete = True
+        self.ballot = ""
 
     def __init__(
         self, trace_id, verdict, policy, trigger, threshold, spans, errors, duration_us, complete,
         time_ms, clock, upto, offsets, duplicates=0, dead_lettered=0, span_ids=b"",
-        span_ids_complete=True,
+        span_ids_complete=True, ballot="",
     ):
         self.trace_id = trace_id
         self.verdict = verdict
@@ -52,6 +53,7 @@ cdef class Decision:
         self.dead_lettered = dead_lettered
         self.span_ids = span_ids
         self.span_ids_complete = span_ids_complete
+        self.ballot = ballot
 
     @property
     def __dataclass_fields__(self):

@@ -271,6 +271,7 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     decision.clock = clock
     decision.upto = state.position
     decision.offsets = trace.offsets
+    decision.ballot = judgement.ballot
     delivery.decision = decision
     delivery.first_offset = trace.first_offset
     delivery.opened_ms = trace.opened_ms

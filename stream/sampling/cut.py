@@ -36,6 +36,7 @@ def cut_delivery(
         clock=clock,
         upto=upto,
         offsets=trace.offsets,
+        ballot=judgement.ballot,
     )
     return Delivery(
         decision,

@@ -117,7 +117,15 @@ def _policies(sampling: TailSampling) -> Iterator[Problem]:
             wrong = f"{names[policy.name]} policies have this name"
             yield Problem(f"{path}.name", policy.name, wrong, "give each a name of its own")
         for path_below, each in flattened(path, policy):
+            if each is not policy and each.is_shadow:
+                remedy = "remove it here, or give the policy at the top mode: shadow"
+                wrong = "a part of a policy cannot be a shadow"
+                yield Problem(f"{path_below}.mode", each.mode, wrong, remedy)
             yield from _options(path_below, each)
+    if all(policy.is_shadow for policy in sampling.policies):
+        wrong = "every policy is a shadow, so nothing would be kept"
+        remedy = "let one decide: remove its mode"
+        yield Problem("tail_sampling.policies[0].mode", "shadow", wrong, remedy)
 
 
 def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:

@@ -36,8 +36,10 @@ from stream.settings.tail_sampling import TailSampling
 
 def policies_of(sampling: TailSampling, matcher: Matcher) -> Policies:
     """Return what judges a trace. Leaf conditions are registered with the matcher."""
+    shadows = [block for block in sampling.policies_in_order() if block.is_shadow]
     return Policies(
-        [_policy(block, matcher) for block in sampling.policies],
+        [_policy(block, matcher) for block in sampling.policies if not block.is_shadow],
+        shadows=[_policy(block, matcher) for block in shadows],
         sample_on_first_match=sampling.sample_on_first_match,
         maximum_trace_size_bytes=sampling.maximum_trace_size_bytes,
     )

@@ -1,20 +1,12 @@
 """What every policy of the settings has."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from stream.settings.fields import Block
 
-
-class PolicyBlock(Block):
-    """What every policy has. Names are unique; a sub-policy may go without one."""
-
-    name: str = Field(default="", description="The policy's name, in every decision it takes.")
-
-    def meaning(self) -> str:
-        """Return in a few words why this policy votes to keep (or drop) a trace."""
-        raise NotImplementedError
+DECIDES = "decide"
 
 
 class LaterOptions(Block):
@@ -28,4 +20,27 @@ class LaterOptions(Block):
     @model_serializer(mode="wrap")
     def _dumped(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if value or key not in self.later}
+        off = {key for key in self.later if dumped.get(key) in (False, 0, "", DECIDES)}
+        return {key: value for key, value in dumped.items() if key not in off}
+
+
+class PolicyBlock(LaterOptions):
+    """What every policy has. Names are unique; a sub-policy may go without one."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"mode"})
+
+    name: str = Field(default="", description="The policy's name, in every decision it takes.")
+    mode: Literal["decide", "shadow"] = Field(
+        default="decide",
+        description="shadow: it votes after all others, is counted and recorded with every "
+        "decision, and decides nothing. For policies that stand at the top.",
+    )
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether it decides nothing."""
+        return self.mode != DECIDES
+
+    def meaning(self) -> str:
+        """Return in a few words why this policy votes to keep (or drop) a trace."""
+        raise NotImplementedError

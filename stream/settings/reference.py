@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from stream.settings.fields import unit_of, written_value
 from stream.settings.load import DEFAULT_REFERENCES
 from stream.settings.policies import POLICY_BLOCKS
+from stream.settings.policy_block import PolicyBlock
 from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET
-from stream.settings.walk import Leaf, leaves
+from stream.settings.walk import Leaf, choices_of, leaves
 from stream.settings.yaml_text import inline_yaml
 
 BEGIN = "<!-- settings:begin -->"
@@ -58,6 +59,9 @@ def _kafka_rows(leaf: Leaf) -> Iterator[tuple[str, str, str, str]]:
 def _policy_rows(prefix: str) -> Iterator[tuple[str, str, str, str]]:
     yield f"{prefix}.name", "", "text", "The policy's name, unique; part of every decision."
     yield f"{prefix}.type", "", f"one of {', '.join(POLICY_BLOCKS)}", "What the policy looks at."
+    mode = PolicyBlock.model_fields["mode"]
+    kind = f"one of {', '.join(choices_of(mode))}"
+    yield f"{prefix}.mode", _code(str(mode.default)), kind, mode.description or ""
     for kind, block in POLICY_BLOCKS.items():
         for leaf in leaves(block, f"{prefix}."):
             if leaf.path.startswith(f"{prefix}.{kind}."):

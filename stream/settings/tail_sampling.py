@@ -109,8 +109,13 @@ class TailSampling(Block):
     )
 
     def policies_in_order(self) -> tuple[Policy, ...]:
-        """Return the policies in the order of their evaluation: `drop` first, else as written."""
-        return tuple(sorted(self.policies, key=lambda policy: policy.type != "drop"))
+        """Return the policies in the order they vote: `drop` first, shadows last, else as written.
+
+        It is the order of the votes in a decision record, too.
+        """
+        return tuple(
+            sorted(self.policies, key=lambda policy: (policy.is_shadow, policy.type != "drop"))
+        )
 
     def notes(self) -> Iterator[str]:
         """Yield a line for every option that was given and is not needed here."""

@@ -52,6 +52,7 @@ DECISIONS = st.builds(
     dead_lettered=NUMBERS,
     span_ids=st.sampled_from([b"", b"12345678", b"x" * 255, b"x" * 256]) | st.binary(max_size=40),
     span_ids_complete=st.booleans(),
+    ballot=TEXTS,
 )
 A_DECISION = Decision(
     trace_id=b"t" * 16,
@@ -93,7 +94,11 @@ def test_they_agree_on_decisions_of_every_size() -> None:
 
 @pytest.mark.parametrize("size", [32, 255, 256, 65_535, 65_536, 1_000_000])
 def test_they_agree_on_texts_of_every_size(size: int) -> None:
-    for field, value in {"policy": "x" * size, "span_ids": b"x" * size}.items():
+    for field, value in {
+        "policy": "x" * size,
+        "ballot": "n" * size,
+        "span_ids": b"x" * size,
+    }.items():
         decision = replace(A_DECISION, **{field: value})  # type: ignore[arg-type]  # of its type
         assert in_c(decision) == encode_in_python(decision, **CONTEXT)
     context = dict.fromkeys(CONTEXT, "x" * size)
@@ -128,6 +133,8 @@ def test_they_agree_on_how_many_offsets_are_listed(offsets: list[int]) -> None:
         {"trace_id": None},
         {"policy": None},
         {"policy": "\ud800"},
+        {"ballot": None},
+        {"ballot": b"n"},
         {"verdict": "v" * 200},
         {"offsets": [5, 4]},
         {"offsets": [-1]},

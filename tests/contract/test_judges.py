@@ -54,6 +54,7 @@ def policies_of(rng: Random) -> Policies:
         + [_policy(rng) for _ in range(rng.randrange(6))],
         sample_on_first_match=rng.random() < 0.3,
         maximum_trace_size_bytes=rng.choice((0, 0, 100)),
+        shadows=[_policy(rng) for _ in range(rng.choice((0, 0, 1, 2)))],
     )
 
 

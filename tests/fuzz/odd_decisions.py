@@ -66,4 +66,5 @@ def a_decision(rng: Random) -> Decision:
         dead_lettered=numbers[7],
         span_ids=bytes(rng.choice(SIZES)),
         span_ids_complete=rng.random() < 0.9,
+        ballot=a_text(rng) if rng.random() < 0.5 else "",
     )

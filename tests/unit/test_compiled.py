@@ -95,6 +95,22 @@ def test_a_drop_policy_may_hold_and_and_not_to_any_depth() -> None:
     assert (decided_by("", 1), decided_by("", 2), decided_by("x", 1)) == ("d", "p", "p")
 
 
+def test_shadows_arrive_and_vote_in_the_order_in_which_they_are_told() -> None:
+    policies = f"""[
+      {{name: watched, mode: shadow, {ALL}}}, {{name: kept, {ALL}}},
+      {{name: gone, mode: shadow, type: drop, drop: {{drop_sub_policy: [{{{ALL}}}]}}}},
+      {{name: d, type: drop, drop: {{drop_sub_policy: [
+        {{type: latency, latency: {{threshold_ms: 9999}}}}]}}}}]"""
+    (fragment,) = scan(traces_data(a_span()), Matcher().plan()).fragments
+    sampling = configured(policies).tail_sampling
+
+    judgement = policies_of(sampling, Matcher()).judge(fragment)
+
+    order = [policy.name for policy in sampling.policies_in_order()]
+    assert [name for name, _ in judgement.votes] == order == ["d", "kept", "gone", "watched"]
+    assert (judgement.policy, judgement.ballot) == ("kept", "n(n)sD(S)S")
+
+
 def test_sample_on_first_match_and_maximum_trace_size_bytes_arrive() -> None:
     both = f"[{{name: a, {ALL}}}, {{name: b, {ALL}}}]"
     (fragment,) = scan(traces_data(a_span()), Matcher().plan()).fragments

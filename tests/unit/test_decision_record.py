@@ -47,6 +47,7 @@ DECISIONS = st.builds(
     dead_lettered=NUMBERS,
     span_ids=st.binary(max_size=32),
     span_ids_complete=st.booleans(),
+    ballot=st.text("snde-()S", max_size=40),
 )
 
 

@@ -7,9 +7,11 @@ import pytest
 from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Verdict, Vote
 from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.ballot import read_ballot
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Judgement, Policies
 from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic
 
@@ -81,12 +83,14 @@ def test_drop_policies_come_first_dropped_beats_sampled_and_the_first_voter_is_n
     policies: list[Policy], verdict: str, policy: str, votes: list[tuple[str, Vote]]
 ) -> None:
     judgement = Policies(policies).judge(TRACE)
-    assert judgement == Judgement(Verdict(verdict), policy, 0, votes)
+    told = (judgement.verdict, judgement.policy, judgement.threshold, judgement.votes)
+    assert told == (Verdict(verdict), policy, 0, votes)
 
 
 def test_a_dropped_vote_beats_those_cast_before_it_and_is_not_a_share_of_anything() -> None:
     judgement = Policies([Keeps("a", 7), Vetoes("b"), keep("c")]).judge(TRACE)
-    assert judgement == Judgement(Verdict.NOT_SAMPLED, "b", 0, [("a", S), ("b", D)])
+    votes = [("a", S), ("b", D)]
+    assert judgement == Judgement(Verdict.NOT_SAMPLED, "b", 0, votes, "sd-")
 
 
 @pytest.mark.parametrize(
@@ -136,3 +140,37 @@ def test_the_threshold_is_the_lowest_of_those_who_voted_sampled(
     policies: list[Policy], threshold: int
 ) -> None:
     assert Policies(policies).judge(TRACE).threshold == threshold
+
+
+@pytest.mark.parametrize(
+    "deciding",
+    [[keep("a")], [pass_by("a")], [drop("a"), keep("b")], [Keeps("a", 7), keep("b")], []],
+)
+@pytest.mark.parametrize("first_match", [False, True])
+@pytest.mark.parametrize(
+    "shadows",
+    [[keep("s")], [drop("s")], [pass_by("s"), Keeps("t", 3)], [Not("s", pass_by("")), drop("t")]],
+)
+def test_shadows_vote_last_whatever_was_said_and_decide_nothing(
+    deciding: list[Policy], shadows: list[Policy], *, first_match: bool
+) -> None:
+    alone = Policies(deciding, sample_on_first_match=first_match)
+    watched = Policies(deciding, sample_on_first_match=first_match, shadows=shadows)
+
+    without, judged = alone.judge(TRACE), watched.judge(TRACE)
+
+    decided = (judged.verdict, judged.policy, judged.threshold)
+    assert decided == (without.verdict, without.policy, without.threshold)
+    theirs = [(policy.name, policy.vote(TRACE)) for policy in shadows]
+    assert judged.votes == without.votes + theirs
+    assert judged.ballot.startswith(without.ballot)
+    assert [each.shadow for each in read_ballot(judged.ballot)] == [
+        *(False for _ in deciding),
+        *(True for _ in shadows),
+    ]
+    assert watched.names == [*alone.names, *(policy.name for policy in shadows)]
+
+
+def test_a_trace_above_the_maximum_size_asks_no_shadow_either() -> None:
+    policies = Policies([keep("a")], maximum_trace_size_bytes=10, shadows=[keep("s")])
+    assert policies.judge(TRACE, body_bytes=11).votes == []

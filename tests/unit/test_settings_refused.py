@@ -21,6 +21,7 @@ def refusal(directory: Path, text: str, *overrides: str) -> str:
 
 POLICY = "{name: p, type: always_sample}"
 FIRST = "tail_sampling.policies[0]"
+SHADOW_BELOW = "{not_sub_policy: {type: always_sample, mode: shadow}}"
 
 # One wrong setting each: YAML; then, in the error's order: setting = value, what is wrong, remedy.
 BAD_VALUES = [
@@ -69,6 +70,24 @@ BAD_VALUES = [
     ("5: 1", "5 = 1", "name is text", "in quotes"),
     ("compatibility: strict", 'compatibility = "strict"', "no such choice", "fixed, collector"),
     ("compatibility: collector", 'compatibility = "collector"', "not supported yet", "fixed"),
+    (
+        "tail_sampling: {policies: [{name: p, type: always_sample, mode: dark}]}",
+        f'{FIRST}.mode = "dark"',
+        "no such choice",
+        "decide, shadow",
+    ),
+    (
+        "tail_sampling: {policies: [{name: p, type: always_sample, mode: shadow}]}",
+        f'{FIRST}.mode = "shadow"',
+        "nothing would be kept",
+        "remove its mode",
+    ),
+    (
+        f"tail_sampling: {{policies: [{{name: p, type: not, not: {SHADOW_BELOW}}}]}}",
+        f'{FIRST}.not.not_sub_policy.mode = "shadow"',
+        "a part of a policy",
+        "remove it here",
+    ),
     ("topics: {input: 'a b'}", 'topics.input = "a b"', "characters", "use letters"),
     ("topics: {input: ..}", 'topics.input = ".."', "not a topic's name", "another name"),
     ("topics: {output: otlp_spans}", 'topics.output = "otlp_spans"', "topics.input has", "its own"),

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from stream.sampling.decision import Vote
+from stream.sampling.policies.ballot import Compound, all_sampled
 from stream.sampling.policies.policy import Policy, TraceSummary
 
 
-class And:
+class And(Compound):
     """Votes sampled where every sub-policy votes sampled. It has one at least.
 
     `threshold` is the highest of theirs: filters have 0, so that with one probabilistic sub-policy
@@ -22,10 +23,6 @@ class And:
         self.threshold = max(policy.threshold for policy in sub_policies)
         self.sub_policies = tuple(sub_policies)
 
-    def vote(self, trace: TraceSummary) -> Vote:
+    def ballot(self, trace: TraceSummary) -> tuple[Vote, str]:
         """Judge a trace by what the sub-policies say of it, in order; one that errs ends it."""
-        for policy in self.sub_policies:
-            vote = policy.vote(trace)
-            if vote is not Vote.SAMPLED:
-                return Vote.ERROR if vote is Vote.ERROR else Vote.NOT_SAMPLED
-        return Vote.SAMPLED
+        return all_sampled(self.sub_policies, trace)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from stream.sampling.decision import Vote
+from stream.sampling.policies.ballot import Compound, all_sampled
 from stream.sampling.policies.policy import Policy, TraceSummary
 
 
-class Drop:
+class Drop(Compound):
     """Votes dropped where every sub-policy votes sampled, not sampled otherwise.
 
     Without sub-policies it drops every trace, as in the Collector.
@@ -19,10 +20,7 @@ class Drop:
         self.threshold = 0
         self.sub_policies = tuple(sub_policies)
 
-    def vote(self, trace: TraceSummary) -> Vote:
+    def ballot(self, trace: TraceSummary) -> tuple[Vote, str]:
         """Judge a trace by what the sub-policies say of it, in order; one that errs ends it."""
-        for policy in self.sub_policies:
-            vote = policy.vote(trace)
-            if vote is not Vote.SAMPLED:
-                return Vote.ERROR if vote is Vote.ERROR else Vote.NOT_SAMPLED
-        return Vote.DROPPED
+        vote, votes = all_sampled(self.sub_policies, trace)
+        return (Vote.DROPPED if vote is Vote.SAMPLED else vote), votes

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stream import compiled
 from stream.sampling.decision import Verdict, Vote
+from stream.sampling.policies.ballot import NOT_ASKED, cast
 from stream.sampling.policies.boundaries import boundaries
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.policy import Policy, TraceSummary
@@ -14,20 +15,21 @@ if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._judge import Judge
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judgement:
-    """What the policies said of a trace.
+    """What the policies said of a trace. Traces that look alike share one: nobody changes it.
 
     `policy` is the one that decided: the first to vote dropped, else the first to vote sampled,
     else "". `threshold` is that of a sampled trace, the lowest among those who voted for it, so 0
     where a filter did, and where not every policy was asked. `votes` are (policy name, vote) in the
-    order they were cast.
+    order they were cast, `ballot` all of them as a decision record has them (`ballot.py`).
     """
 
     verdict: Verdict
     policy: str
     threshold: int
     votes: list[tuple[str, Vote]]
+    ballot: str = ""
 
 
 class Policies:
@@ -39,6 +41,8 @@ class Policies:
 
     A trace whose bodies have more than `maximum_trace_size_bytes` is not sampled, and nobody is
     asked; 0: no such limit.
+
+    `shadows` vote last, whatever was said before, and decide nothing.
     """
 
     def __init__(
@@ -47,19 +51,21 @@ class Policies:
         *,
         sample_on_first_match: bool = False,
         maximum_trace_size_bytes: int = 0,
+        shadows: Sequence[Policy] = (),
     ) -> None:
         self._policies = sorted(policies, key=lambda policy: not isinstance(policy, Drop))
+        self._shadows = tuple(shadows)
         self._sample_on_first_match = sample_on_first_match
         self.maximum_trace_size_bytes = maximum_trace_size_bytes
         self._judge: Judge | None = None
-        between = boundaries(policies) if compiled.RUNS else None
+        between = boundaries([*policies, *shadows]) if compiled.RUNS else None
         if between is not None:
             self._judge = Judge(between, maximum_trace_size_bytes)
 
     @property
     def names(self) -> list[str]:
         """The names of the policies in the order they vote."""
-        return [policy.name for policy in self._policies]
+        return [policy.name for policy in (*self._policies, *self._shadows)]
 
     def too_large(self, body_bytes: int) -> bool:
         """Return whether a trace of this size is not sampled whatever the policies say."""
@@ -73,23 +79,35 @@ class Policies:
 
     def ask(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""
-        votes: list[tuple[str, Vote]] = []
         if self.too_large(body_bytes):
-            return Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
-        winner: Policy | None = None
-        threshold = 0
+            return Judgement(Verdict.NOT_SAMPLED, "", 0, [])
+        judgement = self._decide(trace)
+        for policy in self._shadows:
+            vote, text = cast(policy, trace)
+            judgement.votes.append((policy.name, vote))
+            judgement.ballot += text.upper()
+        return judgement
+
+    def _decide(self, trace: TraceSummary) -> Judgement:
+        votes: list[tuple[str, Vote]] = []
+        judgement = Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
+        ballot = ""
         for policy in self._policies:
-            vote = policy.vote(trace)
+            vote, text = cast(policy, trace)
+            ballot += text
             votes.append((policy.name, vote))
             if vote is Vote.DROPPED:
-                return Judgement(Verdict.NOT_SAMPLED, policy.name, 0, votes)
+                judgement = Judgement(Verdict.NOT_SAMPLED, policy.name, 0, votes)
+                break
             if vote is Vote.SAMPLED:
-                threshold = min(threshold, policy.threshold) if winner else policy.threshold
-                winner = winner or policy
+                if judgement.verdict is Verdict.SAMPLED:
+                    judgement.threshold = min(judgement.threshold, policy.threshold)
+                else:
+                    judgement = Judgement(Verdict.SAMPLED, policy.name, policy.threshold, votes)
                 if self._sample_on_first_match:
                     break
-        if winner is None:
-            return Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
-        if len(votes) < len(self._policies):
-            threshold = 0  # one that was not asked may keep it for sure, so no share is claimed
-        return Judgement(Verdict.SAMPLED, winner.name, threshold, votes)
+        not_asked = len(self._policies) - len(votes)
+        if not_asked:
+            judgement.threshold = 0  # one that was not asked may keep it for sure: no share
+        judgement.ballot = ballot + NOT_ASKED * not_asked
+        return judgement

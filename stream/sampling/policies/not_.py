@@ -1,10 +1,11 @@
 """`type: not`: keeps a trace that its sub-policy would not keep."""
 
 from stream.sampling.decision import Vote
+from stream.sampling.policies.ballot import Compound, cast
 from stream.sampling.policies.policy import Policy, TraceSummary
 
 
-class Not:
+class Not(Compound):
     """Votes sampled where its sub-policy votes not sampled, and the other way round.
 
     `threshold` is 0, also around a probabilistic policy: the ids that one rejects are no share that
@@ -18,10 +19,10 @@ class Not:
         self.threshold = 0
         self.sub_policy = sub_policy
 
-    def vote(self, trace: TraceSummary) -> Vote:
+    def ballot(self, trace: TraceSummary) -> tuple[Vote, str]:
         """Judge a trace by what the sub-policy says of it, turned round; an error stays one."""
-        vote = self.sub_policy.vote(trace)
+        vote, votes = cast(self.sub_policy, trace)
         assert vote is not Vote.DROPPED, "a drop policy stands at the top: the settings refuse it"
         if vote is Vote.ERROR:
-            return vote
-        return Vote.NOT_SAMPLED if vote is Vote.SAMPLED else Vote.SAMPLED
+            return vote, votes
+        return (Vote.NOT_SAMPLED if vote is Vote.SAMPLED else Vote.SAMPLED), votes

@@ -1,0 +1,126 @@
+"""`tailstream explain`: why a trace was kept or dropped."""
+
+import json
+import re
+from collections.abc import Sequence
+
+import click
+
+from stream import clock
+from stream.cli.options import settings_options
+from stream.cli.refused import ClusterRefused
+from stream.explain import Recorded, as_json, explained, late_line, recorded
+from stream.kafka.client_settings import connection
+from stream.kafka.decision_reader import DecisionReader
+from stream.kafka.errors import KafkaException
+from stream.kafka.partitioner import PARTITIONERS
+from stream.sampling.decision import Trigger
+from stream.settings.model import Settings
+from stream.settings.units import format_duration, parse_duration
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class _Duration(click.ParamType):
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = parse_duration(str(value))
+        except ValueError as problem:
+            self.fail(f"{value!r} {problem}; write e.g. 90s, 30m or 24h", param, ctx)
+        if seconds <= 0:
+            self.fail(f"{value!r} is not above 0s; write e.g. 90s, 30m or 24h", param, ctx)
+        return seconds
+
+
+class _TraceId(click.ParamType):
+    name = "trace id"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        trace_id = str(value).strip().replace("-", "").lower()
+        if not _TRACE_ID.fullmatch(trace_id) or not int(trace_id, 16):
+            self.fail(f"{value!r} is no trace id; write its 32 hex digits", param, ctx)
+        return trace_id
+
+
+@click.command()
+@click.argument("trace_id", type=_TraceId(), metavar="TRACE_ID")
+@click.option(
+    "--since",
+    "since_s",
+    type=_Duration(),
+    default="1h",
+    show_default=True,
+    metavar="DURATION",
+    help="How far back to look, e.g. 90s, 24h.",
+)
+@click.option("--json", "as_lines", is_flag=True, help="One line a record, for programs.")
+@settings_options
+def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool) -> None:
+    """Say why a trace was kept or dropped.
+
+    Reads the decisions topic; with the worker's settings it knows the policies' names. Exit code 1
+    where there is no decision.
+    """
+    records, others = _found(settings, trace_id, since_s)
+    if not records:
+        raise click.ClickException(_nothing(settings, trace_id, since_s, others))
+    if as_lines:
+        for record in records:
+            click.echo(json.dumps(as_json(record, settings)))
+        return
+    click.echo(f"trace {trace_id}: ", nl=False)
+    verdicts = [each for each in records if each.decision.trigger is not Trigger.LATE]
+    late = [each for each in records if each.decision.trigger is Trigger.LATE]
+    for record in verdicts or records[:1]:
+        for line in explained(record, settings):
+            click.echo(line)
+    if late:
+        click.echo(late_line(late))
+
+
+def _found(settings: Settings, trace_id: str, since_s: float) -> tuple[list[Recorded], int]:
+    """Return this group's records in their order, and how many were of no use."""
+    since_ms = max(0, clock.now_ms() - round(since_s * 1000))
+    topic = settings.topics.decisions
+    try:
+        with DecisionReader(connection(settings.kafka), topic) as reader:
+            partitioner = PARTITIONERS[settings.topics.partitioner]
+            found = reader.find(trace_id.encode(), since_ms, partitioner)
+    except KafkaException as problem:
+        address = settings.kafka["bootstrap.servers"]
+        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}"
+        raise ClusterRefused(text) from None
+    records: list[Recorded] = []
+    others = 0
+    for each in found:
+        try:
+            record = recorded(each.value, each.partition, each.offset)
+        except ValueError:
+            others += 1
+            continue
+        if record.group == settings.worker.group:
+            records.append(record)
+        else:
+            others += 1
+    return records, others
+
+
+def _nothing(settings: Settings, trace_id: str, since_s: float, others: int) -> str:
+    last = format_duration(since_s)
+    where = f"{settings.topics.decisions} has no decision on it of the last {last}"
+    lines = [f"{trace_id}: {where} by group {settings.worker.group}."]
+    if others:
+        lines.append(f"{others} records of other groups or versions are there: see worker.group.")
+    wait = format_duration(settings.tail_sampling.decision_wait_s)
+    causes: Sequence[str] = (
+        f"it is still open (decision_wait is {wait})",
+        "it was decided before that (--since 24h looks further back)",
+        f"none of its spans came to {settings.topics.input}",
+    )
+    return "\n".join([*lines, f"Either {', or '.join(causes)}."])

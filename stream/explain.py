@@ -1,0 +1,233 @@
+"""Why a trace was kept or dropped, in words, from its decision records."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from stream.sampling.decision import Decision, Trigger, Verdict, Vote, decode, fields_of
+from stream.sampling.policies.ballot import Cast, read_ballot
+from stream.settings.model import Settings
+from stream.settings.policies import DropPolicy, sub_policies
+from stream.settings.policy_block import PolicyBlock
+from stream.settings.units import format_duration
+
+THRESHOLD_LIMIT: Final = 2**56
+
+_VOTES: Final[dict[Vote | None, str]] = {
+    Vote.SAMPLED: "voted to keep it",
+    Vote.NOT_SAMPLED: "did not vote to keep it",
+    Vote.DROPPED: "dropped it",
+    Vote.ERROR: "failed, which is no vote",
+    Vote.IGNORED_ERROR: "did not vote to keep it; a part of it failed and was ignored",
+    None: "was not asked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision record as it was found. `config` is the hash of the policies that took it."""
+
+    decision: Decision
+    config: str
+    group: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedVote:
+    """A policy's vote; without a name or a meaning where the settings do not tell."""
+
+    name: str
+    meaning: str
+    cast: Cast
+    below: tuple["NamedVote", ...]
+    drops: bool = False
+
+
+def recorded(value: bytes, partition: int, offset: int) -> Recorded:
+    """Return a decision record.
+
+    Raises:
+        ValueError: it is none of a version that this release reads.
+    """
+    decision, _, group = decode(value)
+    return Recorded(decision, str(fields_of(value).get("config", "")), group, partition, offset)
+
+
+def named_votes(record: Recorded, settings: Settings) -> tuple[NamedVote, ...]:
+    """Return every policy's vote, by name where it was cast by the policies of these settings."""
+    try:
+        votes = read_ballot(record.decision.ballot)
+    except ValueError:
+        return ()
+    known: Sequence[PolicyBlock] = ()
+    if record.config == settings.policies_hash():
+        known = settings.tail_sampling.policies_in_order()
+    return _named(votes, known)
+
+
+def explained(record: Recorded, settings: Settings) -> Iterator[str]:
+    """Yield the lines that say why this verdict, and on what it was taken."""
+    decision = record.decision
+    yield f"{_because(record, settings)}."
+    known_policies = record.config == settings.policies_hash()
+    if not known_policies:
+        ours = settings.policies_hash()
+        yield (
+            f"  It was decided by other policies ({record.config}) than these settings have "
+            f"({ours}): name theirs with --config to see names and meanings."
+        )
+    yield f"  decided  {_time(decision.time_ms)}, {_trigger(decision, settings)}"
+    root = "its root span seen" if decision.complete else "its root span not seen"
+    yield (
+        f"  saw      {_count(decision.spans, 'span')}, {decision.errors} with an error, "
+        f"{decision.duration_us / 1000:,.1f} ms from first start to last end, {root}"
+    )
+    yield f"  where    partition {record.partition}, {_offsets(decision)}"
+    if decision.verdict is Verdict.SAMPLED and decision.threshold:
+        yield f"  counts   {_threshold(decision.threshold)}"
+    if decision.duplicates or decision.dead_lettered:
+        yield f"  not out  {decision.duplicates} duplicates, {decision.dead_lettered} dead letters"
+    votes = named_votes(record, settings)
+    if votes:
+        yield "  votes, in the order they were cast:"
+        width = max(len(vote.name) for vote in votes)
+        for vote in votes:
+            yield from _vote_lines(vote, width, "    ")
+
+
+def late_line(records: Sequence[Recorded]) -> str:
+    """Return what came after the verdict."""
+    spans = sum(record.decision.spans for record in records)
+    duplicates = sum(record.decision.duplicates for record in records)
+    kept = records[0].decision.verdict is Verdict.SAMPLED
+    fate = "kept" if kept else "dropped"
+    told = f" ({duplicates} had been delivered before)" if duplicates else ""
+    return f"  late     {_count(spans, 'span')} after the verdict, {fate} as well{told}"
+
+
+def as_json(record: Recorded, settings: Settings) -> dict[str, Any]:
+    """Return a record for programs."""
+    decision = record.decision
+    return {
+        "trace_id": decision.trace_id.hex(),
+        "verdict": decision.verdict.value,
+        "policy": decision.policy,
+        "trigger": decision.trigger.value,
+        "time_ms": decision.time_ms,
+        "spans": decision.spans,
+        "errors": decision.errors,
+        "duration_ms": decision.duration_us / 1000,
+        "complete": decision.complete,
+        "threshold": decision.threshold,
+        "config": record.config,
+        "partition": record.partition,
+        "offset": record.offset,
+        "upto": decision.upto,
+        "votes": [_vote_json(vote) for vote in named_votes(record, settings)],
+    }
+
+
+def _named(
+    votes: Sequence[Cast], policies: Sequence[PolicyBlock], prefix: str = ""
+) -> tuple[NamedVote, ...]:
+    matching = policies if len(policies) == len(votes) else ()
+    found = []
+    for index, vote in enumerate(votes):
+        number = f"{prefix}{index + 1}"
+        policy = matching[index] if matching else None
+        below = [sub for _, sub in sub_policies(policy)] if policy else []
+        found.append(
+            NamedVote(
+                (policy.name if policy else "") or f"policy {number}",
+                policy.meaning() if policy else "",
+                vote,
+                _named(vote.below, below, f"{number}."),
+                isinstance(policy, DropPolicy),
+            )
+        )
+    return tuple(found)
+
+
+def _because(record: Recorded, settings: Settings) -> str:
+    decision = record.decision
+    meaning = ""
+    for vote in named_votes(record, settings):
+        if vote.name == decision.policy and vote.meaning:
+            meaning = f" ({vote.meaning})"
+    if decision.verdict is Verdict.SAMPLED:
+        return f"kept, because {decision.policy} voted to keep it{meaning}"
+    if decision.policy:
+        return f"dropped, because {decision.policy} drops it{meaning}"
+    if decision.trigger is Trigger.TRACE_BYTES_LIMIT and not decision.ballot:
+        return (
+            "dropped, because it grew above tail_sampling.maximum_trace_size_bytes, where no "
+            "policy is asked"
+        )
+    return "dropped, because no policy voted to keep it"
+
+
+def _trigger(decision: Decision, settings: Settings) -> str:
+    wait = format_duration(settings.tail_sampling.decision_wait_s)
+    words = {
+        Trigger.DECISION_WAIT: f"as its window had passed (decision_wait: {wait} here)",
+        Trigger.ROOT_RECEIVED: "decision_wait_after_root_received after its root span",
+        Trigger.SPAN_LIMIT: "as it reached limits.trace_spans_max",
+        Trigger.TRACE_BYTES_LIMIT: "as it reached a limit of its bytes",
+        Trigger.OVERLOAD: "early, as the oldest, for there were more open traces than fit",
+        Trigger.DISK_LIMIT: "early, as the oldest, for storage.disk was full",
+        Trigger.LATE: "as spans came after the verdict",
+    }
+    return words.get(decision.trigger, decision.trigger.value)
+
+
+def _offsets(decision: Decision) -> str:
+    if not decision.offsets:
+        return "no offsets recorded"
+    first, last = decision.offsets[0], decision.offsets[-1]
+    if first == last:
+        return f"offset {first} of the input"
+    return f"offsets {first} to {last} of the input"
+
+
+def _threshold(threshold: int) -> str:
+    share = (THRESHOLD_LIMIT - threshold) / THRESHOLD_LIMIT
+    return f"for {1 / share:,.1f} traces like it: {share:.4%} of them are kept"
+
+
+def _vote_lines(vote: NamedVote, width: int, indent: str) -> Iterator[str]:
+    words = _VOTES[vote.cast.vote]
+    if vote.drops and vote.cast.vote is Vote.NOT_SAMPLED:
+        words = "did not drop it"
+    if vote.cast.shadow:
+        words = f"{words} (shadow: it decides nothing)"
+    meaning = f"  [{vote.meaning}]" if vote.meaning else ""
+    yield f"{indent}{vote.name:{width}}  {words}{meaning}"
+    inner = max((len(below.name) for below in vote.below), default=0)
+    for below in vote.below:
+        yield from _vote_lines(below, inner, f"{indent}  ")
+
+
+def _vote_json(vote: NamedVote) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "policy": vote.name,
+        "vote": vote.cast.vote.value if vote.cast.vote else None,
+    }
+    if vote.cast.shadow:
+        told["shadow"] = True
+    if vote.below:
+        told["votes"] = [_vote_json(below) for below in vote.below]
+    return told
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _time(time_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"at {time_ms} ms"

@@ -1,0 +1,148 @@
+"""Why a trace was kept or dropped, in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from stream.explain import Recorded, as_json, explained, late_line, recorded
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
+from stream.settings.model import Settings
+
+POLICIES = [
+    {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+    {
+        "name": "both",
+        "type": "and",
+        "and": {
+            "and_sub_policy": [
+                {"name": "slow", "type": "latency", "latency": {"threshold_ms": 100}},
+                {"type": "span_count", "span_count": {"min_spans": 10}},
+            ]
+        },
+    },
+    {"name": "new", "type": "always_sample", "mode": "shadow"},
+    {
+        "name": "health",
+        "type": "drop",
+        "drop": {
+            "drop_sub_policy": [
+                {
+                    "type": "string_attribute",
+                    "string_attribute": {"key": "url.path", "values": ["/health"]},
+                }
+            ]
+        },
+    },
+]
+SETTINGS = Settings.model_validate({"tail_sampling": {"policies": POLICIES}})
+SLOW, MANY = "trace took more than 100 ms", "trace has at least 10 spans"
+DECISION = Decision(
+    trace_id=b"t" * 16,
+    verdict=Verdict.SAMPLED,
+    policy="errors",
+    trigger=Trigger.DECISION_WAIT,
+    threshold=0,
+    spans=1200,
+    errors=2,
+    duration_us=1_234_500,
+    complete=True,
+    time_ms=1_795_392_000_000,
+    clock=Clock.LOG,
+    upto=9,
+    offsets=[3, 5],
+    ballot="n(n)sn(s-)S",
+)
+
+
+def a_record(config: str = "", **changed: object) -> Recorded:
+    decision = replace(DECISION, **changed)  # type: ignore[arg-type]  # of its type
+    config = config or SETTINGS.policies_hash()
+    value = encode(decision, config=config, topic_id="t", group="g")
+    return recorded(value, 4, 17)
+
+
+def text_of(record: Recorded) -> str:
+    return "\n".join(explained(record, SETTINGS))
+
+
+def test_a_kept_trace_names_the_policy_its_meaning_and_every_vote() -> None:
+    lines = text_of(a_record()).splitlines()
+    assert lines[0] == ("kept, because errors voted to keep it (a span has status ERROR).")
+    assert "1,200 spans, 2 with an error, 1,234.5 ms" in lines[2]
+    assert lines[3] == "  where    partition 4, offsets 3 to 5 of the input"
+    votes = [" ".join(line.split()) for line in lines[5:]]
+    assert votes == [
+        "health did not drop it [dropped: url.path is /health]",
+        "policy 1.1 did not vote to keep it [url.path is /health]",
+        "errors voted to keep it [a span has status ERROR]",
+        f"both did not vote to keep it [{SLOW} and {MANY}]",
+        f"slow voted to keep it [{SLOW}]",
+        f"policy 3.2 was not asked [{MANY}]",
+        "new voted to keep it (shadow: it decides nothing) [every trace]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"verdict": Verdict.NOT_SAMPLED, "policy": ""}, "dropped, because no policy voted"),
+        (
+            {"verdict": Verdict.NOT_SAMPLED, "policy": "health"},
+            "dropped, because health drops it (",
+        ),
+        (
+            {
+                "verdict": Verdict.NOT_SAMPLED,
+                "policy": "",
+                "trigger": Trigger.TRACE_BYTES_LIMIT,
+                "ballot": "",
+            },
+            "maximum_trace_size_bytes",
+        ),
+        ({"complete": False}, "its root span not seen"),
+        ({"threshold": 2**56 - 2**56 // 20}, "for 20.0 traces like it: 5.0000%"),
+        ({"offsets": [7]}, "offset 7 of the input"),
+        ({"offsets": []}, "no offsets recorded"),
+        ({"ballot": "en(n-)sS"}, "failed, which is no vote"),
+        ({"ballot": "i---"}, "was ignored"),
+        ({"time_ms": 2**62}, "at 4611686018427387904 ms"),
+        ({"duplicates": 3}, "3 duplicates"),
+        *(({"trigger": trigger}, "decided  2026-11-23") for trigger in Trigger),
+    ],
+)
+def test_each_verdict_and_trigger_has_its_words(changed: dict[str, object], words: str) -> None:
+    assert words in text_of(a_record(**changed))
+
+
+def test_votes_of_other_policies_are_told_by_their_numbers_and_why() -> None:
+    text = text_of(a_record(config="0badcafe"))
+    assert "decided by other policies (0badcafe)" in text
+    assert "[" not in text
+    assert "policy 3.2  was not asked" in text
+    assert text.startswith("kept, because errors voted to keep it.")
+
+
+@pytest.mark.parametrize("ballot", ["", "(", "xyz"])
+def test_a_record_without_votes_that_can_be_read_is_explained_all_the_same(ballot: str) -> None:
+    text = text_of(a_record(ballot=ballot))
+    assert text.startswith("kept, because errors")
+    assert "votes" not in text
+
+
+def test_late_records_are_summed_up() -> None:
+    late = a_record(trigger=Trigger.LATE, spans=2, duplicates=1, ballot="")
+    assert late_line([late, late]) == (
+        "  late     4 spans after the verdict, kept as well (2 had been delivered before)"
+    )
+    dropped = a_record(verdict=Verdict.NOT_SAMPLED, spans=1)
+    assert late_line([dropped]) == "  late     1 span after the verdict, dropped as well"
+
+
+def test_programs_get_the_votes_as_a_tree() -> None:
+    told = as_json(a_record(), SETTINGS)
+    assert told["votes"][2] == {
+        "policy": "both",
+        "vote": "not_sampled",
+        "votes": [{"policy": "slow", "vote": "sampled"}, {"policy": "policy 3.2", "vote": None}],
+    }
+    assert told["votes"][3] == {"policy": "new", "vote": "sampled", "shadow": True}
