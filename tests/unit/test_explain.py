@@ -1,6 +1,7 @@
 """Why a trace was kept or dropped, in words."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,8 @@ DECISION = Decision(
 )
 
 
-def a_record(config: str = "", **changed: object) -> Recorded:
-    decision = replace(DECISION, **changed)  # type: ignore[arg-type]  # of its type
+def a_record(config: str = "", **changed: Any) -> Recorded:
+    decision = replace(DECISION, **changed)
     config = config or SETTINGS.policies_hash()
     value = encode(decision, config=config, topic_id="t", group="g")
     return recorded(value, 4, 17)
@@ -110,7 +111,7 @@ def test_a_kept_trace_names_the_policy_its_meaning_and_every_vote() -> None:
         *(({"trigger": trigger}, "decided  2026-11-23") for trigger in Trigger),
     ],
 )
-def test_each_verdict_and_trigger_has_its_words(changed: dict[str, object], words: str) -> None:
+def test_each_verdict_and_trigger_has_its_words(changed: dict[str, Any], words: str) -> None:
     assert words in text_of(a_record(**changed))
 
 
