@@ -311,6 +311,7 @@ def _delivering(settings: Settings) -> Delivering:
         dead_letter_bytes_max=output.message_bytes_max - RECORD_OVERHEAD_BYTES,
         stamp=output.stamp,
         config=settings.policies_hash(),
+        independent=settings.tail_sampling.chooses_by_hash(),
     )
 
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from stream.otlp.tracestate import THRESHOLD_LIMIT, UNKNOWN_THRESHOLD
 from stream.sampling.decision import Decision, Trigger, Verdict, Vote, decode, fields_of
 from stream.sampling.policies.ballot import Cast, read_ballot
 from stream.settings.model import Settings
 from stream.settings.policies import DropPolicy, sub_policies
 from stream.settings.policy_block import PolicyBlock
 from stream.settings.units import format_duration
-
-THRESHOLD_LIMIT: Final = 2**56
 
 _VOTES: Final[dict[Vote | None, str]] = {
     Vote.SAMPLED: "voted to keep it",
@@ -193,6 +192,8 @@ def _offsets(decision: Decision) -> str:
 
 
 def _threshold(threshold: int) -> str:
+    if threshold == UNKNOWN_THRESHOLD:
+        return "for nobody knows how many like it: ot=th was erased"
     share = (THRESHOLD_LIMIT - threshold) / THRESHOLD_LIMIT
     return f"for {1 / share:,.1f} traces like it: {share:.4%} of them are kept"
 

@@ -28,7 +28,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stream.otlp.pack import REPEATED_BYTES_MAX as _REPEATED_BYTES_MAX
 from stream.otlp.stamp import POLICY_KEY, TRIGGER_KEY, stamp_span
-from stream.otlp.tracestate import LIST_MEMBERS_MAX as _LIST_MEMBERS_MAX, raise_threshold
+from stream.otlp.tracestate import LIST_MEMBERS_MAX as _LIST_MEMBERS_MAX, UNKNOWN_THRESHOLD, with_threshold
 from stream.otlp.wire import CHILDREN_MAX as _CHILDREN_MAX, framed
 
 cdef enum:
@@ -412,6 +412,7 @@ cdef class _Stamping:
         if self.member is None:
             self.member, self.framed_member = _member_of(self.threshold)
         if span.state == NULL:
+            # Empty where there is nothing to erase.
             span.state_from = span.state_to = span.end
             span.state = <const uint8_t *>PyBytes_AS_STRING(self.framed_member)
             span.state_bytes = <size_t>PyBytes_GET_SIZE(self.framed_member)
@@ -435,8 +436,10 @@ cdef class _Stamping:
         """Return the field of the trace state with the threshold in it; empty: it stays."""
         cdef bytes before = PyBytes_FromStringAndSize(<const char *>span.state, span.state_bytes)
         if has_room_for_ot(span.state, span.state + span.state_bytes):
+            if not self.member:
+                return b""
             return framed(TRACE_STATE, b"%b,%b" % (self.member, before))
-        after = raise_threshold(before, self.threshold)
+        after = with_threshold(before, self.threshold, independent=self.stamp.independent)
         return framed(TRACE_STATE, after) if after != before else b""
 
 
@@ -482,7 +485,10 @@ cdef inline bint is_key_byte(uint8_t byte, bint first) noexcept nogil:
 
 @lru_cache(maxsize=256)
 def _member_of(threshold):
-    member = raise_threshold(b"", threshold)
+    """Return what a span without an `ot` member gets, bare and framed: nothing if that is erased."""
+    if threshold == UNKNOWN_THRESHOLD:
+        return b"", b""
+    member = with_threshold(b"", threshold)
     return member, framed(TRACE_STATE, member)
 
 

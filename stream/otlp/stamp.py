@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from stream.otlp.tracestate import raise_threshold
+from stream.otlp.tracestate import with_threshold
 from stream.otlp.wire import LENGTH, Malformed, children, framed
 
 POLICY_KEY: Final = b"tailstream.policy"
@@ -26,14 +26,16 @@ class Stamp:
     """What a delivery writes on its spans.
 
     `mode`: the attributes go on every span, on root spans, or nothing is written at all, not even a
-    threshold. `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 for none;
-    it goes on every span, root or not, because each span counts for itself.
+    threshold. `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 for none,
+    `UNKNOWN_THRESHOLD` where nobody knows; it goes on every span, root or not, because each span
+    counts for itself. `independent`: see `with_threshold`.
     """
 
     mode: Literal["spans", "root", "none"]
     policy: str
     trigger: str
     threshold: int = 0
+    independent: bool = False
 
     def attributes(self) -> bytes:
         """Return the two attributes as fields of a span, ready to be appended."""
@@ -49,7 +51,7 @@ def stamp_span(span: bytes, stamp: Stamp, attributes: bytes, *, root: bool) -> b
     if stamp.mode == "none":
         return span
     if stamp.threshold:
-        span = _with_threshold(span, stamp.threshold)
+        span = _with_threshold(span, stamp)
     if stamp.mode == "root" and not root:
         return span
     if _KEYS_PREFIX in span:
@@ -62,14 +64,12 @@ def _attributes(policy: str, trigger: str) -> bytes:
     return _string_attribute(POLICY_KEY, policy) + _string_attribute(TRIGGER_KEY, trigger)
 
 
-def _with_threshold(span: bytes, threshold: int) -> bytes:
+def _with_threshold(span: bytes, stamp: Stamp) -> bytes:
     found = children(span, 0, len(span), _TRACE_STATE)
-    if not found:
-        return span + framed(_TRACE_STATE, raise_threshold(b"", threshold))
     # Protobuf has it that the last one is the span's tracestate.
-    field_start, start, end = found[-1]
+    field_start, start, end = found[-1] if found else (len(span),) * 3
     before = span[start:end]
-    after = raise_threshold(before, threshold)
+    after = with_threshold(before, stamp.threshold, independent=stamp.independent)
     if after == before:
         return span
     return span[:field_start] + framed(_TRACE_STATE, after) + span[end:]

@@ -6,12 +6,16 @@ https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 LIST_MEMBERS_MAX: Final = 32
 OT_VALUE_BYTES_MAX: Final = 256
 THRESHOLD_HEX_DIGITS: Final = 14
 THRESHOLD_MAX: Final = (1 << 56) - 1
+THRESHOLD_LIMIT: Final = 1 << 56
+UNKNOWN_THRESHOLD: Final = THRESHOLD_LIMIT
+"""No threshold there can be: the probability with which a trace was kept is not known."""
 
 _MEMBER: Final = re.compile(
     rb"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])"
@@ -20,6 +24,54 @@ _SUBKEY: Final = re.compile(rb"([a-z][a-z0-9]*):([A-Za-z0-9._\-]*)")
 _TH: Final = re.compile(rb"[0-9a-f]{1,14}")
 _RV: Final = re.compile(rb"[0-9a-f]{14}")
 _BLANKS: Final = b" \t"
+
+
+def with_threshold(trace_state: bytes, threshold: int, *, independent: bool = False) -> bytes:
+    """Return the tracestate of a span that was kept with this threshold, which is above 0.
+
+    `UNKNOWN_THRESHOLD` erases `th`. A choice that was `independent` of the trace's randomness
+    multiplies with the one that `th` tells of, for a span stands for as many as both say; one by
+    that randomness needs the higher threshold of the two.
+    """
+    if threshold == UNKNOWN_THRESHOLD:
+        return erase_threshold(trace_state)
+    if independent:
+        before, _ = sampling_of(trace_state)
+        left = (THRESHOLD_LIMIT - (before or 0)) * (THRESHOLD_LIMIT - threshold)
+        threshold = min(THRESHOLD_LIMIT - (left >> 56), THRESHOLD_MAX)
+    return raise_threshold(trace_state, threshold)
+
+
+def erase_threshold(trace_state: bytes) -> bytes:
+    """Return the tracestate without `ot=th`: what it said is no longer true.
+
+    Left as it was where there is none, or it cannot be parsed, so that nobody can read one.
+    """
+    members = _members(trace_state)
+    ours = [value for key, value in members or () if key == b"ot"]
+    subkeys = _subkeys(ours[0]) if len(ours) == 1 else None
+    if members is None or subkeys is None or b"th" not in subkeys:
+        return trace_state
+    value = b";".join([k + b":" + v for k, v in subkeys.items() if k != b"th"])
+    others = [key + b"=" + value for key, value in members if key != b"ot"]
+    return b",".join([b"ot=" + value, *others] if value else others)
+
+
+@lru_cache(maxsize=1_024)
+def sampling_of(trace_state: bytes) -> tuple[int | None, int | None]:
+    """Return a span's sampling threshold `th` and its randomness `rv`, 56 bits each; None: unset.
+
+    Both None for a tracestate that breaks the grammar, and one with several `ot` members.
+    """
+    ours = [value for key, value in _members(trace_state) or () if key == b"ot"]
+    subkeys = _subkeys(ours[0]) if len(ours) == 1 else None
+    if subkeys is None:
+        return None, None
+    rv = subkeys.get(b"rv")
+    return (
+        _threshold(subkeys) if b"th" in subkeys else None,
+        None if rv is None else int(rv, 16),
+    )
 
 
 def raise_threshold(trace_state: bytes, threshold: int) -> bytes:

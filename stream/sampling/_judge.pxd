@@ -19,6 +19,8 @@ cdef class Judge:
     cdef Py_ssize_t span_counts_count
     cdef Salted *hashes
     cdef Py_ssize_t hashes_count
+    cdef int64_t *randoms
+    cdef Py_ssize_t randoms_count
     cdef int64_t body_bytes_max
     cdef dict known
 

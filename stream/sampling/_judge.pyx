@@ -2,7 +2,8 @@
 """The judgement of a trace, looked up by what it depends on: the compiled half of `Policies.judge`.
 
 Of all that a trace can be, votes see little (`policies/boundaries.py`): the bits, between which
-boundaries its duration and its number of spans lie, on which side of each hash its id. Traces that
+boundaries its duration and its number of spans lie, on which side of each hash and of each share
+its id. Traces that
 agree in these have one judgement, which the policies were asked for once.
 """
 
@@ -18,6 +19,8 @@ cdef enum:
     # Of a key, before the hashes' sides and the bits: sizes and indexes.
     KEY_HEAD = 5
     BOUNDARIES_MAX = 1_024
+    # Of a trace id, the last: what is random in it.
+    RANDOM_BYTES = 7
 
 cdef int64_t BEYOND_ALL = 1 << 62
 
@@ -29,11 +32,16 @@ cdef class Judge:
         self.known = {}
         self.body_bytes_max = min(body_bytes_max, BEYOND_ALL)
         latencies_ms, counts = boundaries.latencies_ms, boundaries.span_counts
-        assert max(len(latencies_ms), len(counts), len(boundaries.hashes)) <= BOUNDARIES_MAX
+        assert max(
+            len(latencies_ms), len(counts), len(boundaries.hashes), len(boundaries.randoms)
+        ) <= BOUNDARIES_MAX
         self.latencies_count, self.latencies_ms = len(latencies_ms), bounds_of(latencies_ms)
         self.span_counts_count, self.span_counts = len(counts), bounds_of(counts)
+        self.randoms_count, self.randoms = len(boundaries.randoms), bounds_of(boundaries.randoms)
         self.hashes = <Salted *>calloc(len(boundaries.hashes) + 1, sizeof(Salted))
-        if self.latencies_ms == NULL or self.span_counts == NULL or self.hashes == NULL:
+        if self.latencies_ms == NULL or self.span_counts == NULL or self.hashes == NULL or (
+            self.randoms == NULL
+        ):
             raise MemoryError
         for state, hash_max in boundaries.hashes:
             self.hashes[self.hashes_count] = Salted(state, hash_max)
@@ -43,6 +51,7 @@ cdef class Judge:
         free(self.latencies_ms)
         free(self.span_counts)
         free(self.hashes)
+        free(self.randoms)
 
     def judge(self, trace, int64_t body_bytes, ask):
         """Return the judgement that is known, else what `ask(trace, body_bytes=...)` returns."""
@@ -72,10 +81,12 @@ cdef class Judge:
         self, uint8_t *key, const uint8_t *trace_id, Py_ssize_t trace_id_bytes, int64_t spans,
         uint64_t start_ns, uint64_t end_ns, int64_t body_bytes,
     ) noexcept nogil:
-        """Write a trace's key but for its bits, and return its size: at most 5 + 128 bytes."""
+        """Write a trace's key but for its bits, and return its size: at most 5 + 2 * 128 bytes."""
         cdef int64_t took_ms = 0
         cdef uint16_t above = 0
         cdef uint64_t state
+        cdef int64_t random = 0
+        cdef uint8_t *side = &key[KEY_HEAD + (self.hashes_count + 7) // 8]
         cdef Py_ssize_t at, place
         if start_ns and end_ns > start_ns:
             took_ms = <int64_t>((end_ns - start_ns) // NS_PER_MS)
@@ -94,7 +105,15 @@ cdef class Judge:
                 state = (state ^ trace_id[place]) * <uint64_t>0x100000001B3
             if state <= self.hashes[at].hash_max:
                 key[KEY_HEAD + at // 8] |= <uint8_t>(1 << (at % 8))
-        return KEY_HEAD + (self.hashes_count + 7) // 8
+        if self.randoms_count == 0:
+            return KEY_HEAD + (self.hashes_count + 7) // 8
+        for place in range(max(0, trace_id_bytes - RANDOM_BYTES), trace_id_bytes):
+            random = random << 8 | trace_id[place]
+        memset(side, 0, <size_t>(self.randoms_count + 7) // 8)
+        for at in range(self.randoms_count):
+            if random >= self.randoms[at]:
+                side[at // 8] |= <uint8_t>(1 << (at % 8))
+        return KEY_HEAD + (self.hashes_count + 7) // 8 + (self.randoms_count + 7) // 8
 
     cdef remember(self, bytes key, judgement):
         if len(self.known) >= KNOWN_MAX:

@@ -64,7 +64,8 @@ class Decision:
     A trace's first record is its verdict; later ones cover its late spans and repeat the verdict.
     `spans` counts what this record covers, so the sum over a partition accounts for every span:
     of these, `duplicates` were removed as seen before and `dead_lettered` could not be produced.
-    `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 otherwise.
+    `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 of one for sure,
+    `UNKNOWN_THRESHOLD` where nobody can tell.
     `complete` says whether a root span had been received. `time_ms` is partition time. `upto` is
     the cut offset: every record of the trace below it is done. `offsets` are the records it covers.
     `ballot` has every policy's vote (`policies/ballot.py`); a later record has none.

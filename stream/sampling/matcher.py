@@ -13,7 +13,13 @@ from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
 from stream.otlp.value_tests import Is, OneOf, ValueTest, Within
 from stream.sampling.ottl.conditions import Conditions, ErrorMode
 from stream.sampling.regex import AnyRegex
-from stream.sampling.span_tests import SpanTest, SpanTests, TraceFlagTest, TraceStateTest
+from stream.sampling.span_tests import (
+    SamplingTest,
+    SpanTest,
+    SpanTests,
+    TraceFlagTest,
+    TraceStateTest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,19 @@ class SampledFlagIsSet:
     """Some span has the sampled flag of W3C's trace flags."""
 
 
-OfSpans: TypeAlias = SpanMeets | TraceStateIs | SampledFlagIsSet
+@dataclass(frozen=True, slots=True)
+class SamplingIsTold:
+    """Some span's tracestate tells of sampling before: `ot=th`, `ot=rv`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomnessIs:
+    """Some span has an explicit randomness `ot=rv` of at least this; 0: it has one."""
+
+    at_least: int
+
+
+OfSpans: TypeAlias = SpanMeets | TraceStateIs | SampledFlagIsSet | SamplingIsTold | RandomnessIs
 """A condition that looks into whole spans."""
 
 Condition: TypeAlias = StatusIs | AttributeIs | OfSpans | SpanFails
@@ -144,6 +162,10 @@ class Matcher:
                 return TraceStateTest(met, key.encode(), frozenset(map(str.encode, values)))
             case SampledFlagIsSet():
                 return TraceFlagTest(met)
+            case SamplingIsTold():
+                return SamplingTest(met, None)
+            case RandomnessIs(at_least=at_least):
+                return SamplingTest(met, at_least)
             case SpanMeets(span=span, spanevent=spanevent, error_mode=mode):
                 fails = self._bits.get(SpanFails(condition))
                 failed = 0 if fails is None else 1 << fails

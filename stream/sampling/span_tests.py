@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
 from stream.otlp.trace_state_value import trace_state_value
+from stream.otlp.tracestate import sampling_of
 from stream.otlp.wire import children
 from stream.sampling.ottl.view import FLAGS, TRACE_STATE, Envelope, View
 
@@ -47,6 +48,23 @@ class TraceFlagTest:
     def bits(self, view: View) -> int:
         """Return `met` or 0."""
         return self.met if view.span.number(FLAGS) & _SAMPLED_FLAG else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingTest:
+    """Does the tracestate tell of sampling; with a bound: is there an `rv` of at least so much?"""
+
+    met: int
+    randomness_min: int | None
+
+    def bits(self, view: View) -> int:
+        """Return `met` or 0."""
+        if not view.span.may_hold(b"ot="):
+            return 0
+        threshold, randomness = sampling_of(view.span.text(TRACE_STATE))
+        if self.randomness_min is None:
+            return 0 if threshold is None and randomness is None else self.met
+        return self.met if randomness is not None and randomness >= self.randomness_min else 0
 
 
 @dataclass(frozen=True, slots=True)

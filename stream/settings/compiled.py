@@ -14,6 +14,7 @@ from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
+from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
@@ -56,8 +57,7 @@ def _policy(  # noqa: PLR0911 - one a type
         case configured.LatencyPolicy():
             return _latency(block, matcher)
         case configured.ProbabilisticPolicy():
-            share = block.probabilistic
-            return Probabilistic(block.name, share.sampling_percentage, share.hash_salt)
+            return _share(block, matcher)
         case configured.SpanCountPolicy():
             return SpanCount(block.name, block.span_count.min_spans, block.span_count.max_spans)
         case OttlConditionPolicy() | TraceStatePolicy() | TraceFlagsPolicy():
@@ -71,6 +71,14 @@ def _policy(  # noqa: PLR0911 - one a type
             return Not(block.name, _policy(block.not_.not_sub_policy, matcher))
         case _:
             return _attribute(block, matcher)
+
+
+def _share(block: configured.ProbabilisticPolicy, matcher: Matcher) -> Policy:
+    options = block.probabilistic
+    share = block.name, options.sampling_percentage, options.hash_salt
+    if options.mode == "trace_state":
+        return ConsistentProbabilistic(*share, matcher)
+    return Probabilistic(*share)
 
 
 def _and(block: configured.AndPolicy, matcher: Matcher) -> Policy:

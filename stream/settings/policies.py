@@ -87,14 +87,22 @@ class LatencyPolicy(PolicyBlock):
         return f"{text}, at most {upper_ms} ms" if upper_ms else text
 
 
-class ProbabilisticOptions(Block):
+class ProbabilisticOptions(LaterOptions):
     """Which share of the traces."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"mode"})
 
     sampling_percentage: float = Field(
         ge=0, le=100, description="Keeps this share of the traces, chosen by trace id, in percent."
     )
     hash_salt: str = Field(
         default="", description="Salt of the hash; equal salts choose the same traces everywhere."
+    )
+    mode: Literal["hash_seed", "trace_state"] = Field(
+        default="hash_seed",
+        description="By what a trace is chosen: hash_seed, its id's salted hash; trace_state, "
+        "where a span's tracestate has `ot=th` or `ot=rv`, the randomness that samplers before and "
+        "after this one compare with, so that their shares lie in each other, else the hash.",
     )
 
 
@@ -106,7 +114,8 @@ class ProbabilisticPolicy(PolicyBlock):
 
     def meaning(self) -> str:
         """Return why it keeps a trace."""
-        return f"{self.probabilistic.sampling_percentage:g} % of traces, by trace id"
+        by = "trace id" if self.probabilistic.mode == "hash_seed" else "randomness of the trace"
+        return f"{self.probabilistic.sampling_percentage:g} % of traces, by {by}"
 
 
 REGEX_CACHE: Final = f"the results for {CACHED_VALUES_MAX:,} values are remembered"

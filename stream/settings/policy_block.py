@@ -20,7 +20,8 @@ class LaterOptions(Block):
     @model_serializer(mode="wrap")
     def _dumped(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
-        off = {key for key in self.later if dumped.get(key) in (False, 0, "", DECIDES)}
+        fields = type(self).model_fields
+        off = {key for key in self.later if dumped.get(key) == fields[key].default}
         return {key: value for key, value in dumped.items() if key not in off}
 
 

@@ -16,6 +16,7 @@ from stream.settings.policies import (
     POLICY_BLOCKS,
     REGEX_CACHE,
     Policy,
+    ProbabilisticPolicy,
     StringAttributePolicy,
     default_policies,
     flattened,
@@ -115,6 +116,14 @@ class TailSampling(Block):
         """
         return tuple(
             sorted(self.policies, key=lambda policy: (policy.is_shadow, policy.type != "drop"))
+        )
+
+    def chooses_by_hash(self) -> bool:
+        """Return whether some share is chosen independently of what other samplers compare with."""
+        return any(
+            isinstance(each, ProbabilisticPolicy) and each.probabilistic.mode == "hash_seed"
+            for policy in self.policies
+            for _, each in flattened("", policy)
         )
 
     def notes(self) -> Iterator[str]:

@@ -25,7 +25,8 @@ from stream.worker.hints import Hints
 class Delivering:
     """Where deliveries go and what they look like: what the plan needs of the configuration.
 
-    Sizes are in bytes of a record's value. `config` is the hash of the policies.
+    Sizes are in bytes of a record's value. `config` is the hash of the policies. `independent`:
+    shares are chosen independently of other samplers (`Stamp`).
     """
 
     input_topic: str
@@ -36,6 +37,7 @@ class Delivering:
     dead_letter_bytes_max: int
     stamp: Literal["spans", "root", "none"]
     config: str
+    independent: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -265,7 +267,11 @@ class Partition:
             bad = BadSpans(DeadLetterReason.UNDELIVERABLE, decision.spans, b"".join(bodies))
             return Merged([], 0, 0, b"", [bad])
         stamp = Stamp(
-            self._delivering.stamp, decision.policy, decision.trigger.value, decision.threshold
+            self._delivering.stamp,
+            decision.policy,
+            decision.trigger.value,
+            decision.threshold,
+            self._delivering.independent,
         )
         return merge(bodies, stamp, self._delivering.output_bytes_max, seen)
 

@@ -15,6 +15,7 @@ from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.boundaries import BOUNDARIES_MAX, boundaries
+from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
@@ -40,6 +41,11 @@ LEAVES: Sequence[Policy] = (
     *(Latency("l0", 0), Latency("l1", 1), Latency("l100", 100, 200), Latency("l-", -5, 2**70)),
     *(SpanCount("s0", 0), SpanCount("s2", 2, 4), SpanCount("s5", 5, 2**70)),
     *(Probabilistic("p30", 30), Probabilistic("p60", 60, "salt"), Probabilistic("p0", 0)),
+    *(
+        ConsistentProbabilistic("c30", 30, "", MATCHER),
+        ConsistentProbabilistic("c0", 0, "", MATCHER),
+    ),
+    ConsistentProbabilistic("c99", 99, "salt", MATCHER),
 )
 DURATIONS_NS = (
     *(0, 1, 999_999, 1_000_000, 1_999_999, 2_000_000, 100_999_999, 101_000_000),
@@ -76,7 +82,7 @@ def a_trace(rng: Random) -> Fragment:
         start_ns=start_ns,
         end_ns=max(0, min(start_ns + rng.choice((-1, *DURATIONS_NS)), 2**64 - 1)),
         root=rng.random() < 0.5,
-        bits=rng.choice((rng.getrandbits(8), rng.getrandbits(8), 1 << 63, 1 << 64, 1 << 5_000)),
+        bits=rng.choice((rng.getrandbits(16), rng.getrandbits(8), 1 << 63, 1 << 64, 1 << 5_000)),
         body=b"",
     )
 

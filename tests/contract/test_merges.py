@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream import compiled
 from stream.otlp.merge import Merged, merge, merge_in_python
 from stream.otlp.stamp import Stamp
-from stream.otlp.tracestate import THRESHOLD_MAX
+from stream.otlp.tracestate import THRESHOLD_MAX, UNKNOWN_THRESHOLD
 from stream.otlp.wire import CHILDREN_MAX, TooLarge, encode_varint, framed
 from stream.testing.spans import a_span, a_trace, resource_spans, span_id_of, traces_data
 from stream.testing.strategies import SPAN_IDS, TRACE_IDS, records, spans
@@ -36,7 +36,8 @@ stamps = st.builds(
     st.sampled_from(["spans", "root", "none"]),
     st.text(max_size=9),
     st.sampled_from(["late", "decision_wait"]),
-    st.just(0) | st.integers(1, THRESHOLD_MAX),
+    st.sampled_from([0, UNKNOWN_THRESHOLD]) | st.integers(1, THRESHOLD_MAX),
+    st.booleans(),
 )
 limits = st.just(NO_LIMIT) | st.integers(1, 900)
 seen_ids = st.sets(st.sampled_from(SPAN_IDS), max_size=3).map(b"".join)

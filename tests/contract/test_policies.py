@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stream.otlp.fragment import Fragment
+from stream.otlp.tracestate import UNKNOWN_THRESHOLD
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import (
     BooleanIs,
@@ -20,6 +21,7 @@ from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
+from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
@@ -59,6 +61,12 @@ POLICIES: dict[str, Build] = {
     "and": lambda matcher: And("p", [Attribute("", TEXT, matcher), SpanCount("", 5)]),
     "and of a share": lambda _: And("p", [SpanCount("", 5), Probabilistic("", 50)]),
     "and of shares": lambda _: And("p", [Probabilistic("", 80), Probabilistic("", 50)]),
+    "and of shares with two salts": lambda _: And(
+        "p", [Probabilistic("", 80), Probabilistic("", 50, "salt")]
+    ),
+    "probabilistic by the trace state": lambda matcher: ConsistentProbabilistic(
+        "p", 37.5, "", matcher
+    ),
     "not": lambda matcher: Not("p", StatusCode("", ["ERROR"], matcher)),
     "not of a share": lambda _: Not("p", Probabilistic("", 50)),
     "not of and of not": lambda matcher: Not(
@@ -68,6 +76,7 @@ POLICIES: dict[str, Build] = {
     "drop a share": lambda _: Drop("p", [Probabilistic("", 50)]),
 }
 CONSTANT = {"always_sample"}
+UNKNOWABLE = {"not of a share", "and of shares with two salts"}
 SHARES = {kind for kind in POLICIES if kind.startswith(("probabilistic", "and of"))}
 
 
@@ -167,8 +176,9 @@ def test_the_suite_sees_every_policy_vote_both_ways() -> None:
 @pytest.mark.parametrize("kind", POLICIES)
 def test_only_what_keeps_a_share_has_a_threshold_and_it_fits_56_bits(kind: str) -> None:
     policy = POLICIES[kind](Matcher())
-    assert 0 <= policy.threshold < 2**56
-    assert (policy.threshold > 0) is (kind in SHARES)
+    assert 0 <= policy.threshold <= UNKNOWN_THRESHOLD
+    assert (policy.threshold > 0) is (kind in SHARES | UNKNOWABLE)
+    assert (policy.threshold == UNKNOWN_THRESHOLD) is (kind in UNKNOWABLE)
 
 
 def test_a_policy_alone_gives_the_verdict_of_its_vote(policy: Policy) -> None:

@@ -21,6 +21,9 @@ STAMPS = [
     Stamp("root", "é", "root_received"),
     Stamp("root", "rest", "late", 0xFD70A400000000),
     Stamp("none", "errors", "late", 1 << 55),
+    Stamp("spans", "limited", "late", 1 << 56),
+    Stamp("root", "limited", "late", 1 << 56, independent=True),
+    Stamp("spans", "rest", "late", 1 << 55, independent=True),
 ]
 
 

@@ -95,6 +95,26 @@ def test_a_drop_policy_may_hold_and_and_not_to_any_depth() -> None:
     assert (decided_by("", 1), decided_by("", 2), decided_by("x", 1)) == ("d", "p", "p")
 
 
+def test_the_mode_of_a_share_arrives_and_the_delivery_knows_of_it() -> None:
+    every = "type: probabilistic, probabilistic: {sampling_percentage: 100, mode: trace_state}"
+    none = every.replace("100", "0")
+    by_hash = none.replace("trace_state", "hash_seed")
+    for first, second, independent, expected in (
+        (none, every, False, "b"),
+        (none, every.replace("trace_state", "hash_seed"), True, "b"),
+        (none, f"type: not, not: {{not_sub_policy: {{{every}}}}}", False, ""),
+        (none, f"type: not, not: {{not_sub_policy: {{{by_hash}}}}}", True, "b"),
+    ):
+        policies = f"[{{name: a, {first}}}, {{name: b, {second}}}]"
+        sampling = configured(policies).tail_sampling
+        assert sampling.chooses_by_hash() is independent
+        matcher = Matcher()
+        judge = policies_of(sampling, matcher)
+        span = a_span(trace_state="ot=rv:00000000000000")
+        (fragment,) = scan(traces_data(span), matcher.plan()).fragments
+        assert judge.judge(fragment).policy == expected
+
+
 def test_shadows_arrive_and_vote_in_the_order_in_which_they_are_told() -> None:
     policies = f"""[
       {{name: watched, mode: shadow, {ALL}}}, {{name: kept, {ALL}}},

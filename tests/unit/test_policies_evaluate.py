@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from stream.otlp.fragment import Fragment
+from stream.otlp.tracestate import UNKNOWN_THRESHOLD
 from stream.sampling.decision import Verdict, Vote
 from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.and_ import And
 from stream.sampling.policies.ballot import read_ballot
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Judgement, Policies
@@ -102,8 +104,8 @@ def test_a_dropped_vote_beats_those_cast_before_it_and_is_not_a_share_of_anythin
         ([keep("a"), drop_nothing("b"), drop("c")], "c", [("b", N), ("c", D)], 0),
         ([pass_by("a")], "", [("a", N)], 0),
         ([pass_by("a"), Keeps("b", 7)], "b", [("a", N), ("b", S)], 7),
-        # The one that was not asked may keep it for sure: no share is claimed.
-        ([Keeps("a", 7), keep("b")], "a", [("a", S)], 0),
+        # The one that was not asked may keep it for sure: nobody knows the share.
+        ([Keeps("a", 7), keep("b")], "a", [("a", S)], UNKNOWN_THRESHOLD),
     ],
 )
 def test_with_sample_on_first_match_the_first_sampled_vote_ends_it_after_the_drop_policies(
@@ -174,3 +176,31 @@ def test_shadows_vote_last_whatever_was_said_and_decide_nothing(
 def test_a_trace_above_the_maximum_size_asks_no_shadow_either() -> None:
     policies = Policies([keep("a")], maximum_trace_size_bytes=10, shadows=[keep("s")])
     assert policies.judge(TRACE, body_bytes=11).votes == []
+
+
+HALF, ALWAYS = Probabilistic("half", 99.99999), AlwaysSample("all")
+SALTED = Probabilistic("salted", 99.99999, "salt")
+
+
+@pytest.mark.parametrize(
+    ("policies", "threshold"),
+    [
+        ([HALF, Probabilistic("sharper", 99.9999)], HALF.threshold),
+        ([HALF, And("both", [ALWAYS, HALF])], HALF.threshold),
+        ([HALF, And("both", [Probabilistic("", 99.9999), HALF])], HALF.threshold),
+        ([HALF, SALTED], UNKNOWN_THRESHOLD),
+        ([And("two", [HALF, SALTED])], UNKNOWN_THRESHOLD),
+        ([Not("not", Probabilistic("", 1e-9))], UNKNOWN_THRESHOLD),
+        ([Not("not", Probabilistic("", 1e-9)), HALF], UNKNOWN_THRESHOLD),
+        ([Drop("some", [Probabilistic("", 1e-9)]), ALWAYS], UNKNOWN_THRESHOLD),
+        # A filter keeps it for sure, whatever the others would have done.
+        ([HALF, SALTED, ALWAYS], 0),
+        ([Not("not", Probabilistic("", 1e-9)), ALWAYS], 0),
+        ([Not("not", pass_by("")), SALTED], 0),
+    ],
+)
+def test_a_threshold_is_claimed_only_of_shares_that_choose_alike(
+    policies: list[Policy], threshold: int
+) -> None:
+    judgement = Policies(policies).judge(TRACE)
+    assert (judgement.verdict, judgement.threshold) == (Verdict.SAMPLED, threshold)

@@ -21,6 +21,7 @@ def refusal(directory: Path, text: str, *overrides: str) -> str:
 
 POLICY = "{name: p, type: always_sample}"
 FIRST = "tail_sampling.policies[0]"
+OF_A_SHARE = "probabilistic: {sampling_percentage: 5, mode: proportional}"
 SHADOW_BELOW = "{not_sub_policy: {type: always_sample, mode: shadow}}"
 
 # One wrong setting each: YAML; then, in the error's order: setting = value, what is wrong, remedy.
@@ -87,6 +88,12 @@ BAD_VALUES = [
         f'{FIRST}.not.not_sub_policy.mode = "shadow"',
         "a part of a policy",
         "remove it here",
+    ),
+    (
+        f"tail_sampling: {{policies: [{{name: p, type: probabilistic, {OF_A_SHARE}}}]}}",
+        f'{FIRST}.probabilistic.mode = "proportional"',
+        "no such choice",
+        "hash_seed, trace_state",
     ),
     ("topics: {input: 'a b'}", 'topics.input = "a b"', "characters", "use letters"),
     ("topics: {input: ..}", 'topics.input = ".."', "not a topic's name", "another name"),

@@ -34,6 +34,10 @@ class Compound:
 
     __slots__ = ()
 
+    def parts(self) -> Sequence[Policy]:
+        """Return the sub-policies."""
+        raise NotImplementedError
+
     def ballot(self, trace: TraceSummary) -> tuple[Vote, str]:
         """Judge a trace; return the vote, and those of the sub-policies as text."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ from typing import Final
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
+from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.leaf import Leaf
@@ -30,12 +31,14 @@ class Boundaries:
     Every policy votes the same of two traces if their bits are equal, neither's duration (whole
     milliseconds) is above one of `latencies_ms` that the other's is not above, nor its number of
     spans above one of `span_counts`, and their ids' hashes lie on the same side of all `hashes`,
-    each (FNV-1a state after the salt, highest hash that is kept).
+    each (FNV-1a state after the salt, highest hash that is kept), and so do their last 56 bits
+    of all `randoms`.
     """
 
     latencies_ms: tuple[int, ...]
     span_counts: tuple[int, ...]
     hashes: tuple[tuple[int, int], ...]
+    randoms: tuple[int, ...] = ()
 
 
 def boundaries(policies: Iterable[Policy]) -> Boundaries | None:
@@ -46,6 +49,7 @@ def boundaries(policies: Iterable[Policy]) -> Boundaries | None:
     latencies_ms: set[int] = set()
     span_counts: set[int] = set()
     hashes: set[tuple[int, int]] = set()
+    randoms: set[int] = set()
     left = list(policies)
     while left:
         match left.pop():
@@ -57,10 +61,16 @@ def boundaries(policies: Iterable[Policy]) -> Boundaries | None:
                 latencies_ms |= {above, upto} if upto > 0 else {above}
             case SpanCount(min_spans=fewest, max_spans=most):
                 span_counts |= {fewest - 1, most} if most > 0 else {fewest - 1}
+            case ConsistentProbabilistic() as consistent:
+                randoms.add(consistent.rejected)
+                left.append(consistent.by_hash)
             case Probabilistic() as share:
                 hashes.add((share.salted, share.hash_max))
             case policy if not isinstance(policy, _OF_BITS):
                 return None
-    if max(len(latencies_ms), len(span_counts), len(hashes)) > BOUNDARIES_MAX:
+    most = max(len(latencies_ms), len(span_counts), len(hashes), len(randoms))
+    if most > BOUNDARIES_MAX:
         return None
-    return Boundaries(tuple(sorted(latencies_ms)), tuple(sorted(span_counts)), tuple(hashes))
+    return Boundaries(
+        tuple(sorted(latencies_ms)), tuple(sorted(span_counts)), tuple(hashes), tuple(randoms)
+    )

@@ -20,6 +20,10 @@ class Drop(Compound):
         self.threshold = 0
         self.sub_policies = tuple(sub_policies)
 
+    def parts(self) -> Sequence[Policy]:
+        """Return the sub-policies."""
+        return self.sub_policies
+
     def ballot(self, trace: TraceSummary) -> tuple[Vote, str]:
         """Judge a trace by what the sub-policies say of it, in order; one that errs ends it."""
         vote, votes = all_sampled(self.sub_policies, trace)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream import compiled
+from stream.otlp.tracestate import UNKNOWN_THRESHOLD
 from stream.sampling.decision import Verdict, Vote
 from stream.sampling.policies.ballot import NOT_ASKED, cast
 from stream.sampling.policies.boundaries import boundaries
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.policy import Policy, TraceSummary
+from stream.sampling.policies.shares import any_of, sources
 
 if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._judge import Judge
@@ -17,12 +19,12 @@ if TYPE_CHECKING or compiled.RUNS:
 
 @dataclass(slots=True)
 class Judgement:
-    """What the policies said of a trace. Traces that look alike share one: nobody changes it.
+    """What the policies said of a trace. Traces that look alike share one: it is not changed.
 
     `policy` is the one that decided: the first to vote dropped, else the first to vote sampled,
-    else "". `threshold` is that of a sampled trace, the lowest among those who voted for it, so 0
-    where a filter did, and where not every policy was asked. `votes` are (policy name, vote) in the
-    order they were cast, `ballot` all of them as a decision record has them (`ballot.py`).
+    else "". `threshold` is that of a sampled trace: 0 where a filter voted for it, the lowest of
+    shares that choose alike, else `UNKNOWN_THRESHOLD`. `votes` are (policy name, vote) in the order
+    they were cast, `ballot` all of them as a decision record has them (`ballot.py`).
     """
 
     verdict: Verdict
@@ -57,6 +59,9 @@ class Policies:
         self._shadows = tuple(shadows)
         self._sample_on_first_match = sample_on_first_match
         self.maximum_trace_size_bytes = maximum_trace_size_bytes
+        drops = [policy for policy in policies if isinstance(policy, Drop)]
+        self._drops_a_share = bool(sources(drops))
+        self._alike = len(sources(policies)) <= 1
         self._judge: Judge | None = None
         between = boundaries([*policies, *shadows]) if compiled.RUNS else None
         if between is not None:
@@ -92,6 +97,7 @@ class Policies:
         votes: list[tuple[str, Vote]] = []
         judgement = Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
         ballot = ""
+        thresholds: list[int] = []
         for policy in self._policies:
             vote, text = cast(policy, trace)
             ballot += text
@@ -100,14 +106,16 @@ class Policies:
                 judgement = Judgement(Verdict.NOT_SAMPLED, policy.name, 0, votes)
                 break
             if vote is Vote.SAMPLED:
-                if judgement.verdict is Verdict.SAMPLED:
-                    judgement.threshold = min(judgement.threshold, policy.threshold)
-                else:
-                    judgement = Judgement(Verdict.SAMPLED, policy.name, policy.threshold, votes)
+                thresholds.append(policy.threshold)
+                if judgement.verdict is not Verdict.SAMPLED:
+                    judgement = Judgement(Verdict.SAMPLED, policy.name, 0, votes)
                 if self._sample_on_first_match:
                     break
         not_asked = len(self._policies) - len(votes)
-        if not_asked:
-            judgement.threshold = 0  # one that was not asked may keep it for sure: no share
+        if judgement.verdict is Verdict.SAMPLED:
+            # One that was not asked may keep it for sure.
+            judgement.threshold = any_of(thresholds, alike=self._alike and not not_asked)
+            if self._drops_a_share:
+                judgement.threshold = UNKNOWN_THRESHOLD
         judgement.ballot = ballot + NOT_ASKED * not_asked
         return judgement

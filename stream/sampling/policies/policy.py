@@ -51,6 +51,8 @@ class Policy(Protocol):
     def threshold(self) -> int:
         """The 56-bit rejection threshold of a `SAMPLED` vote; 0 for a filter, which rejects none.
 
+        `UNKNOWN_THRESHOLD` of one that keeps some and not others, and cannot say which share.
+
         The trace's adjusted count is 2**56 / (2**56 - threshold) (OpenTelemetry, TraceState `th`).
         """
 

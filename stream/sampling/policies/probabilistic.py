@@ -7,6 +7,7 @@ traces; checked against vectors made in Go (`tests/unit/vectors/`).
 from fractions import Fraction
 from math import floor
 
+from stream.otlp.tracestate import THRESHOLD_LIMIT
 from stream.sampling.decision import Vote
 from stream.sampling.policies.policy import TraceSummary
 
@@ -16,7 +17,6 @@ DEFAULT_SALT = "default-hash-seed"
 FNV64_OFFSET = 0xCBF29CE484222325
 FNV64_PRIME = 0x100000001B3
 UINT64_MAX = 2**64 - 1
-THRESHOLD_LIMIT = 2**56
 
 
 class Probabilistic:
@@ -25,13 +25,14 @@ class Probabilistic:
     `threshold` is the 56-bit rejection threshold of the percentage, for the stamp `ot=th`.
     """
 
-    __slots__ = ("hash_max", "name", "salted", "threshold")
+    __slots__ = ("hash_max", "name", "salted", "source", "threshold")
 
     def __init__(self, name: str, sampling_percentage: float, hash_salt: str = "") -> None:
         self.name = name
         self.threshold = rejection_threshold(sampling_percentage)
         self.hash_max = hash_limit(sampling_percentage)
         self.salted = fnv1a64((hash_salt or DEFAULT_SALT).encode())
+        self.source = ("hash", self.salted)
 
     def vote(self, trace: TraceSummary) -> Vote:
         """Judge a trace by its id."""
