@@ -102,7 +102,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         needs_topic_id=settings.worker.delivery == "exactly_once",
     )
     matcher = Matcher()
-    policies = policies_of(settings.tail_sampling, matcher)
+    policies = policies_of(settings.tail_sampling, matcher, as_collector=settings.as_collector)
     windows = _windows(settings)
     guard = Guard(settings, scan)
     host = Host(

@@ -61,7 +61,7 @@ def decide(settings: Settings, messages: Iterable[bytes]) -> Decisions:
 def _sampler(settings: Settings, matcher: Matcher) -> TailSampler:
     limits = settings.limits
     return TailSampler(
-        policies_of(settings.tail_sampling, matcher),
+        policies_of(settings.tail_sampling, matcher, as_collector=settings.as_collector),
         windows=Windows(decision_wait_ms=round(settings.tail_sampling.decision_wait_s * 1000)),
         limits=Limits(
             trace_spans_max=limits.trace_spans_max, trace_bytes_max=limits.trace_bytes_max

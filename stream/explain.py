@@ -173,6 +173,7 @@ def _trigger(decision: Decision, settings: Settings) -> str:
     words = {
         Trigger.DECISION_WAIT: f"as its window had passed (decision_wait: {wait} here)",
         Trigger.ROOT_RECEIVED: "decision_wait_after_root_received after its root span",
+        Trigger.SPAN_INGEST: "as the fragment came that settled it (span-ingest)",
         Trigger.SPAN_LIMIT: "as it reached limits.trace_spans_max",
         Trigger.TRACE_BYTES_LIMIT: "as it reached a limit of its bytes",
         Trigger.OVERLOAD: "early, as the oldest, for there were more open traces than fit",

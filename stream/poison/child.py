@@ -1,8 +1,8 @@
 """`python -m stream.poison.child`: scans the records that come by its input, one by one.
 
-The protocol: a pickle of (scan, sampling) first, answered by one byte once a record without a span
-has been scanned; then each record as its length (uint32, little endian) and its bytes, answered by
-one byte when the scan has returned. Whatever else happens is this process's end.
+The protocol: a pickle of (scan, sampling, as_collector) first, answered by one byte once a record
+without a span has been scanned; then each record as its length (uint32, little endian) and its
+bytes, answered by one byte when the scan has returned. Whatever else happens is this process's end.
 """
 
 import os
@@ -29,9 +29,9 @@ def main() -> None:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     source = sys.stdin.buffer
-    scan, sampling = pickle.load(source)  # noqa: S301 - our own parent wrote it
+    scan, sampling, as_collector = pickle.load(source)  # noqa: S301 - our own parent wrote it
     matcher = Matcher()
-    policies_of(sampling, matcher)
+    policies_of(sampling, matcher, as_collector=as_collector)
     plan = matcher.plan()
     scan(NO_SPAN, plan)
     os.write(answers, SURVIVED)

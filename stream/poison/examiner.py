@@ -34,10 +34,11 @@ class Examiner(Closing):
         scan: Callable[..., Any],
         sampling: TailSampling,
         *,
+        as_collector: bool = False,
         record_s: float = RECORD_S,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
-        self._orders = pickle.dumps((scan, sampling))
+        self._orders = pickle.dumps((scan, sampling, as_collector))
         self._record_s = record_s
         self._memory_bytes = memory_bytes
         self._child: subprocess.Popen[bytes] | None = None

@@ -34,7 +34,9 @@ class Guard:
             self.note,
             directory / f"poison-{slot}.json",
             read=functools.partial(read_range, connection(settings.kafka), settings.topics.input),
-            examiner=functools.partial(Examiner, scan, settings.tail_sampling),
+            examiner=functools.partial(
+                Examiner, scan, settings.tail_sampling, as_collector=settings.as_collector
+            ),
         )
 
     def find(self, topic_id: str) -> Poison:

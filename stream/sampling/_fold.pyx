@@ -65,6 +65,9 @@ cdef class State:
     cdef public bint cuts_held
     cdef public object accounts
     cdef public object _policies
+    cdef public bint _at_ingest
+    cdef public bint _judges_plainly
+    cdef public bint _custom_root
     cdef public object _windows
     cdef public object _limits
     cdef public object _budget
@@ -130,6 +133,7 @@ cdef class State:
         cdef OpenTrace trace
         cdef bytes body = <bytes>rows.bodies[at]
         cdef bint had_root
+        cdef bint root = rows.bits[at * rows.words] & 1 if self._custom_root else row.root
         cdef int64_t kept_bytes = 0 if known.bodies_spill else row.body_bytes
         if found != NULL:
             trace = <OpenTrace?>(<object>found)
@@ -146,7 +150,7 @@ cdef class State:
         offset = row.offset
         merge_bits(trace, &rows.bits[at * rows.words], rows.words)
         trace.add(
-            row.spans, row.errors, row.start_ns, row.end_ns, row.root, row.body_bytes, offset
+            row.spans, row.errors, row.start_ns, row.end_ns, root, row.body_bytes, offset
         )
         trace.last_ms = self.time_ms
         self._bodies.append((trace_id, offset, body))
@@ -187,7 +191,7 @@ def fold_rows(State state, Rows rows, wall_ms):
             row = &rows.rows[at]
             if row.offset < state.position:
                 continue
-            if row.kind == ASIDE or (has_headers and at in rows.headers):
+            if row.kind == ASIDE or state._at_ingest or (has_headers and at in rows.headers):
                 if not state._fold_record(rows.record(at), wall_ms):
                     break
                 continue
@@ -240,7 +244,10 @@ cdef object cut(State state, OpenTrace trace, trigger, clock):
     del state._open[trace.trace_id]
     state._budget.used -= 1
     state.open_bytes -= trace.held_bytes
-    judgement = state._policies.judge(trace, body_bytes=trace.body_bytes)
+    if state._judges_plainly:
+        judgement = state._policies.judge(trace, body_bytes=trace.body_bytes)
+    else:
+        judgement = state._judged(trace)
     if judgement.verdict is NOT_SAMPLED:
         state._spans.delete(trace.trace_id, trace.offsets)
         if state._bodies:

@@ -43,6 +43,7 @@ class Trigger(StrEnum):
 
     DECISION_WAIT = "decision_wait"
     ROOT_RECEIVED = "root_received"
+    SPAN_INGEST = "span_ingest"
     SPAN_LIMIT = "span_limit"
     TRACE_BYTES_LIMIT = "trace_bytes_limit"
     OVERLOAD = "overload"

@@ -4,6 +4,7 @@ Policies register the conditions they need once, at start; the scanner sets the 
 some span of a fragment matches; a policy then decides on its mask, without seeing a span.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,6 +12,15 @@ from stream.otlp.attributes import AttributeTests
 from stream.otlp.scan import ScanPlan
 from stream.otlp.span import STATUS_ERROR, STATUS_UNSET
 from stream.otlp.value_tests import Is, OneOf, ValueTest, Within
+from stream.sampling.collector_reading import (
+    AsCollector,
+    ReadAsBoolean,
+    ReadAsNumber,
+    ReadAsString,
+    read_attribute,
+)
+from stream.sampling.look_back import FailedFirst, Incomplete, LookBack, Prefix
+from stream.sampling.ottl.compile import compile_condition
 from stream.sampling.ottl.conditions import Conditions, ErrorMode
 from stream.sampling.regex import AnyRegex
 from stream.sampling.span_tests import (
@@ -114,10 +124,35 @@ class RandomnessIs:
     at_least: int
 
 
-OfSpans: TypeAlias = SpanMeets | TraceStateIs | SampledFlagIsSet | SamplingIsTold | RandomnessIs
+@dataclass(frozen=True, slots=True)
+class PrefixTook:
+    """A prefix of the trace's spans took longer than this, at most that; 0: no upper bound."""
+
+    threshold_ms: int
+    upper_threshold_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpanFailsFirst:
+    """One of these failed for a span before one was met."""
+
+    conditions: SpanMeets
+
+
+@dataclass(frozen=True, slots=True)
+class TraceIsIncomplete:
+    """The trace has no root span, or the parent of a span was not received."""
+
+
+OfTraces: TypeAlias = PrefixTook | SpanFailsFirst | TraceIsIncomplete
+"""A condition on the whole trace, which is looked at when it is cut (`look_back.py`)."""
+
+OfSpans: TypeAlias = (
+    SpanMeets | TraceStateIs | SampledFlagIsSet | SamplingIsTold | RandomnessIs | AsCollector
+)
 """A condition that looks into whole spans."""
 
-Condition: TypeAlias = StatusIs | AttributeIs | OfSpans | SpanFails
+Condition: TypeAlias = StatusIs | AttributeIs | OfSpans | SpanFails | OfTraces
 """Every kind of leaf condition: a union that grows with the scanner."""
 
 
@@ -146,7 +181,7 @@ class Matcher:
                 status_bits[condition.code] |= 1 << bit
             elif isinstance(condition, OfSpans):
                 span_tests.append(self._span_test(condition))
-            elif not isinstance(condition, SpanFails):
+            elif isinstance(condition, AttributeIs):
                 tests.append((condition.key, 1 << bit, _test(condition)))
         unset, ok, error = status_bits
         return ScanPlan(
@@ -154,6 +189,29 @@ class Matcher:
             AttributeTests(tests) if tests else None,
             SpanTests(tuple(span_tests)) if span_tests else None,
         )
+
+    def look_back(self, root_condition: str = "") -> LookBack | None:
+        """Compile what is asked of whole traces; None if nothing is.
+
+        `root_condition` tells which spans are root spans; empty: those without a parent.
+        """
+        prefixes: list[Prefix] = []
+        firsts: list[FailedFirst] = []
+        incomplete = None
+        for condition, bit in self._bits.items():
+            match condition:
+                case PrefixTook(threshold_ms=above, upper_threshold_ms=upto):
+                    prefixes.append(Prefix(1 << bit, above, upto))
+                case SpanFailsFirst(conditions=conditions):
+                    asked = self._conditions(conditions)
+                    both = self.mask(conditions) | self.mask(SpanFails(conditions))
+                    firsts.append(FailedFirst(1 << bit, both, asked))
+                case TraceIsIncomplete():
+                    is_root = compile_condition(root_condition, "span") if root_condition else None
+                    incomplete = Incomplete(1 << bit, is_root)
+        if not (prefixes or firsts or incomplete):
+            return None
+        return LookBack(tuple(prefixes), tuple(firsts), incomplete)
 
     def _span_test(self, condition: OfSpans) -> SpanTest:
         met = 1 << self._bits[condition]
@@ -166,10 +224,27 @@ class Matcher:
                 return SamplingTest(met, None)
             case RandomnessIs(at_least=at_least):
                 return SamplingTest(met, at_least)
-            case SpanMeets(span=span, spanevent=spanevent, error_mode=mode):
-                fails = self._bits.get(SpanFails(condition))
-                failed = 0 if fails is None else 1 << fails
-                return Conditions(span, spanevent, mode, met=met, failed=failed)
+            case ReadAsNumber() | ReadAsBoolean() | ReadAsString():
+                return read_attribute(condition, met, _search(condition))
+            case SpanMeets():
+                return self._conditions(condition)
+
+    def _conditions(self, condition: SpanMeets) -> Conditions:
+        met = 1 << self._bits[condition]
+        fails = self._bits.get(SpanFails(condition))
+        failed = 0 if fails is None else 1 << fails
+        span, spanevent, mode = condition.span, condition.spanevent, condition.error_mode
+        return Conditions(span, spanevent, mode, met=met, failed=failed)
+
+
+def _search(condition: AsCollector) -> Callable[[bytes], bool]:
+    match condition:
+        case ReadAsString(values=values, regex=True):
+            return AnyRegex(sorted(values))
+        case ReadAsString(values=values):
+            return frozenset(value.encode() for value in values if value).__contains__
+        case _:
+            return bool
 
 
 def _test(condition: AttributeIs) -> ValueTest:

@@ -4,7 +4,8 @@ Law 5 lives here: a record first advances the partition time and cuts every trac
 has passed, in the order (deadline, first offset), and is folded only then. So a verdict depends on
 the records below its cut, never on how many of them a poll brought.
 
-Read `fold`, then `_cut`, then `take`, `settle` and `put_back` (transactions); `learn` last.
+Read `fold`, then `_cut` (`cutting.py`), then `take`, `settle` and `put_back` (transactions); `learn`
+last.
 """
 
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from stream import compiled
 from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
-from stream.sampling.cut import cut_delivery
+from stream.sampling.cutting import Cutting
 from stream.sampling.deadlines import Deadlines
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
@@ -29,13 +30,11 @@ from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.trace import RECORD_BYTES, OpenTrace
 
 if TYPE_CHECKING or compiled.RUNS:
-    from stream.sampling._fold import State, cut_due, fold_rows
+    from stream.sampling._fold import fold_rows
     from stream.sampling._rows import Rows
-else:
-    State = object
 
 
-class TailSampler(State):
+class TailSampler(Cutting):
     """Decides the traces of one partition. Time comes in as an argument; nothing else happens.
 
     `position` is the next offset to fold, `time_ms` the partition time: both start where the
@@ -64,6 +63,8 @@ class TailSampler(State):
         self.cuts_held = False
         self.open_bytes = 0
         self._policies = policies
+        self._at_ingest, self._custom_root = policies.at_ingest, policies.custom_root
+        self._judges_plainly = policies.judges_plainly
         self._windows = windows
         self._limits = limits
         self._budget = budget
@@ -156,6 +157,8 @@ class TailSampler(State):
                 return
             trace = self._opened(trace_id, offset)
         self.accounts.received += fragment.spans
+        if self._custom_root:
+            fragment.root = bool(fragment.bits & 1)
         had_root = trace.root
         trace.fold(fragment, offset)
         trace.last_ms = self.time_ms
@@ -170,6 +173,10 @@ class TailSampler(State):
             self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "trace_bytes_max")
         elif trace.root and not had_root and self._windows.decision_wait_after_root_ms:
             self._hasten(trace)
+        if self._at_ingest and trace_id in self._open:
+            judged = self._policies.judge_ingest(fragment, trace.spans)
+            if judged is not None:
+                self._cut(trace, Trigger.SPAN_INGEST, Clock.LOG, upto=self.position, judged=judged)
 
     def _opened(self, trace_id: bytes, offset: int) -> OpenTrace:
         deadline_ms = self.time_ms + self._windows.decision_wait_ms
@@ -228,12 +235,6 @@ class TailSampler(State):
         self.accounts.received += dead_letter.bad.spans
         self._undelivered.append(dead_letter)
 
-    def _store_bodies(self) -> None:
-        """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""
-        if self._bodies:
-            self._spans.put([body for body in self._bodies if body[0] not in self._dropped])
-            self._bodies, self._dropped = [], set()
-
     # Limits that the partitions of a worker share
 
     def count_decisions(self) -> None:
@@ -263,42 +264,6 @@ class TailSampler(State):
 
     def _oldest(self) -> OpenTrace | None:
         return next(iter(self._open.values()), None)
-
-    # Cutting
-
-    def _cut_due(self, time_ms: int, clock: Clock) -> None:
-        if compiled.RUNS:
-            cut_due(self, time_ms, clock)
-            return
-        while (trace := self._deadlines.pop_due(self._open, time_ms)) is not None:
-            hastened = trace.deadline_ms < trace.opened_ms + self._windows.decision_wait_ms
-            trigger = Trigger.ROOT_RECEIVED if hastened else Trigger.DECISION_WAIT
-            self._cut(trace, trigger, clock, upto=self.position)
-
-    def _limit(
-        self, trace: OpenTrace, trigger: Trigger, limit: str, *, upto: int | None = None
-    ) -> None:
-        self.accounts.limits[limit] += 1
-        self._cut(trace, trigger, Clock.LOG, upto=self.position if upto is None else upto)
-
-    def _cut(self, trace: OpenTrace, trigger: Trigger, clock: Clock, *, upto: int) -> None:
-        """Fix the verdict on what lies below `upto`. It stands, whatever becomes of delivering."""
-        assert not self.cuts_held, "a trace whose decision may be known must not be judged"
-        del self._open[trace.trace_id]
-        self._budget.used -= 1
-        self.open_bytes -= trace.held_bytes
-        judgement = self._policies.judge(trace, body_bytes=trace.body_bytes)
-        for policy, vote in judgement.votes:
-            self.accounts.votes[policy, vote.value] += 1
-        if judgement.verdict is Verdict.NOT_SAMPLED:
-            self._spans.delete(trace.trace_id, trace.offsets)
-            if self._bodies:
-                self._dropped.add(trace.trace_id)
-        delivery = cut_delivery(
-            trace, judgement, trigger=trigger, clock=clock, upto=upto, time_ms=self.time_ms
-        )
-        self._uncommitted[trace.trace_id] = delivery.decision
-        self._undelivered.append(delivery)
 
     # Delivering
 
@@ -385,6 +350,8 @@ class TailSampler(State):
         stamp_ms = record.timestamp_ms if wall_ms is None else min(record.timestamp_ms, wall_ms)
         next_ms = self._deadlines.next_ms()
         if next_ms is not None and next_ms <= max(self.time_ms, stamp_ms):
+            return True
+        if self._at_ingest and record.fragments:
             return True
         return might_cut(record, self._open, self._limits, self._budget, self._policies.too_large)
 

@@ -12,6 +12,11 @@ from stream.sampling.ottl.errors import BadCondition
 from stream.sampling.ottl.parse import parse
 from stream.sampling.ottl.paths import Kind
 from stream.sampling.regex import AnyRegex, BadRegex
+from stream.settings.compatibility_checks import (
+    collector_checks,
+    fixed_checks,
+    strategy_checks,
+)
 from stream.settings.errors import Problem
 from stream.settings.policies import (
     AndPolicy,
@@ -33,7 +38,7 @@ from stream.settings.span_policies import (
     TraceStateOptions,
     TraceStatePolicy,
 )
-from stream.settings.tail_sampling import NOT_SUPPORTED_YET, TailSampling
+from stream.settings.tail_sampling import TailSampling
 from stream.settings.units import format_duration
 
 if TYPE_CHECKING:
@@ -45,12 +50,14 @@ _STATIC_SESSION_S_MIN: Final = 6
 
 def cross_checks(settings: Settings) -> Iterator[Problem]:
     """Yield everything that is wrong between settings that are each right alone."""
-    if settings.compatibility == "collector":
-        remedy = "set compatibility: fixed"
-        yield Problem("compatibility", "collector", "not supported yet", remedy)
     yield from _sampling(settings.tail_sampling)
     yield from _size(settings)
     yield from _policies(settings.tail_sampling)
+    yield from strategy_checks(settings.tail_sampling, as_collector=settings.as_collector)
+    if settings.as_collector:
+        yield from collector_checks(settings.tail_sampling)
+    else:
+        yield from fixed_checks(settings.tail_sampling)
     yield from _topics(settings)
     yield from _times(settings)
     yield from _output(settings)
@@ -79,10 +86,6 @@ def _group_protocol(settings: Settings) -> Iterator[Problem]:
 
 
 def _sampling(sampling: TailSampling) -> Iterator[Problem]:
-    for option, remedy in NOT_SUPPORTED_YET.items():
-        value = getattr(sampling, option)
-        if value != type(sampling).model_fields[option].default:
-            yield Problem(f"tail_sampling.{option}", value, "not supported yet", remedy)
     after_root_s = sampling.decision_wait_after_root_received_s
     if after_root_s >= sampling.decision_wait_s:
         wait = format_duration(sampling.decision_wait_s)
@@ -221,9 +224,6 @@ def _numeric(path: str, options: NumericAttributeOptions) -> Iterator[Problem]:
         given = {"key": options.key}
         remedy = "write min_value, max_value or both; 0 is a bound, too"
         yield Problem(path, given, "has no bound", remedy)
-    if low is not None and high is not None and low > high:
-        wrong = f"below min_value ({low}), so no number would match"
-        yield Problem(f"{path}.max_value", high, wrong, "set it to min_value or more")
 
 
 def _span_count(path: str, options: SpanCountOptions) -> Iterator[Problem]:

@@ -1,10 +1,19 @@
 """From the policies as they are configured to the objects that vote."""
 
+from dataclasses import dataclass
+
+from stream.sampling.collector_reading import (
+    AsCollector,
+    ReadAsBoolean,
+    ReadAsNumber,
+    ReadAsString,
+)
 from stream.sampling.matcher import (
     AttributeIs,
     BooleanIs,
     Matcher,
     NumberWithin,
+    PrefixTook,
     SampledFlagIsSet,
     SpanMeets,
     StringIs,
@@ -14,6 +23,7 @@ from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
+from stream.sampling.policies.completeness import Completeness
 from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
@@ -27,7 +37,9 @@ from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
 from stream.settings.same_span import condition_of
+from stream.settings.share_policies import ProbabilisticPolicy
 from stream.settings.span_policies import (
+    CompletenessPolicy,
     OttlConditionPolicy,
     TraceFlagsPolicy,
     TraceStatePolicy,
@@ -35,94 +47,118 @@ from stream.settings.span_policies import (
 from stream.settings.tail_sampling import TailSampling
 
 
-def policies_of(sampling: TailSampling, matcher: Matcher) -> Policies:
-    """Return what judges a trace. Leaf conditions are registered with the matcher."""
-    shadows = [block for block in sampling.policies_in_order() if block.is_shadow]
+def policies_of(
+    sampling: TailSampling, matcher: Matcher, *, as_collector: bool = False
+) -> Policies:
+    """Return what judges a trace. Leaf conditions are registered with the matcher.
+
+    `as_collector`: with the known traps of the Collector v0.158 (`compatibility: collector`).
+    """
+    if sampling.root_condition:
+        root_bit = matcher.mask(SpanMeets((sampling.root_condition,), (), ErrorMode.SILENT))
+        assert root_bit == 1, "the fold looks at the lowest bit"
+    made = _Compiler(matcher, sampling.root_condition, as_collector=as_collector)
+    active = [made.policy(block) for block in sampling.policies if not block.is_shadow]
+    shadows = [made.policy(block) for block in sampling.policies_in_order() if block.is_shadow]
     return Policies(
-        [_policy(block, matcher) for block in sampling.policies if not block.is_shadow],
-        shadows=[_policy(block, matcher) for block in shadows],
+        active,
+        shadows=shadows,
         sample_on_first_match=sampling.sample_on_first_match,
         maximum_trace_size_bytes=sampling.maximum_trace_size_bytes,
+        look_back=matcher.look_back(sampling.root_condition),
+        at_ingest=sampling.at_ingest,
+        custom_root=bool(sampling.root_condition),
     )
 
 
-def _policy(  # noqa: PLR0911 - one a type
-    block: configured.Policy, matcher: Matcher
-) -> Policy:
-    match block:
-        case configured.AlwaysSamplePolicy():
-            return AlwaysSample(block.name)
-        case configured.StatusCodePolicy():
-            return StatusCode(block.name, block.status_code.status_codes, matcher)
-        case configured.LatencyPolicy():
-            return _latency(block, matcher)
-        case configured.ProbabilisticPolicy():
-            return _share(block, matcher)
-        case configured.SpanCountPolicy():
-            return SpanCount(block.name, block.span_count.min_spans, block.span_count.max_spans)
-        case OttlConditionPolicy() | TraceStatePolicy() | TraceFlagsPolicy():
-            return _of_spans(block, matcher)
-        case configured.DropPolicy():
-            subs = [_policy(sub, matcher) for sub in block.drop.drop_sub_policy]
-            return Drop(block.name, subs)
-        case configured.AndPolicy():
-            return _and(block, matcher)
-        case configured.NotPolicy():
-            return Not(block.name, _policy(block.not_.not_sub_policy, matcher))
-        case _:
-            return _attribute(block, matcher)
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    matcher: Matcher
+    root_condition: str
+    as_collector: bool
 
+    def policy(  # noqa: C901, PLR0911 - one a type
+        self, block: configured.Policy
+    ) -> Policy:
+        match block:
+            case configured.AlwaysSamplePolicy():
+                return AlwaysSample(block.name)
+            case configured.StatusCodePolicy():
+                return StatusCode(block.name, block.status_code.status_codes, self.matcher)
+            case configured.LatencyPolicy():
+                return self._latency(block)
+            case ProbabilisticPolicy():
+                return self._share(block)
+            case configured.SpanCountPolicy():
+                counts = block.span_count
+                return SpanCount(block.name, counts.min_spans, counts.max_spans)
+            case CompletenessPolicy(completeness=options):
+                return Completeness(block.name, self.matcher, complete=options.complete)
+            case OttlConditionPolicy() | TraceStatePolicy() | TraceFlagsPolicy():
+                return self._of_spans(block)
+            case configured.DropPolicy():
+                return Drop(block.name, [self.policy(sub) for sub in block.drop.drop_sub_policy])
+            case configured.AndPolicy():
+                return self._and(block)
+            case configured.NotPolicy():
+                return Not(block.name, self.policy(block.not_.not_sub_policy))
+            case _:
+                return self._attribute(block)
 
-def _share(block: configured.ProbabilisticPolicy, matcher: Matcher) -> Policy:
-    options = block.probabilistic
-    share = block.name, options.sampling_percentage, options.hash_salt
-    if options.mode == "trace_state":
-        return ConsistentProbabilistic(*share, matcher)
-    return Probabilistic(*share)
+    def _share(self, block: ProbabilisticPolicy) -> Policy:
+        options = block.probabilistic
+        share = block.name, options.sampling_percentage, options.hash_salt
+        if options.mode == "trace_state":
+            return ConsistentProbabilistic(*share, self.matcher)
+        return Probabilistic(*share)
 
+    def _and(self, block: configured.AndPolicy) -> Policy:
+        if block.and_.same_span:
+            conditions = SpanMeets((condition_of(block),), (), ErrorMode.IGNORE)
+            return OttlCondition(block.name, conditions, self.matcher)
+        return And(block.name, [self.policy(sub) for sub in block.and_.and_sub_policy])
 
-def _and(block: configured.AndPolicy, matcher: Matcher) -> Policy:
-    if block.and_.same_span:
-        conditions = SpanMeets((condition_of(block),), (), ErrorMode.IGNORE)
-        return OttlCondition(block.name, conditions, matcher)
-    return And(block.name, [_policy(sub, matcher) for sub in block.and_.and_sub_policy])
+    def _latency(self, block: configured.LatencyPolicy) -> Policy:
+        options = block.latency
+        above_ms, upto_ms = options.threshold_ms, options.upper_threshold_ms
+        if not options.root:
+            if self.as_collector:
+                return Leaf(block.name, PrefixTook(above_ms, upto_ms), self.matcher)
+            return Latency(block.name, above_ms, upto_ms)
+        is_root = f"({self.root_condition or 'IsRootSpan()'})"
+        took_ms = "(span.end_time_unix_nano - span.start_time_unix_nano) / 1000000"
+        condition = f"{is_root} and span.start_time_unix_nano > 0 and {took_ms} > {above_ms}"
+        if upto_ms:
+            condition += f" and {took_ms} <= {upto_ms}"
+        return Leaf(block.name, SpanMeets((condition,), (), ErrorMode.SILENT), self.matcher)
 
+    def _of_spans(self, block: OttlConditionPolicy | TraceStatePolicy | TraceFlagsPolicy) -> Policy:
+        match block:
+            case TraceStatePolicy(trace_state=options):
+                condition = TraceStateIs(options.key, frozenset(options.values))
+                return Leaf(block.name, condition, self.matcher)
+            case TraceFlagsPolicy():
+                return Leaf(block.name, SampledFlagIsSet(), self.matcher)
+            case OttlConditionPolicy(ottl_condition=ottl):
+                conditions = SpanMeets(ottl.span, ottl.spanevent, ErrorMode(ottl.error_mode))
+                return OttlCondition(
+                    block.name, conditions, self.matcher, first_counts=self.as_collector
+                )
 
-def _latency(block: configured.LatencyPolicy, matcher: Matcher) -> Policy:
-    options = block.latency
-    if not options.root:
-        return Latency(block.name, options.threshold_ms, options.upper_threshold_ms)
-    took_ms = "(span.end_time_unix_nano - span.start_time_unix_nano) / 1000000"
-    condition = f"IsRootSpan() and span.start_time_unix_nano > 0 and {took_ms} > "
-    condition += str(options.threshold_ms)
-    if options.upper_threshold_ms:
-        condition += f" and {took_ms} <= {options.upper_threshold_ms}"
-    return Leaf(block.name, SpanMeets((condition,), (), ErrorMode.SILENT), matcher)
-
-
-def _of_spans(
-    block: OttlConditionPolicy | TraceStatePolicy | TraceFlagsPolicy, matcher: Matcher
-) -> Policy:
-    match block:
-        case TraceStatePolicy(trace_state=options):
-            condition = TraceStateIs(options.key, frozenset(options.values))
-            return Leaf(block.name, condition, matcher)
-        case TraceFlagsPolicy():
-            return Leaf(block.name, SampledFlagIsSet(), matcher)
-        case OttlConditionPolicy(ottl_condition=ottl):
-            conditions = SpanMeets(ottl.span, ottl.spanevent, ErrorMode(ottl.error_mode))
-            return OttlCondition(block.name, conditions, matcher)
-
-
-def _attribute(block: configured.AnyAttributePolicy, matcher: Matcher) -> Attribute:
-    options: configured.AttributeOptions
-    condition: AttributeIs
-    match block:
-        case configured.StringAttributePolicy(string_attribute=options):
-            values, regex = frozenset(options.values), options.enabled_regex_matching
-            condition = StringIs(options.key, values, regex=regex)
-        case configured.NumericAttributePolicy(numeric_attribute=options):
-            condition = NumberWithin(options.key, *options.bounds)
-        case configured.BooleanAttributePolicy(boolean_attribute=options):
-            condition = BooleanIs(options.key, options.value)
-    return Attribute(block.name, condition, matcher, invert_match=options.invert_match)
+    def _attribute(self, block: configured.AnyAttributePolicy) -> Attribute:
+        options: configured.AttributeOptions
+        condition: AttributeIs | AsCollector
+        match block:
+            case configured.StringAttributePolicy(string_attribute=options):
+                values, regex = frozenset(options.values), options.enabled_regex_matching
+                strings = ReadAsString if self.as_collector else StringIs
+                condition = strings(options.key, values, regex=regex)
+            case configured.NumericAttributePolicy(numeric_attribute=options):
+                condition = NumberWithin(options.key, *options.bounds)
+                if self.as_collector:
+                    condition = ReadAsNumber(options.key, *options.collector_bounds)
+            case configured.BooleanAttributePolicy(boolean_attribute=options):
+                booleans = ReadAsBoolean if self.as_collector else BooleanIs
+                condition = booleans(options.key, options.value)
+        inverted = options.invert_match
+        return Attribute(block.name, condition, self.matcher, invert_match=inverted)

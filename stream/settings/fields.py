@@ -170,5 +170,8 @@ KafkaName = Annotated[
 ]
 """What Kafka takes as a topic's name or a member's id."""
 
+OptionalText = Annotated[str, BeforeValidator(lambda given: "" if given is None else given)]
+"""Text, or nothing, as the template writes it."""
+
 FromList = Strict(strict=False)
 """For a tuple: take YAML's list."""

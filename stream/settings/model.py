@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from stream.settings.checks import cross_checks
+from stream.settings.differences import differences
 from stream.settings.errors import MASK, masked
 from stream.settings.export import Export, OptionalName
 from stream.settings.fields import (
@@ -21,7 +22,8 @@ from stream.settings.fields import (
     written,
 )
 from stream.settings.kafka import KAFKA_DEFAULTS, KafkaMap
-from stream.settings.tail_sampling import DAY_S, NOT_NEEDED, NOT_SUPPORTED_YET, TailSampling
+from stream.settings.policies import default_policies
+from stream.settings.tail_sampling import DAY_S, NOT_NEEDED, TailSampling
 
 MIB = 1 << 20
 
@@ -235,7 +237,9 @@ class Settings(Block):
 
     compatibility: Literal["fixed", "collector"] = Field(
         default="fixed",
-        description="collector (reproduce the Collector's known bugs) is not supported yet.",
+        description="fixed: policies do what their names say. collector: they do as the Collector "
+        "v0.158 does, known bugs included; what differs for these policies is said at the start. "
+        "Its latency and attributes take longer to judge.",
     )
     kafka: KafkaMap = Field(
         default_factory=lambda: dict(KAFKA_DEFAULTS),
@@ -263,9 +267,17 @@ class Settings(Block):
             raise problems_error(problems)
         return self
 
+    @property
+    def as_collector(self) -> bool:
+        """Whether the Collector's known bugs are reproduced."""
+        return self.compatibility == "collector"
+
     def notes(self) -> list[str]:
         """Return the lines to say at start: what is accepted but not needed, what to know."""
         lines = [*self._source_notes, *self.tail_sampling.notes()]
+        # Of our own defaults nobody asks what another program would make of them.
+        if self.tail_sampling.policies != default_policies():
+            lines += differences(self.tail_sampling, as_collector=self.as_collector)
         if self.worker.delivery == "at_least_once":
             lines.append("worker.delivery: at_least_once: a crash can republish kept traces")
         for name, changed, why in (
@@ -287,8 +299,12 @@ class Settings(Block):
             "decision_wait_s": sampling.decision_wait_s,
             "decision_wait_after_root_received_s": sampling.decision_wait_after_root_received_s,
         }
-        if sampling.maximum_trace_size_bytes:
-            judged["maximum_trace_size_bytes"] = sampling.maximum_trace_size_bytes
+        later = ("maximum_trace_size_bytes", "root_condition")
+        judged |= {name: value for name in later if (value := getattr(sampling, name))}
+        if sampling.at_ingest:
+            judged["sampling_strategy"] = sampling.sampling_strategy
+        if self.as_collector:
+            judged["compatibility"] = self.compatibility
         canonical = json.dumps(judged, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
@@ -302,7 +318,7 @@ class Settings(Block):
         # Any header can be a token, whatever its name.
         tree["export"]["headers"] = dict.fromkeys(tree["export"]["headers"], MASK)
         sampling = self.tail_sampling
-        idle = {*NOT_NEEDED, *NOT_SUPPORTED_YET} - sampling.model_fields_set
+        idle = set(NOT_NEEDED) - sampling.model_fields_set
         tree["tail_sampling"] = {
             option: value for option, value in tree["tail_sampling"].items() if option not in idle
         }

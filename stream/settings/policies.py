@@ -11,7 +11,9 @@ from pydantic import Field
 from stream.sampling.regex import CACHED_VALUES_MAX
 from stream.settings.fields import Block, FromList
 from stream.settings.policy_block import LaterOptions, PolicyBlock
+from stream.settings.share_policies import ProbabilisticOptions, ProbabilisticPolicy
 from stream.settings.span_policies import (
+    CompletenessPolicy,
     OttlConditionPolicy,
     TraceFlagsPolicy,
     TraceStatePolicy,
@@ -85,37 +87,6 @@ class LatencyPolicy(PolicyBlock):
         text = f"{what} took more than {self.latency.threshold_ms} ms"
         upper_ms = self.latency.upper_threshold_ms
         return f"{text}, at most {upper_ms} ms" if upper_ms else text
-
-
-class ProbabilisticOptions(LaterOptions):
-    """Which share of the traces."""
-
-    later: ClassVar[frozenset[str]] = frozenset({"mode"})
-
-    sampling_percentage: float = Field(
-        ge=0, le=100, description="Keeps this share of the traces, chosen by trace id, in percent."
-    )
-    hash_salt: str = Field(
-        default="", description="Salt of the hash; equal salts choose the same traces everywhere."
-    )
-    mode: Literal["hash_seed", "trace_state"] = Field(
-        default="hash_seed",
-        description="By what a trace is chosen: hash_seed, its id's salted hash; trace_state, "
-        "where a span's tracestate has `ot=th` or `ot=rv`, the randomness that samplers before and "
-        "after this one compare with, so that their shares lie in each other, else the hash.",
-    )
-
-
-class ProbabilisticPolicy(PolicyBlock):
-    """Keeps a share of the traces, chosen by trace id."""
-
-    type: Literal["probabilistic"]
-    probabilistic: ProbabilisticOptions
-
-    def meaning(self) -> str:
-        """Return why it keeps a trace."""
-        by = "trace id" if self.probabilistic.mode == "hash_seed" else "randomness of the trace"
-        return f"{self.probabilistic.sampling_percentage:g} % of traces, by {by}"
 
 
 REGEX_CACHE: Final = f"the results for {CACHED_VALUES_MAX:,} values are remembered"
@@ -195,6 +166,12 @@ class NumericAttributeOptions(AttributeOptions):
             None if self.max_value == NO_MAX else self.max_value,
         )
 
+    @property
+    def collector_bounds(self) -> tuple[int | None, int | None]:
+        """The bounds as the Collector v0.158 has them: 0 is none."""
+        low, high = self.bounds
+        return low or None, high or None
+
 
 class NumericAttributePolicy(PolicyBlock):
     """Keeps a trace by a numeric attribute of its spans or resources."""
@@ -262,7 +239,6 @@ class AndOptions(LaterOptions):
     later: ClassVar[frozenset[str]] = frozenset({"same_span"})
 
     and_sub_policy: Annotated[tuple["SubPolicy", ...], FromList] = Field(
-        min_length=1,
         description="Keeps a trace for which all of these vote to keep; policies of any type but "
         "drop, to any depth.",
     )
@@ -315,6 +291,7 @@ SubPolicy = Annotated[
     | OttlConditionPolicy
     | TraceStatePolicy
     | TraceFlagsPolicy
+    | CompletenessPolicy
     | AndPolicy
     | NotPolicy,
     Field(discriminator="type"),
@@ -329,7 +306,6 @@ class DropOptions(Block):
     """Which traces."""
 
     drop_sub_policy: Annotated[tuple[SubPolicy, ...], FromList] = Field(
-        min_length=1,
         description="Drops a trace for which all of these vote to keep, whatever others vote.",
     )
 
@@ -381,6 +357,7 @@ POLICY_BLOCKS: Final[dict[str, type[PolicyBlock]]] = {
     "ottl_condition": OttlConditionPolicy,
     "trace_state": TraceStatePolicy,
     "trace_flags": TraceFlagsPolicy,
+    "completeness": CompletenessPolicy,
     "and": AndPolicy,
     "not": NotPolicy,
     "drop": DropPolicy,

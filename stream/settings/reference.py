@@ -6,7 +6,7 @@ from stream.settings.fields import unit_of, written_value
 from stream.settings.load import DEFAULT_REFERENCES
 from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.policy_block import PolicyBlock
-from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET
+from stream.settings.tail_sampling import NOT_NEEDED
 from stream.settings.walk import Leaf, choices_of, leaves
 from stream.settings.yaml_text import inline_yaml
 
@@ -74,8 +74,6 @@ def _meaning(leaf: Leaf) -> str:
     option = rest.partition(".")[0]
     if section == "tail_sampling" and option in NOT_NEEDED:
         return f"Not needed here: {NOT_NEEDED[option]}."
-    if section == "tail_sampling" and option in NOT_SUPPORTED_YET:
-        return f"Not supported yet but for its default; {NOT_SUPPORTED_YET[option]}."
     return leaf.field.description or ""
 
 

@@ -84,3 +84,27 @@ class TraceFlagsPolicy(PolicyBlock):
     def meaning(self) -> str:
         """Return why it keeps a trace."""
         return "a span has the sampled flag"
+
+
+class CompletenessOptions(Block):
+    """Which traces."""
+
+    complete: bool = Field(
+        default=False,
+        description="false: keeps a trace that has no root span, or of which a span's parent was "
+        "not received; true: one that is complete. Every trace's spans are read again at its "
+        "decision, which then tells of it, too.",
+    )
+
+
+class CompletenessPolicy(PolicyBlock):
+    """Keeps a trace by whether all of it was received."""
+
+    type: Literal["completeness"]
+    completeness: CompletenessOptions = Field(default_factory=CompletenessOptions)
+
+    def meaning(self) -> str:
+        """Return why it keeps a trace."""
+        if self.completeness.complete:
+            return "trace has a root span and no parent is missing"
+        return "trace has no root span, or a parent is missing"

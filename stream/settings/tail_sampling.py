@@ -1,8 +1,7 @@
 """The Collector's `tail_sampling` block, as pasted.
 
-Each option is honoured, not needed here (accepted; the start says what does its job), or not
-supported yet (stops the start, unless it has the Collector's default). Names and defaults: contrib,
-processor/tailsamplingprocessor/config.go and factory.go.
+Each option is honoured, or not needed here (accepted; the start says what does its job). Names and
+defaults: contrib, processor/tailsamplingprocessor/config.go and factory.go. Ours: `root_condition`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,25 +10,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from stream.settings.fields import Block, Duration, FromList
+from stream.settings.fields import Block, Duration, FromList, OptionalText
 from stream.settings.policies import (
     POLICY_BLOCKS,
     REGEX_CACHE,
     Policy,
-    ProbabilisticPolicy,
     StringAttributePolicy,
     default_policies,
     flattened,
 )
-from stream.settings.span_policies import OttlConditionPolicy
+from stream.settings.share_policies import ProbabilisticPolicy
 
 DAY_S: Final = 86_400
-
-PROPAGATES: Final = (
-    "a span that meets a condition keeps the trace, whatever failed for another (in the Collector "
-    "the first of the two to come decides)"
-)
-"""How error mode `propagate` differs."""
 
 NOT_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -43,13 +35,6 @@ NOT_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Options that are accepted, and what does their job."""
-
-NOT_SUPPORTED_YET: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "sampling_strategy": "remove it: a trace is judged whole (trace-complete)",
-    }
-)
-"""Options that stop the start when they differ from the Collector's default, and the remedy."""
 
 
 class DecisionCache(Block):
@@ -95,7 +80,17 @@ class TailSampling(Block):
         default=False, description="Forget undecided traces at shutdown."
     )
     sampling_strategy: Literal["trace-complete", "span-ingest"] = Field(
-        default="trace-complete", description="When policies are asked."
+        default="trace-complete",
+        description="trace-complete: policies are asked of the whole trace when its window closes. "
+        "span-ingest: of each record's spans alone, as they come; the first vote to keep or drop "
+        "is the verdict, and without one the trace is not sampled. For policies of which a vote to "
+        "keep cannot become wrong later.",
+    )
+    root_condition: OptionalText = Field(
+        default="",
+        description="An OTTL condition that a root span meets, e.g. `span.kind == "
+        'SPAN_KIND_SERVER and resource.attributes["service.name"] == "gateway"`; empty: a span '
+        "without a parent. For traces that begin elsewhere.",
     )
     maximum_trace_size_bytes: int = Field(
         default=0,
@@ -117,6 +112,11 @@ class TailSampling(Block):
         return tuple(
             sorted(self.policies, key=lambda policy: (policy.is_shadow, policy.type != "drop"))
         )
+
+    @property
+    def at_ingest(self) -> bool:
+        """Whether each fragment is judged as it comes."""
+        return self.sampling_strategy == "span-ingest"
 
     def chooses_by_hash(self) -> bool:
         """Return whether some share is chosen independently of what other samplers compare with."""
@@ -142,5 +142,3 @@ class TailSampling(Block):
                 if isinstance(each, StringAttributePolicy) and each.string_attribute.cache_max_size:
                     option = f"{path}.string_attribute.cache_max_size"
                     yield f"{option}: not needed here: {REGEX_CACHE}"
-                if isinstance(each, OttlConditionPolicy) and each.propagates:
-                    yield f"{path}.ottl_condition.error_mode: {PROPAGATES}"

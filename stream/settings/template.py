@@ -10,7 +10,7 @@ from stream.settings.model import Settings
 from stream.settings.policies import NOT_SUPPORTED_YET as POLICIES_NOT_SUPPORTED_YET
 from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.reference import default_text
-from stream.settings.tail_sampling import NOT_NEEDED, NOT_SUPPORTED_YET, TailSampling
+from stream.settings.tail_sampling import NOT_NEEDED, TailSampling
 from stream.settings.walk import LISTS_OF_POLICIES, ONE_POLICY, Leaf
 from stream.settings.yaml_text import inline_yaml
 
@@ -51,7 +51,7 @@ def template(pasted: Mapping[str, Any] | None = None) -> str:
 
 def unsupported(pasted: Mapping[str, Any]) -> list[str]:
     """Return the options and policies of a Collector's block that stop the start, and why."""
-    standings = {option: _standing(option, pasted) for option in pasted}
+    standings = {option: _standing(option) for option in pasted}
     policies = pasted.get("policies")
     for index, policy in enumerate(policies if isinstance(policies, list) else []):
         name = policy.get("name") if isinstance(policy, Mapping) else None
@@ -82,7 +82,7 @@ def _setting_lines(leaf: Leaf, indent: str) -> Iterator[str]:
 
 
 def _default_sampling_lines() -> Iterator[str]:
-    idle = {**NOT_NEEDED, **NOT_SUPPORTED_YET}
+    idle = NOT_NEEDED
     defaults = written(TailSampling())
     for name, field in fields_by_key(TailSampling).items():
         if name == "policies":
@@ -98,7 +98,7 @@ def _default_sampling_lines() -> Iterator[str]:
 
 def _pasted_lines(pasted: Mapping[str, Any]) -> Iterator[str]:
     for option, value in pasted.items():
-        yield from _comment(_standing(option, pasted), "  ")
+        yield from _comment(_standing(option), "  ")
         if option == "policies" and isinstance(value, list) and value:
             yield "  policies:"
             for policy in value:
@@ -110,15 +110,13 @@ def _pasted_lines(pasted: Mapping[str, Any]) -> Iterator[str]:
         yield "  {}"
 
 
-def _standing(option: str, pasted: Mapping[str, Any]) -> str:
-    """Return what becomes of a Collector option: honoured, not needed here, not supported yet."""
+def _standing(option: str) -> str:
+    """Return what becomes of a Collector option: honoured, not needed here, not known."""
     field = fields_by_key(TailSampling).get(option)
     if field is None:
         return "not supported yet: no option of the Collector's that is known here"
     if option in NOT_NEEDED:
         return f"not needed here: {NOT_NEEDED[option]}"
-    if option in NOT_SUPPORTED_YET and pasted[option] != field.default:
-        return f"not supported yet: {NOT_SUPPORTED_YET[option]}"
     return "honoured"
 
 

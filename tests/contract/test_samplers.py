@@ -15,9 +15,11 @@ from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.delivery import Delivery
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
-from stream.sampling.matcher import Matcher
+from stream.sampling.matcher import Matcher, PrefixTook
+from stream.sampling.policies.completeness import Completeness
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
+from stream.sampling.policies.leaf import Leaf
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.status_code import StatusCode
@@ -57,6 +59,7 @@ class Shape:
     open_max: int
     held_max: int
     bodies_spill: bool
+    strategy: str = ""
 
     def partition(self) -> Partition:
         limits = Limits(
@@ -77,7 +80,16 @@ class Shape:
             Latency("slow", 1_000),
             Probabilistic("rest", 30),
         ]
-        policies = Policies(chosen, maximum_trace_size_bytes=self.too_large_bytes)
+        if self.strategy == "looks back":
+            chosen.append(Leaf("prefix", PrefixTook(0, 20), matcher))
+            chosen.append(Completeness("complete", matcher, complete=True))
+        policies = Policies(
+            chosen,
+            maximum_trace_size_bytes=self.too_large_bytes,
+            look_back=matcher.look_back(),
+            at_ingest=self.strategy == "at ingest",
+            custom_root=self.strategy == "custom root",
+        )
         budget = OpenTracesBudget(
             self.open_max, bytes_max=self.held_max, bodies_spill=self.bodies_spill
         )
@@ -94,6 +106,7 @@ SHAPES = st.builds(
     open_max=st.sampled_from([2, 1_000]),
     held_max=st.sampled_from([4_000, 1 << 30]),
     bodies_spill=st.booleans(),
+    strategy=st.sampled_from(["", "", "", "looks back", "at ingest", "custom root"]),
 )
 
 

@@ -233,7 +233,7 @@ def test_the_start_says_how_propagate_differs(tmp_path: Path) -> None:
     for mode, told in (("propagate", True), ("ignore", False), ("silent", False)):
         path.write_text(settings_text(f"{{error_mode: {mode}, span: ['true']}}"))
         notes = list(load(path, [], {}).notes())
-        said = any("policies[0].ottl_condition.error_mode: a span that" in note for note in notes)
+        said = any("ottl_condition.error_mode (p): in the Collector" in note for note in notes)
         assert said is told
 
 

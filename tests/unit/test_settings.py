@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from stream.settings.load import load
 from stream.settings.model import Settings, Topics, Worker
-from stream.settings.policies import LatencyPolicy, ProbabilisticPolicy, StatusCodePolicy
+from stream.settings.policies import LatencyPolicy, StatusCodePolicy
 from stream.settings.reference import settings_table
+from stream.settings.share_policies import ProbabilisticPolicy
 from stream.settings.walk import leaves
 
 DESIGN_SECTION_9 = """
@@ -132,6 +133,8 @@ def test_a_collectors_file_works_as_pasted_and_the_start_says_what_is_not_used(
         "tail_sampling.num_traces",
         "tail_sampling.expected_new_traces_per_sec",
         "tail_sampling.decision_cache",
+        "tail_sampling.policies[1].drop.drop_sub_policy[0].latency.threshold_ms (fast)",
+        "tail_sampling.policies[1].drop.drop_sub_policy[0].latency.upper_threshold_ms (fast)",
     ]
     assert notes[1].endswith("not used: memory_limiter, batch")
 
@@ -153,7 +156,7 @@ tail_sampling:
     assert all("not needed here: " in note for note in notes)
 
 
-def test_an_unsupported_option_at_the_collectors_default_is_accepted(tmp_path: Path) -> None:
+def test_an_option_at_the_collectors_default_is_accepted(tmp_path: Path) -> None:
     text = """
 tail_sampling:
   sampling_strategy: trace-complete

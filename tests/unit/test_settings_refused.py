@@ -70,7 +70,6 @@ BAD_VALUES = [
     ("zzz: 1", "zzz = 1", "no such setting", "write one of compatibility, kafka, worker"),
     ("5: 1", "5 = 1", "name is text", "in quotes"),
     ("compatibility: strict", 'compatibility = "strict"', "no such choice", "fixed, collector"),
-    ("compatibility: collector", 'compatibility = "collector"', "not supported yet", "fixed"),
     (
         "tail_sampling: {policies: [{name: p, type: always_sample, mode: dark}]}",
         f'{FIRST}.mode = "dark"',
@@ -202,10 +201,16 @@ BAD_VALUES = [
     ("tail_sampling: {policies: p}", 'tail_sampling.policies = "p"', "must be a list", "at least"),
     ("tail_sampling: {policy: []}", "tail_sampling.policy = []", "", "tail_sampling.policies?"),
     (
-        "tail_sampling: {sampling_strategy: span-ingest}",
-        'tail_sampling.sampling_strategy = "span-ingest"',
-        "not supported yet",
-        "remove it",
+        "tail_sampling: {sampling_strategy: span-ingested}",
+        'tail_sampling.sampling_strategy = "span-ingested"',
+        "no such choice",
+        "trace-complete, span-ingest",
+    ),
+    (
+        "tail_sampling: {root_condition: 5}",
+        "tail_sampling.root_condition = 5",
+        "must be text",
+        "in quotes",
     ),
     (
         "{tail_sampling: {maximum_trace_size_bytes: 2000}, limits: {trace_bytes_max: 2000}}",
@@ -229,7 +234,7 @@ BAD_POLICIES = [
         "{name: p}",
         f"{FIRST}.type: a policy needs a type",
         "",
-        "always_sample, and, boolean_attribute, drop",
+        "always_sample, and, boolean_attribute, completeness, drop",
     ),
     ("{name: p, type: 5}", f"{FIRST}.type = 5", "needs a type", "always_sample"),
     ("p", f'{FIRST} = "p"', "must be a map", "name: value"),
@@ -671,3 +676,75 @@ def test_an_error_about_a_secret_override_does_not_tell_it(override: str) -> Non
     with pytest.raises(SettingsError) as error:
         load(None, [override], {})
     assert "hunter2" not in str(error.value)
+
+
+INGEST = "sampling_strategy: span-ingest"
+COLLECTOR = "compatibility: collector\n"
+WRONG_IN_ONE_MODE = [
+    (
+        INGEST,
+        "type: latency, latency: {threshold_ms: 1, upper_threshold_ms: 9}",
+        ".latency.upper_threshold_ms = 9",
+        "more spans can make a vote to keep wrong",
+        "trace-complete",
+    ),
+    (
+        INGEST,
+        "type: not, not: {not_sub_policy: {type: span_count, span_count: {max_spans: 9}}}",
+        ".not.not_sub_policy.span_count.max_spans = 9",
+        "more spans",
+        "trace-complete",
+    ),
+    (INGEST, "type: completeness", '.type = "completeness"', "more spans", "trace-complete"),
+    (
+        INGEST,
+        "type: drop, drop: {drop_sub_policy: [{type: always_sample}]}",
+        '.type = "drop"',
+        "defers every keep for ever",
+        "remove it",
+    ),
+    (
+        COLLECTOR,
+        "type: numeric_attribute, numeric_attribute: {key: k, min_value: 0}",
+        '.numeric_attribute = {"min_value": 0, "max_value": null}',
+        "the Collector panics",
+        "not 0, or compatibility: fixed",
+    ),
+    (
+        COLLECTOR,
+        "type: numeric_attribute, numeric_attribute: {key: k, min_value: 5, max_value: 4}",
+        ".numeric_attribute.max_value = 4",
+        "no number would match",
+        "min_value or more",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mode", "policy", "setting", "wrong", "remedy"), WRONG_IN_ONE_MODE)
+def test_what_one_mode_takes_and_another_not_is_answered_with_the_mode(
+    mode: str, policy: str, setting: str, wrong: str, remedy: str, tmp_path: Path
+) -> None:
+    strategy, compatibility = (f"{mode}, ", "") if mode == INGEST else ("", mode)
+    policies = f"policies: [{{name: p, {policy}}}]"
+    told = refusal(tmp_path, f"{compatibility}tail_sampling: {{{strategy}{policies}}}")
+    assert told.startswith(FIRST + setting)
+    assert wrong in told
+    assert remedy in told
+
+
+def test_the_collector_takes_empty_lists_and_a_bound_of_0_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "good.yaml"
+    path.write_text(f"""{COLLECTOR}tail_sampling: {{policies: [
+      {{name: a, type: and, and: {{and_sub_policy: []}}}},
+      {{name: d, type: drop, drop: {{drop_sub_policy: []}}}},
+      {{name: n, type: numeric_attribute,
+        numeric_attribute: {{key: k, min_value: 5, max_value: 0}}}}
+    ]}}""")
+    assert load(path, [], {}).as_collector
+
+
+def test_a_root_condition_that_is_none_is_told_with_its_place_in_it(tmp_path: Path) -> None:
+    told = refusal(tmp_path, "tail_sampling: {root_condition: 'span.nme == 5'}")
+    assert told.startswith('tail_sampling.root_condition = "span.nme == 5": ')
+    assert "column" in told
+    assert "span.nme == 5\n" in told

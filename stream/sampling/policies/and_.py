@@ -9,7 +9,7 @@ from stream.sampling.policies.shares import all_of
 
 
 class And(Compound):
-    """Votes sampled where every sub-policy votes sampled.
+    """Votes sampled where every sub-policy votes sampled; so without one, as in the Collector.
 
     `threshold` is the highest of theirs: filters have 0, so that with one probabilistic sub-policy
     it is that one's. Of several that choose alike, each keeps only what the sharper ones keep; of
@@ -19,7 +19,6 @@ class And(Compound):
     __slots__ = ("name", "sub_policies", "threshold")
 
     def __init__(self, name: str, sub_policies: Sequence[Policy]) -> None:
-        assert sub_policies, "an empty `and` would keep every trace: the settings refuse it"
         self.name = name
         self.threshold = all_of(sub_policies)
         self.sub_policies = tuple(sub_policies)

@@ -1,5 +1,6 @@
 """Types `string_attribute`, `numeric_attribute`, `boolean_attribute`: one rule, any condition."""
 
+from stream.sampling.collector_reading import AsCollector
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import AttributeIs, Matcher
 from stream.sampling.policies.policy import TraceSummary
@@ -14,7 +15,12 @@ class Attribute:
     __slots__ = ("_invert_match", "_mask", "name", "threshold")
 
     def __init__(
-        self, name: str, condition: AttributeIs, matcher: Matcher, *, invert_match: bool = False
+        self,
+        name: str,
+        condition: AttributeIs | AsCollector,
+        matcher: Matcher,
+        *,
+        invert_match: bool = False,
     ) -> None:
         self.name = name
         self.threshold = 0

@@ -7,6 +7,7 @@ from typing import Final
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
+from stream.sampling.policies.completeness import Completeness
 from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.latency import Latency
@@ -21,7 +22,7 @@ from stream.sampling.policies.status_code import StatusCode
 BOUNDARIES_MAX: Final = 1_000
 """Above so many of one kind there is no gain in knowing them."""
 
-_OF_BITS: Final = (AlwaysSample, Attribute, Leaf, OttlCondition, StatusCode)
+_OF_BITS: Final = (AlwaysSample, Attribute, Completeness, Leaf, OttlCondition, StatusCode)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
 """One verdict from the votes of all policies, in the Collector's order."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stream import compiled
+from stream.otlp.fragment import Fragment
 from stream.otlp.tracestate import UNKNOWN_THRESHOLD
 from stream.sampling.decision import Verdict, Vote
+from stream.sampling.look_back import LookBack
 from stream.sampling.policies.ballot import NOT_ASKED, cast
 from stream.sampling.policies.boundaries import boundaries
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.shares import any_of, sources
+from stream.sampling.trace import OpenTrace
 
 if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._judge import Judge
@@ -45,6 +48,9 @@ class Policies:
     asked; 0: no such limit.
 
     `shadows` vote last, whatever was said before, and decide nothing.
+
+    `look_back` is what they ask of whole traces. `at_ingest`: each fragment is judged alone as it
+    comes (`sampling_strategy: span-ingest`). `custom_root`: the lowest bit tells of a root span.
     """
 
     def __init__(
@@ -54,12 +60,19 @@ class Policies:
         sample_on_first_match: bool = False,
         maximum_trace_size_bytes: int = 0,
         shadows: Sequence[Policy] = (),
+        look_back: LookBack | None = None,
+        at_ingest: bool = False,
+        custom_root: bool = False,
     ) -> None:
+        self.look_back = look_back
+        self.at_ingest = at_ingest
+        self.custom_root = custom_root
         self._policies = sorted(policies, key=lambda policy: not isinstance(policy, Drop))
         self._shadows = tuple(shadows)
         self._sample_on_first_match = sample_on_first_match
         self.maximum_trace_size_bytes = maximum_trace_size_bytes
         drops = [policy for policy in policies if isinstance(policy, Drop)]
+        self._drops = [drop.name for drop in drops]
         self._drops_a_share = bool(sources(drops))
         self._alike = len(sources(policies)) <= 1
         self._judge: Judge | None = None
@@ -81,6 +94,40 @@ class Policies:
         if self._judge is not None:
             return self._judge.judge(trace, body_bytes, self.ask)
         return self.ask(trace, body_bytes=body_bytes)
+
+    @property
+    def judges_plainly(self) -> bool:
+        """Whether a cut trace's summary is all that `judge` needs."""
+        return self.look_back is None and not self.at_ingest
+
+    def judge_cut(self, trace: OpenTrace, bodies: Callable[[], Sequence[bytes]]) -> Judgement:
+        """Return the judgement of a trace that is cut; `bodies` gives its bodies, in their order.
+
+        One that was judged at each ingest, and not decided, is not sampled.
+        """
+        if self.at_ingest or self.too_large(trace.body_bytes):
+            return Judgement(Verdict.NOT_SAMPLED, "", 0, [])
+        if self.look_back is not None:
+            trace.bits = self.look_back(trace.bits, bodies)
+            incomplete = self.look_back.incomplete
+            if incomplete is not None and trace.bits & incomplete.met:
+                trace.root = False  # what the decision tells as `complete`
+        return self.judge(trace, body_bytes=trace.body_bytes)
+
+    def judge_ingest(self, fragment: Fragment, spans: int) -> Judgement | None:
+        """Return the judgement of a trace by its last fragment alone, None while it may change.
+
+        `spans` is how many the trace has by now. A `drop` policy that may still match defers it.
+        """
+        bits = fragment.bits
+        if self.look_back is not None:
+            bits = self.look_back(bits, lambda: [fragment.body])
+        judgement = self.judge(replace(fragment, spans=spans, bits=bits))
+        if judgement.verdict is Verdict.SAMPLED:
+            votes = dict(judgement.votes)
+            pending = any(votes[drop] is Vote.NOT_SAMPLED for drop in self._drops)
+            return None if pending else judgement
+        return judgement if judgement.policy else None
 
     def ask(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""

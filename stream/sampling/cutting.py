@@ -1,0 +1,97 @@
+"""The half of a tail sampler that cuts traces: verdicts, fixed on what lies below a cut."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stream import compiled
+from stream.sampling.accounting import Accounts
+from stream.sampling.cut import cut_delivery
+from stream.sampling.deadlines import Deadlines
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.delivery_queue import DeliveryQueue
+from stream.sampling.limits import OpenTracesBudget, Windows
+from stream.sampling.policies.evaluate import Judgement, Policies
+from stream.sampling.stores import SpanStore
+from stream.sampling.trace import OpenTrace
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._fold import State, cut_due
+else:
+    State = object
+
+
+class Cutting(State):
+    """Cuts the open traces of a `TailSampler`, which is made of it and says what each part is."""
+
+    position: int
+    time_ms: int
+    cuts_held: bool
+    open_bytes: int
+    accounts: Accounts
+    _policies: Policies
+    _windows: Windows
+    _budget: OpenTracesBudget
+    _spans: SpanStore
+    _open: OrderedDict[bytes, OpenTrace]
+    _deadlines: Deadlines
+    _undelivered: DeliveryQueue
+    _uncommitted: dict[bytes, Decision]
+    _bodies: list[tuple[bytes, int, bytes]]
+    _dropped: set[bytes]
+
+    def _cut_due(self, time_ms: int, clock: Clock) -> None:
+        if compiled.RUNS:
+            cut_due(self, time_ms, clock)
+            return
+        while (trace := self._deadlines.pop_due(self._open, time_ms)) is not None:
+            hastened = trace.deadline_ms < trace.opened_ms + self._windows.decision_wait_ms
+            trigger = Trigger.ROOT_RECEIVED if hastened else Trigger.DECISION_WAIT
+            self._cut(trace, trigger, clock, upto=self.position)
+
+    def _limit(
+        self, trace: OpenTrace, trigger: Trigger, limit: str, *, upto: int | None = None
+    ) -> None:
+        self.accounts.limits[limit] += 1
+        self._cut(trace, trigger, Clock.LOG, upto=self.position if upto is None else upto)
+
+    def _cut(
+        self,
+        trace: OpenTrace,
+        trigger: Trigger,
+        clock: Clock,
+        *,
+        upto: int,
+        judged: Judgement | None = None,
+    ) -> None:
+        """Fix the verdict on what lies below `upto`. It stands, whatever becomes of delivering."""
+        assert not self.cuts_held, "a trace whose decision may be known must not be judged"
+        del self._open[trace.trace_id]
+        self._budget.used -= 1
+        self.open_bytes -= trace.held_bytes
+        judgement = judged or self._judged(trace)
+        for policy, vote in judgement.votes:
+            self.accounts.votes[policy, vote.value] += 1
+        if judgement.verdict is Verdict.NOT_SAMPLED:
+            self._spans.delete(trace.trace_id, trace.offsets)
+            if self._bodies:
+                self._dropped.add(trace.trace_id)
+        delivery = cut_delivery(
+            trace, judgement, trigger=trigger, clock=clock, upto=upto, time_ms=self.time_ms
+        )
+        self._uncommitted[trace.trace_id] = delivery.decision
+        self._undelivered.append(delivery)
+
+    def _judged(self, trace: OpenTrace) -> Judgement:
+        def bodies() -> Sequence[bytes]:
+            self._store_bodies()
+            return self._spans.get(trace.trace_id, trace.offsets)
+
+        return self._policies.judge_cut(trace, bodies)
+
+    def _store_bodies(self) -> None:
+        """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""
+        if self._bodies:
+            dropped = self._dropped
+            self._spans.put([body for body in self._bodies if body[0] not in dropped])
+            self._bodies, self._dropped = [], set()

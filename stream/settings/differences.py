@@ -1,0 +1,80 @@
+"""Where the Collector v0.158 would give another verdict than `compatibility: fixed` does.
+
+What it does was measured and read in contrib, processor/tailsamplingprocessor/internal/sampling.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from stream.sampling.regex import AnyRegex, BadRegex
+from stream.settings import policies as configured
+from stream.settings.policies import flattened
+from stream.settings.policy_block import PolicyBlock
+from stream.settings.span_policies import OttlConditionPolicy
+from stream.settings.tail_sampling import TailSampling
+
+COLLECTOR: Final = "the Collector v0.158"
+
+
+def differences(sampling: TailSampling, *, as_collector: bool) -> Iterator[str]:
+    """Yield a line for each place of this block where verdicts differ, and the switch."""
+    for index, policy in enumerate(sampling.policies):
+        for path, each in flattened(f"tail_sampling.policies[{index}]", policy):
+            for option, what in _of(each):
+                place = f"{path}.{option} ({each.name})" if each.name else f"{path}.{option}"
+                if as_collector:
+                    switch = f"as in {COLLECTOR}, {what}; compatibility: fixed does otherwise"
+                else:
+                    switch = f"in {COLLECTOR} {what}; compatibility: collector reproduces it"
+                yield f"{place}: {switch}"
+
+
+def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:
+    match policy:
+        case configured.LatencyPolicy(latency=latency) if not latency.root:
+            yield "latency.threshold_ms", "a span without a start counts as one from 1970"
+            if latency.upper_threshold_ms:
+                what = "the bounds are compared after each span, so the order of spans decides"
+                yield "latency.upper_threshold_ms", what
+        case configured.NumericAttributePolicy(numeric_attribute=options):
+            yield from _of_number(options)
+        case configured.BooleanAttributePolicy(boolean_attribute=boolean):
+            if not boolean.value:
+                what = "a value that is no boolean counts as false"
+                yield "boolean_attribute.value", what
+        case configured.StringAttributePolicy(string_attribute=string):
+            yield from _of_string(string)
+        case OttlConditionPolicy() if policy.propagates:
+            what = "the first of a span that meets a condition and one that fails decides"
+            yield "ottl_condition.error_mode", what
+        case configured.AndPolicy(and_=options) if not options.and_sub_policy:
+            yield "and.and_sub_policy", "an empty list keeps every trace"
+        case configured.DropPolicy(drop=options) if not options.drop_sub_policy:
+            yield "drop.drop_sub_policy", "an empty list drops every trace"
+
+
+def _of_number(options: configured.NumericAttributeOptions) -> Iterator[tuple[str, str]]:
+    for name, bound in zip(("min_value", "max_value"), options.bounds, strict=True):
+        if bound == 0:
+            yield f"numeric_attribute.{name}", "a bound of 0 is none"
+    low, high = options.collector_bounds
+    reads = "matches" if (low or 0) <= 0 <= (high or 0) else "does not match"
+    what = f"any value that is no whole number counts as 0, which {reads}"
+    yield "numeric_attribute.key", what
+
+
+def _of_string(options: configured.StringAttributeOptions) -> Iterator[tuple[str, str]]:
+    if not options.enabled_regex_matching:
+        if "" in options.values:
+            yield "string_attribute.values", "an empty value is ignored"
+        return
+    try:
+        matches_empty = AnyRegex(options.values)(b"")
+    except BadRegex:  # told as a problem
+        return
+    if matches_empty:
+        what = (
+            "a span's empty attribute matches nothing, and a resource's that is no string counts "
+            "as empty"
+        )
+        yield "string_attribute.values", what
