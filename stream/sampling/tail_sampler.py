@@ -4,8 +4,7 @@ Law 5 lives here: a record first advances the partition time and cuts every trac
 has passed, in the order (deadline, first offset), and is folded only then. So a verdict depends on
 the records below its cut, never on how many of them a poll brought.
 
-Read `fold`, then `_cut` (`cutting.py`), then `take`, `settle` and `put_back` (transactions); `learn`
-last.
+Read `fold`, `_cut` (`cutting.py`), `take`, `settle` and `put_back` (transactions); `learn` last.
 """
 
 from collections import OrderedDict

@@ -17,11 +17,16 @@ from stream.settings.model import Settings
 from stream.testing.core import Core, Rules, a_record, a_tick, an_error, as_received
 from stream.testing.spans import MS, START_NS, a_span, span_id_of, trace_id_of
 
-ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
-MANY = {"name": "many", "type": "span_count", "span_count": {"min_spans": 3}}
-SLOW = {"name": "slow", "type": "latency", "latency": {"threshold_ms": 100}}
-DROP = {"name": "gone", "type": "drop", "drop": {"drop_sub_policy": [{**MANY, "name": ""}]}}
-COMPLETE = {"name": "whole", "type": "completeness", "completeness": {"complete": True}}
+Policy = dict[str, object]
+ERRORS: Policy = {
+    "name": "errors",
+    "type": "status_code",
+    "status_code": {"status_codes": ["ERROR"]},
+}
+MANY: Policy = {"name": "many", "type": "span_count", "span_count": {"min_spans": 3}}
+SLOW: Policy = {"name": "slow", "type": "latency", "latency": {"threshold_ms": 100}}
+DROP: Policy = {"name": "gone", "type": "drop", "drop": {"drop_sub_policy": [{**MANY, "name": ""}]}}
+COMPLETE: Policy = {"name": "whole", "type": "completeness", "completeness": {"complete": True}}
 
 
 @pytest.fixture(params=["the core that runs", "plain Python"], autouse=True)
@@ -35,9 +40,7 @@ def core(request: pytest.FixtureRequest) -> Iterator[None]:
 class Run:
     """A sampler with these policies, and the records as they would be scanned for them."""
 
-    def __init__(
-        self, *policies: dict[str, object], collector: bool = False, **options: str
-    ) -> None:
+    def __init__(self, *policies: Policy, collector: bool = False, **options: str) -> None:
         settings = Settings.model_validate(
             {
                 "compatibility": "collector" if collector else "fixed",
@@ -79,11 +82,11 @@ def told(decisions: list[Decision]) -> list[tuple[str, str, str, list[int], int]
     return [(d.verdict.value, d.policy, d.trigger.value, d.offsets, d.upto) for d in decisions]
 
 
-INGEST = {"sampling_strategy": "span-ingest"}
+INGEST = "span-ingest"
 
 
 def test_the_first_fragment_that_a_policy_would_keep_decides_and_the_rest_follows() -> None:
-    run = Run(ERRORS, **INGEST)
+    run = Run(ERRORS, sampling_strategy=INGEST)
     decisions = run.fold(
         run.record(0, 100, spans(1)),
         run.record(1, 101, an_error(1, first_span=2)),
@@ -99,7 +102,7 @@ def test_the_first_fragment_that_a_policy_would_keep_decides_and_the_rest_follow
 
 
 def test_a_fragment_is_judged_alone_but_for_the_number_of_spans() -> None:
-    run = Run(MANY, SLOW, **INGEST)
+    run = Run(MANY, SLOW, sampling_strategy=INGEST)
     fast, later = spans(1), spans(1, first=2)
     for span in later:  # both fragments together take long, neither alone
         span.start_time_unix_nano += 200 * MS
@@ -108,7 +111,7 @@ def test_a_fragment_is_judged_alone_but_for_the_number_of_spans() -> None:
     assert told(decisions) == [("not_sampled", "", "decision_wait", [0, 1], 2)]
     assert decisions[0].ballot == ""
 
-    run = Run(MANY, SLOW, **INGEST)
+    run = Run(MANY, SLOW, sampling_strategy=INGEST)
     decisions = run.fold(
         run.record(0, 100, spans(2)), run.record(1, 101, spans(1, first=5)), a_tick(2, 500)
     )
@@ -116,17 +119,17 @@ def test_a_fragment_is_judged_alone_but_for_the_number_of_spans() -> None:
 
 
 def test_in_the_collector_a_drop_policy_that_has_not_matched_defers_for_ever() -> None:
-    run = Run(ERRORS, DROP, collector=True, **INGEST)
+    run = Run(ERRORS, DROP, collector=True, sampling_strategy=INGEST)
     decisions = run.fold(run.record(0, 100, an_error(1)), a_tick(2, 500))
     assert [(d.verdict, d.policy) for d in decisions] == [(Verdict.NOT_SAMPLED, "")]
 
-    run = Run(ERRORS, DROP, collector=True, **INGEST)
+    run = Run(ERRORS, DROP, collector=True, sampling_strategy=INGEST)
     decisions = run.fold(run.record(0, 100, spans(2)), run.record(1, 100, spans(1, first=7)))
     assert told(decisions) == [("not_sampled", "gone", "span_ingest", [0, 1], 2)]
 
 
 def test_nothing_is_judged_at_ingest_while_cuts_are_held() -> None:
-    run = Run(ERRORS, **INGEST)
+    run = Run(ERRORS, sampling_strategy=INGEST)
     run.sampler.cuts_held = True
     record = run.record(0, 100, an_error(1))
     assert run.fold(record) == []
@@ -139,8 +142,8 @@ def test_nothing_is_judged_at_ingest_while_cuts_are_held() -> None:
 def test_a_look_back_sees_the_spans_in_the_order_of_the_log_whatever_a_poll_brings(
     poll: int,
 ) -> None:
-    between = {"name": "slow", "type": "latency"}
-    policy = {**between, "latency": {"threshold_ms": 0, "upper_threshold_ms": 50}}
+    bounds = {"threshold_ms": 0, "upper_threshold_ms": 50}
+    policy: Policy = {"name": "slow", "type": "latency", "latency": bounds}
     for first, second, kept in ((10, 200, True), (200, 10, False)):
         run = Run(policy, collector=True)
         decisions = run.fold(
