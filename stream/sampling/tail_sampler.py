@@ -166,16 +166,14 @@ class TailSampler(Cutting):
         self.open_bytes += kept_bytes + RECORD_BYTES
         if self._policies.too_large(trace.body_bytes):
             self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "maximum_trace_size_bytes")
+        elif self._at_ingest and (judged := self._policies.judge_ingest(fragment, trace.spans)):
+            self._cut(trace, Trigger.SPAN_INGEST, Clock.LOG, upto=self.position, judged=judged)
         elif trace.spans >= self._limits.trace_spans_max:
             self._limit(trace, Trigger.SPAN_LIMIT, "trace_spans_max")
         elif trace.body_bytes >= self._limits.trace_bytes_max:
             self._limit(trace, Trigger.TRACE_BYTES_LIMIT, "trace_bytes_max")
         elif trace.root and not had_root and self._windows.decision_wait_after_root_ms:
             self._hasten(trace)
-        if self._at_ingest and trace_id in self._open:
-            judged = self._policies.judge_ingest(fragment, trace.spans)
-            if judged is not None:
-                self._cut(trace, Trigger.SPAN_INGEST, Clock.LOG, upto=self.position, judged=judged)
 
     def _opened(self, trace_id: bytes, offset: int) -> OpenTrace:
         deadline_ms = self.time_ms + self._windows.decision_wait_ms

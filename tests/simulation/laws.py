@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from stream.otlp.fragment import Fragment
 from stream.otlp.scan import scan
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.policies.evaluate import Judgement, Policies
 from stream.sampling.trace import OpenTrace
 from stream.testing.core import Core
 from stream.testing.log import INPUT, Broker
@@ -204,15 +206,27 @@ def _judged_on_its_records(of: OfPartition, core: Core) -> Iterator[Broken]:
         if late or (of.calm is not None and decision.clock is Clock.LOG):
             continue
         trace = OpenTrace(decision.trace_id, 0, 0, 0)
+        fragments: list[Fragment] = []
         for offset in decision.offsets:
             for fragment in scan(of.entries[offset].value, core.rules.plan).fragments:
                 if fragment.trace_id == decision.trace_id:
                     trace.fold(fragment, offset)
-        judged = core.rules.policies.judge(trace, body_bytes=trace.body_bytes)
+                    fragments.append(fragment)
+        judged = _judged(core.rules.policies, trace, fragments)
         got = decision.verdict, decision.policy, decision.threshold
         if got != (judged.verdict, judged.policy, judged.threshold):
             how = f"trace {_name(decision.trace_id)} is {got}, its records are {judged}"
             yield Broken("judged on its records", how)
+
+
+def _judged(policies: Policies, trace: OpenTrace, fragments: Sequence[Fragment]) -> Judgement:
+    spans = 0
+    for fragment in fragments if policies.at_ingest else ():
+        spans += fragment.spans
+        judged = policies.judge_ingest(fragment, spans)
+        if judged is not None:
+            return judged
+    return policies.judge_cut(trace, lambda: [fragment.body for fragment in fragments])
 
 
 def _accounted(of: OfPartition) -> Iterator[Broken]:

@@ -7,9 +7,16 @@ from random import Random
 import pytest
 
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.matcher import Matcher, PrefixTook
+from stream.sampling.policies.completeness import Completeness
+from stream.sampling.policies.evaluate import Policies
+from stream.sampling.policies.leaf import Leaf
+from stream.sampling.policies.policy import Policy
+from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.status_code import StatusCode
 from stream.sampling.stores import SpanStore
 from stream.state import memory, rocksdb
-from stream.testing.core import Core, rules
+from stream.testing.core import Core, Rules, rules
 from stream.testing.driver import Driver, Opened
 from stream.testing.log import INPUT, Broker
 from stream.worker import decision_log
@@ -100,7 +107,28 @@ def _core(rng: Random, *, jumps: bool) -> Core:
     limits = Limits(
         trace_spans_max=rng.choice((6, 100_000)), trace_bytes_max=rng.choice((700, MANY, MANY))
     )
-    return Core(windows, limits, rules(sampling_percentage=rng.choice((0, 30))))
+    share = rng.choice((0, 30))
+    # By a die of its own: the others fall as if there were no other strategies.
+    other = Random()
+    other.setstate(rng.getstate())
+    kind = other.random()
+    if kind < 0.3:
+        return Core(windows, limits, _other_rules(share, at_ingest=kind < 0.15))
+    return Core(windows, limits, rules(sampling_percentage=share))
+
+
+def _other_rules(sampling_percentage: float, *, at_ingest: bool) -> Rules:
+    """Return policies that are asked of each fragment, or that look back at the spans."""
+    matcher = Matcher()
+    chosen: list[Policy] = [
+        StatusCode("errors", ["ERROR"], matcher),
+        Probabilistic("rest", sampling_percentage),
+    ]
+    if not at_ingest:
+        chosen.append(Leaf("prefix", PrefixTook(0, 1), matcher))
+        chosen.append(Completeness("complete", matcher, complete=True))
+    policies = Policies(chosen, at_ingest=at_ingest, look_back=matcher.look_back())
+    return Rules(policies, matcher.plan())
 
 
 def small_sizes(patch: pytest.MonkeyPatch) -> None:
