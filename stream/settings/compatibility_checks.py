@@ -55,7 +55,7 @@ def strategy_checks(sampling: TailSampling, *, as_collector: bool) -> Iterator[P
             wrong = "more spans can make a vote to keep wrong, and span-ingest does not wait"
             remedy = "remove it, or set tail_sampling.sampling_strategy to trace-complete"
             yield Problem(f"{path}.{option}", value, wrong, remedy)
-    drops = [policy for policy in sampling.policies if policy.type == "drop"]
+    drops = [each for each in sampling.policies if each.type == "drop" and not each.is_shadow]
     if drops and not as_collector:
         wrong = "under span-ingest a drop policy that has not matched defers every keep for ever"
         remedy = "remove it, or sampling_strategy (compatibility: collector keeps nothing, too)"

@@ -8,7 +8,7 @@ from typing import Final
 
 from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings import policies as configured
-from stream.settings.policies import flattened
+from stream.settings.policies import sub_policies
 from stream.settings.policy_block import PolicyBlock
 from stream.settings.span_policies import OttlConditionPolicy
 from stream.settings.tail_sampling import TailSampling
@@ -19,7 +19,7 @@ COLLECTOR: Final = "the Collector v0.158"
 def differences(sampling: TailSampling, *, as_collector: bool) -> Iterator[str]:
     """Yield a line for each place of this block where verdicts differ, and the switch."""
     for index, policy in enumerate(sampling.policies):
-        for path, each in flattened(f"tail_sampling.policies[{index}]", policy):
+        for path, each in _asked(f"tail_sampling.policies[{index}]", policy):
             for option, what in _of(each):
                 place = f"{path}.{option} ({each.name})" if each.name else f"{path}.{option}"
                 if as_collector:
@@ -27,6 +27,15 @@ def differences(sampling: TailSampling, *, as_collector: bool) -> Iterator[str]:
                 else:
                     switch = f"in {COLLECTOR} {what}; compatibility: collector reproduces it"
                 yield f"{place}: {switch}"
+
+
+def _asked(path: str, policy: PolicyBlock) -> Iterator[tuple[str, PolicyBlock]]:
+    """Yield a policy and those below it, but for what no Collector has: `same_span`."""
+    yield path, policy
+    if isinstance(policy, configured.AndPolicy) and policy.and_.same_span:
+        return
+    for below, sub in sub_policies(policy):
+        yield from _asked(f"{path}.{below}", sub)
 
 
 def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:

@@ -129,6 +129,8 @@ NOTED = """
    {type: boolean_attribute, boolean_attribute: {key: k, value: true}},
    {type: boolean_attribute, boolean_attribute: {key: k, value: false}},
    {type: numeric_attribute, numeric_attribute: {key: k, min_value: 0, max_value: 7}}]}},
+ {name: same, type: and, and: {same_span: true, and_sub_policy: [
+   {type: numeric_attribute, numeric_attribute: {key: k, min_value: 5}}]}},
  {name: ottl, type: ottl_condition, ottl_condition: {error_mode: propagate, span: ['true']}},
  {name: ignoring, type: ottl_condition, ottl_condition: {span: ['true']}}]
 """
@@ -150,5 +152,5 @@ def test_the_start_names_each_place_where_verdicts_differ_and_no_other(mode: str
         "[6].and.and_sub_policy[1].boolean_attribute.value",
         "[6].and.and_sub_policy[2].numeric_attribute.min_value",
         "[6].and.and_sub_policy[2].numeric_attribute.key",
-        "[7].ottl_condition.error_mode (ottl)",
+        "[8].ottl_condition.error_mode (ottl)",
     ]
