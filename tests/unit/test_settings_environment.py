@@ -134,8 +134,9 @@ def test_a_variable_can_be_any_part_of_a_policy() -> None:
     (written,) = settings.public()["tail_sampling"]["policies"]
     assert written == {
         "name": "5",
+        "mode": "decide",
         "type": "probabilistic",
-        "probabilistic": {"sampling_percentage": 12.5, "hash_salt": ""},
+        "probabilistic": {"sampling_percentage": 12.5, "hash_salt": "", "mode": "hash_seed"},
     }
 
 
