@@ -33,8 +33,8 @@ class Prefix:
     """The Collector's latency: is a prefix of the spans, as they came, within the bounds?
 
     contrib, tailsamplingprocessor/internal/sampling/latency.go, v0.158: the earliest start and the
-    latest end so far are compared after each span, and a 0 so far is replaced, so that a span
-    without a start began in 1970.
+    latest end so far are compared after each span, and a start of 0 so far is replaced, so that a
+    span without one began in 1970.
     """
 
     met: int
@@ -48,8 +48,7 @@ class Prefix:
             starts_ns, ends_ns = view.span.number(START_TIME), view.span.number(END_TIME)
             if start_ns == 0 or starts_ns < start_ns:
                 start_ns = starts_ns
-            if end_ns == 0 or ends_ns > end_ns:
-                end_ns = ends_ns
+            end_ns = max(end_ns, ends_ns)
             took_ms = go_milliseconds(start_ns, end_ns)
             if took_ms > self.threshold_ms and (
                 self.upper_threshold_ms == 0 or took_ms <= self.upper_threshold_ms
