@@ -21,6 +21,7 @@ cdef class Decision:
     cdef public object dead_lettered
     cdef public object span_ids
     cdef public object span_ids_complete
+    cdef public object levels
 
 
 cdef class Delivery:

@@ -13,10 +13,11 @@ cdef enum:
     STALE_ENTRIES_MIN = 1_024
 
 cdef object ZERO = 0
+cdef tuple NO_LEVELS = ()
 cdef tuple DECISION_FIELDS = (
     "trace_id", "verdict", "policy", "trigger", "threshold", "spans", "errors", "duration_us",
     "complete", "time_ms", "clock", "upto", "offsets", "duplicates", "dead_lettered", "span_ids",
-    "span_ids_complete",
+    "span_ids_complete", "levels",
 )
 
 
@@ -29,11 +30,12 @@ cdef class Decision:
         self.dead_lettered = ZERO
         self.span_ids = b""
         self.span_ids_complete = True
+        self.levels = NO_LEVELS
 
     def __init__(
         self, trace_id, verdict, policy, trigger, threshold, spans, errors, duration_us, complete,
         time_ms, clock, upto, offsets, duplicates=0, dead_lettered=0, span_ids=b"",
-        span_ids_complete=True,
+        span_ids_complete=True, levels=NO_LEVELS,
     ):
         self.trace_id = trace_id
         self.verdict = verdict
@@ -52,6 +54,7 @@ cdef class Decision:
         self.dead_lettered = dead_lettered
         self.span_ids = span_ids
         self.span_ids_complete = span_ids_complete
+        self.levels = levels
 
     @property
     def __dataclass_fields__(self):

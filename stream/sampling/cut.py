@@ -2,8 +2,24 @@
 
 from stream.sampling.decision import Clock, Decision, Trigger
 from stream.sampling.delivery import Delivery
-from stream.sampling.policies.evaluate import Judgement
+from stream.sampling.policies.evaluate import Judgement, Policies
 from stream.sampling.trace import OpenTrace
+
+
+def due_ms(trace: OpenTrace, clock: Clock, time_ms: int) -> int:
+    """Return when a trace was due that is cut at this partition time.
+
+    At its deadline, or, where a limit came first, when that was reached.
+    """
+    if clock is Clock.LOG:
+        return min(trace.deadline_ms, max(time_ms, trace.opened_ms))
+    return trace.deadline_ms
+
+
+def judged(trace: OpenTrace, policies: Policies, *, clock: Clock, time_ms: int) -> Judgement:
+    """Return what the policies say of a trace that is cut at this partition time."""
+    due = due_ms(trace, clock, time_ms)
+    return policies.judge(trace, body_bytes=trace.body_bytes, due_ms=due)
 
 
 def cut_delivery(
@@ -15,13 +31,7 @@ def cut_delivery(
     upto: int,
     time_ms: int,
 ) -> Delivery:
-    """Return the delivery of a trace that was judged at this offset and partition time.
-
-    It was due at its deadline, or, where a limit came first, when that was reached.
-    """
-    due_ms = trace.deadline_ms
-    if clock is Clock.LOG:
-        due_ms = min(due_ms, max(time_ms, trace.opened_ms))
+    """Return the delivery of a trace that was judged at this offset and partition time."""
     decision = Decision(
         trace.trace_id,
         judgement.verdict,
@@ -36,13 +46,14 @@ def cut_delivery(
         clock=clock,
         upto=upto,
         offsets=trace.offsets,
+        levels=judgement.levels,
     )
     return Delivery(
         decision,
         trace.first_offset,
         trace.opened_ms,
         trace.body_bytes,
-        due_ms=due_ms,
+        due_ms=due_ms(trace, clock, time_ms),
         votes=judgement.votes,
         headers=trace.headers,
         held_bytes=trace.held_bytes,

@@ -67,6 +67,7 @@ class Decision:
     `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 otherwise.
     `complete` says whether a root span had been received. `time_ms` is partition time. `upto` is
     the cut offset: every record of the trace below it is done. `offsets` are the records it covers.
+    `levels` are those of the policies' limits after a cut (`policies/limit.py`).
     """
 
     trace_id: bytes
@@ -86,6 +87,7 @@ class Decision:
     dead_lettered: int = 0
     span_ids: bytes = b""
     span_ids_complete: bool = True
+    levels: tuple[tuple[int, ...], ...] = ()
 
 
 PureDecision = Decision
@@ -143,6 +145,8 @@ def encode_in_python(decision: Decision, *, config: str, topic_id: str, group: s
         record["span_ids"] = decision.span_ids
     if not decision.span_ids_complete:
         record["span_ids_complete"] = False
+    if decision.levels:
+        record["levels"] = decision.levels
     packed: bytes = msgpack.packb(record)
     return packed
 
@@ -225,4 +229,5 @@ def _decision(record: dict[str, Any]) -> Decision:
         dead_lettered=record["dead_lettered"],
         span_ids=record.get("span_ids", b""),
         span_ids_complete=record.get("span_ids_complete", True),
+        levels=tuple(tuple(of_one) for of_one in record.get("levels", ())),
     )

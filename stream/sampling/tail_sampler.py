@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stream import compiled
 from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
-from stream.sampling.cut import cut_delivery
+from stream.sampling.cut import cut_delivery, judged
 from stream.sampling.deadlines import Deadlines
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
@@ -23,6 +23,7 @@ from stream.sampling.held_cuts import might_cut
 from stream.sampling.late import add_late, is_full, late_delivery, news_to, turned_late
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.policies.evaluate import Policies
+from stream.sampling.policies.limit import Levels
 from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind, copy_headers, headers_bytes
 from stream.sampling.settle import settle
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
@@ -40,9 +41,7 @@ class TailSampler(State):
 
     `position` is the next offset to fold, `time_ms` the partition time: both start where the
     resume offset says. `dead_letters_upto`: dead letters below this offset have been delivered.
-
-    While `cuts_held`, decisions are still being read that traces may have to follow (`learn`), and
-    nothing may be cut.
+    While `cuts_held`, decisions are read that traces may have to follow: nothing may be cut.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class TailSampler(State):
         self.accounts = Accounts()
         self.cuts_held = False
         self.open_bytes = 0
-        self._policies = policies
+        self._policies = policies.of_partition()
         self._windows = windows
         self._limits = limits
         self._budget = budget
@@ -71,8 +70,7 @@ class TailSampler(State):
         self._decisions = decisions
         self.count_decisions()
         self._dead_letters_upto = dead_letters_upto
-        # In the order of their first offsets. A dict would search for its first key among those
-        # that are gone.
+        # By first offset. A dict would search for its first key among those that are gone.
         self._open: OrderedDict[bytes, OpenTrace] = OrderedDict()
         self._deadlines = Deadlines()
         self._undelivered = DeliveryQueue()
@@ -87,10 +85,8 @@ class TailSampler(State):
         """Take records in offset order; those below `position` were folded before and are skipped.
 
         `wall_ms` clamps timestamps that a producer's clock may have set ahead (`CreateTime`); pass
-        None where the broker stamps the records.
-
-        While `cuts_held` it stops before the first record that might cut something, which
-        `position` shows: fold the same records again once cuts are not held any more.
+        None where the broker stamps the records. While `cuts_held` it stops before the first
+        record that might cut, which `position` shows: fold the same again once they are not held.
         """
         if self.cuts_held and (self._budget.over() or self._spans.lowest_affordable()):
             return
@@ -287,7 +283,7 @@ class TailSampler(State):
         del self._open[trace.trace_id]
         self._budget.used -= 1
         self.open_bytes -= trace.held_bytes
-        judgement = self._policies.judge(trace, body_bytes=trace.body_bytes)
+        judgement = judged(trace, self._policies, clock=clock, time_ms=self.time_ms)
         for policy, vote in judgement.votes:
             self.accounts.votes[policy, vote.value] += 1
         if judgement.verdict is Verdict.NOT_SAMPLED:
@@ -362,6 +358,10 @@ class TailSampler(State):
         return None if (oldest := self._oldest()) is None else oldest.opened_ms
 
     # After a restore
+
+    def restore_levels(self, levels: Levels) -> None:
+        """Let the limits go on from where the last decision left them; before any cut."""
+        self._policies.restore(levels)
 
     def learn(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """Remember decisions below the resume offset, each (trace id, decision), while cuts wait.

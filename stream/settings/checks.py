@@ -13,6 +13,7 @@ from stream.sampling.ottl.parse import parse
 from stream.sampling.ottl.paths import Kind
 from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings.errors import Problem
+from stream.settings.limit_policies import CompositePolicy, composite_problems
 from stream.settings.policies import (
     AndPolicy,
     LatencyPolicy,
@@ -134,6 +135,8 @@ def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:
             yield from _same_span(path, policy)
         case OttlConditionPolicy():
             yield from _ottl(f"{path}.ottl_condition", policy.ottl_condition)
+        case CompositePolicy():
+            yield from composite_problems(f"{path}.composite", policy.composite)
         case TraceStatePolicy():
             yield from _trace_state(f"{path}.trace_state", policy.trace_state)
 

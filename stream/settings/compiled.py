@@ -14,6 +14,7 @@ from stream.sampling.ottl.conditions import ErrorMode
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
+from stream.sampling.policies.composite import Composite
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
@@ -22,9 +23,15 @@ from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
+from stream.settings.limit_policies import (
+    BytesLimitingPolicy,
+    CompositePolicy,
+    RateLimitingPolicy,
+)
 from stream.settings.same_span import condition_of
 from stream.settings.span_policies import (
     OttlConditionPolicy,
@@ -43,7 +50,7 @@ def policies_of(sampling: TailSampling, matcher: Matcher) -> Policies:
     )
 
 
-def _policy(  # noqa: PLR0911 - one a type
+def _policy(  # noqa: C901, PLR0911 - one a type
     block: configured.Policy, matcher: Matcher
 ) -> Policy:
     match block:
@@ -67,8 +74,23 @@ def _policy(  # noqa: PLR0911 - one a type
             return _and(block, matcher)
         case configured.NotPolicy():
             return Not(block.name, _policy(block.not_.not_sub_policy, matcher))
+        case RateLimitingPolicy() | BytesLimitingPolicy() | CompositePolicy():
+            return _limit(block, matcher)
         case _:
             return _attribute(block, matcher)
+
+
+def _limit(
+    block: RateLimitingPolicy | BytesLimitingPolicy | CompositePolicy, matcher: Matcher
+) -> Policy:
+    match block:
+        case RateLimitingPolicy(rate_limiting=spans):
+            return RateLimiting(block.name, spans.spans_per_second, spans.burst_capacity)
+        case BytesLimitingPolicy(bytes_limiting=size):
+            return BytesLimiting(block.name, size.bytes_per_second, size.burst_capacity)
+        case CompositePolicy(composite=options):
+            subs = [(_policy(sub, matcher), rate) for sub, rate in options.shares()]
+            return Composite(block.name, options.max_total_spans_per_second, subs)
 
 
 def _and(block: configured.AndPolicy, matcher: Matcher) -> Policy:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from stream.settings.fields import Block, Duration, FromList
+from stream.settings.limit_policies import limit_notes
 from stream.settings.policies import (
     POLICY_BLOCKS,
     REGEX_CACHE,
@@ -128,5 +129,6 @@ class TailSampling(Block):
                 if isinstance(each, StringAttributePolicy) and each.string_attribute.cache_max_size:
                     option = f"{path}.string_attribute.cache_max_size"
                     yield f"{option}: not needed here: {REGEX_CACHE}"
+                yield from limit_notes(path, each)
                 if isinstance(each, OttlConditionPolicy) and each.propagates:
                     yield f"{path}.ottl_condition.error_mode: {PROPAGATES}"

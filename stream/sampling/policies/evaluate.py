@@ -1,13 +1,15 @@
 """One verdict from the votes of all policies, in the Collector's order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stream import compiled
 from stream.sampling.decision import Verdict, Vote
 from stream.sampling.policies.boundaries import boundaries
 from stream.sampling.policies.drop import Drop
+from stream.sampling.policies.limit import Fleet, Levels, limits_of, sound
 from stream.sampling.policies.policy import Policy, TraceSummary
 
 if TYPE_CHECKING or compiled.RUNS:
@@ -21,13 +23,14 @@ class Judgement:
     `policy` is the one that decided: the first to vote dropped, else the first to vote sampled,
     else "". `threshold` is that of a sampled trace, the lowest among those who voted for it, so 0
     where a filter did, and where not every policy was asked. `votes` are (policy name, vote) in the
-    order they were cast.
+    order they were cast. `levels` are those of all limits after it, nothing where there are none.
     """
 
     verdict: Verdict
     policy: str
     threshold: int
     votes: list[tuple[str, Vote]]
+    levels: Levels = ()
 
 
 class Policies:
@@ -39,6 +42,9 @@ class Policies:
 
     A trace whose bodies have more than `maximum_trace_size_bytes` is not sampled, and nobody is
     asked; 0: no such limit.
+
+    Where a policy is a limit (`limits_of`), each partition has policies of its own, with their own
+    levels: those of `of_partition`. All have one `fleet`, over which the limits are spread.
     """
 
     def __init__(
@@ -47,10 +53,15 @@ class Policies:
         *,
         sample_on_first_match: bool = False,
         maximum_trace_size_bytes: int = 0,
+        fleet: Fleet | None = None,
     ) -> None:
         self._policies = sorted(policies, key=lambda policy: not isinstance(policy, Drop))
         self._sample_on_first_match = sample_on_first_match
         self.maximum_trace_size_bytes = maximum_trace_size_bytes
+        self.fleet = fleet or Fleet()
+        self._limits = list(limits_of(self._policies))
+        for limit in self._limits:
+            limit.fleet = self.fleet
         self._judge: Judge | None = None
         between = boundaries(policies) if compiled.RUNS else None
         if between is not None:
@@ -61,15 +72,49 @@ class Policies:
         """The names of the policies in the order they vote."""
         return [policy.name for policy in self._policies]
 
+    def of_partition(self) -> "Policies":
+        """Return policies with levels of their own; these themselves, where none is a limit.
+
+        The levels are as they are here: full, for nobody asks these.
+        """
+        if not self._limits:
+            return self
+        return Policies(
+            deepcopy(self._policies),
+            sample_on_first_match=self._sample_on_first_match,
+            maximum_trace_size_bytes=self.maximum_trace_size_bytes,
+            fleet=self.fleet,
+        )
+
+    @property
+    def levels(self) -> Levels:
+        """How much of each limit has been used: what a decision record says of it."""
+        return tuple([limit.levels for limit in self._limits])
+
+    def restore(self, levels: Levels) -> None:
+        """Go on from levels that policies of the same settings told; others are ignored whole."""
+        sizes = [len(limit.levels) for limit in self._limits]
+        if not sound(levels) or [len(of_one) for of_one in levels] != sizes:
+            return
+        for limit, of_one in zip(self._limits, levels, strict=True):
+            limit.restore(of_one)
+
     def too_large(self, body_bytes: int) -> bool:
         """Return whether a trace of this size is not sampled whatever the policies say."""
         return 0 < self.maximum_trace_size_bytes < body_bytes
 
-    def judge(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
-        """Return what the policies say of a trace; of two that look alike to them, once."""
+    def judge(self, trace: TraceSummary, *, body_bytes: int = 0, due_ms: int = 0) -> Judgement:
+        """Return what the policies say of a trace; of two that look alike to them, once.
+
+        `due_ms` is the partition time at which it was due: the time of the limits.
+        """
         if self._judge is not None:
             return self._judge.judge(trace, body_bytes, self.ask)
-        return self.ask(trace, body_bytes=body_bytes)
+        if not self._limits:
+            return self.ask(trace, body_bytes=body_bytes)
+        for limit in self._limits:
+            limit.judging(due_ms=due_ms, body_bytes=body_bytes)
+        return replace(self.ask(trace, body_bytes=body_bytes), levels=self.levels)
 
     def ask(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""
