@@ -7,9 +7,20 @@ from random import Random
 import pytest
 
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.matcher import Matcher
+from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.and_ import And
+from stream.sampling.policies.composite import Composite
+from stream.sampling.policies.drop import Drop
+from stream.sampling.policies.evaluate import Policies
+from stream.sampling.policies.not_ import Not
+from stream.sampling.policies.policy import Policy
+from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
+from stream.sampling.policies.status_code import StatusCode
 from stream.sampling.stores import SpanStore
 from stream.state import memory, rocksdb
-from stream.testing.core import Core, rules
+from stream.testing.core import Core, Rules, rules
 from stream.testing.driver import Driver, Opened
 from stream.testing.log import INPUT, Broker
 from stream.worker import decision_log
@@ -101,6 +112,25 @@ def _core(rng: Random, *, jumps: bool) -> Core:
         trace_spans_max=rng.choice((6, 100_000)), trace_bytes_max=rng.choice((700, MANY, MANY))
     )
     return Core(windows, limits, rules(sampling_percentage=rng.choice((0, 30))))
+
+
+def limited(seed: int, *, partitions: int) -> Rules:
+    """Return policies of which some are limits that a run reaches, of a kind that the seed says."""
+    matcher = Matcher()
+    errors = StatusCode("errors", ["ERROR"], matcher)
+    rate, total = 50 * partitions, 40 * partitions
+    kinds: tuple[Sequence[Policy], ...] = (
+        (errors, RateLimiting("rate", rate, 4 * partitions)),
+        (And("and", [Not("ordinary", errors), BytesLimiting("bytes", 100 * rate, 900)]), errors),
+        (Composite("shares", total, [(errors, total // 4), (AlwaysSample("all"), total // 2)]),),
+        (
+            Drop("drop", [Probabilistic("some", 20), RateLimiting("dropped", rate, 3)]),
+            Composite("shares", total, [(errors, total), (RateLimiting("rate", rate), total)]),
+        ),
+    )
+    policies = Policies(kinds[seed % len(kinds)])
+    policies.fleet.spread_over(lambda: partitions)
+    return Rules(policies, matcher.plan())
 
 
 def small_sizes(patch: pytest.MonkeyPatch) -> None:
