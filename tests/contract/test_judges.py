@@ -22,6 +22,7 @@ from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import RateLimiting
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 
@@ -126,5 +127,8 @@ def test_policies_that_it_does_not_know_are_asked_each_time() -> None:
     for trace.errors in (0, 1, 0):
         votes.append(policies.judge(trace).votes[0][1])
     assert votes == [Vote.SAMPLED, Vote.NOT_SAMPLED, Vote.SAMPLED]
+    limited = Policies([Not("not", And("and", [AlwaysSample("all"), RateLimiting("", 1, 1)]))])
+    verdicts = [limited.judge(replace(trace, spans=1)).votes[0][1] for _ in range(2)]
+    assert verdicts == [Vote.NOT_SAMPLED, Vote.SAMPLED]
     assert boundaries([Latency("l", ms) for ms in range(BOUNDARIES_MAX + 1)]) is None
     assert boundaries([Latency("l", ms) for ms in range(BOUNDARIES_MAX)]) is not None

@@ -16,10 +16,13 @@ from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.delivery import Delivery
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
+from stream.sampling.policies.and_ import And
+from stream.sampling.policies.composite import Composite
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.status_code import StatusCode
 from stream.sampling.record import NO_TIMESTAMP, Record
 from stream.sampling.stores import KnownDecision
@@ -57,6 +60,7 @@ class Shape:
     open_max: int
     held_max: int
     bodies_spill: bool
+    limited: bool
 
     def partition(self) -> Partition:
         limits = Limits(
@@ -77,6 +81,9 @@ class Shape:
             Latency("slow", 1_000),
             Probabilistic("rest", 30),
         ]
+        if self.limited:
+            chosen += [RateLimiting("rate", 60, 5), Composite("few", 9, [(chosen[1], 4)])]
+            chosen[2] = And("some", [chosen[2], BytesLimiting("", 4_000, 900)])
         policies = Policies(chosen, maximum_trace_size_bytes=self.too_large_bytes)
         budget = OpenTracesBudget(
             self.open_max, bytes_max=self.held_max, bodies_spill=self.bodies_spill
@@ -94,6 +101,7 @@ SHAPES = st.builds(
     open_max=st.sampled_from([2, 1_000]),
     held_max=st.sampled_from([4_000, 1 << 30]),
     bodies_spill=st.booleans(),
+    limited=st.sampled_from([False, False, True]),
 )
 
 

@@ -239,7 +239,7 @@ def test_a_composite_keeps_no_more_than_its_total_and_a_trace(
 
 
 def test_what_has_no_room_in_one_share_may_have_it_in_the_next() -> None:
-    subs = [(FIRST, 5), (AlwaysSample("rest"), 5)]
+    subs: list[tuple[Policy, int]] = [(FIRST, 5), (AlwaysSample("rest"), 5)]
     asked = [Asked(0, 4, bits=1), Asked(0, 4, bits=1), Asked(0, 1, bits=1), Asked(0, 1, bits=1)]
     assert kept_by(Composite("p", 20, subs), asked) == [4, 4, 1, 1]
     assert kept_by(Composite("p", 20, subs, as_collector=True), asked) == [4, 0, 1, 0]
@@ -271,8 +271,8 @@ def test_a_composite_has_no_vote_where_a_sub_policy_that_it_asks_has_none() -> N
         def vote(self, trace: TraceSummary) -> Vote:
             return Vote.ERROR if trace.bits else NOT_SAMPLED
 
-    failing = Composite("p", 10, [(Failing(), 5), (AlwaysSample("all"), 5)])
-    behind = Composite("p", 10, [(AlwaysSample("all"), 5), (Failing(), 5)])
+    failed, kept = (Failing(), 5), (AlwaysSample("all"), 5)
+    failing, behind = Composite("p", 10, (failed, kept)), Composite("p", 10, (kept, failed))
     asked = [Asked(0, 1, bits=1), Asked(0, 1)]
     assert votes_on(alone(failing), asked) == [(Vote.ERROR,), (SAMPLED,)]
     assert votes_on(alone(behind), asked) == [(SAMPLED,), (SAMPLED,)]

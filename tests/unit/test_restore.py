@@ -203,6 +203,24 @@ def test_a_successor_of_the_restored_reads_from_the_first_record_it_needs() -> N
     assert log.needed_from(resume_offset=40, retained_from_ms=901) == 30
 
 
+def test_levels_are_those_of_the_last_decision_of_ours_that_tells_some() -> None:
+    told = [
+        (10, 2, "", ((1, 2),)),
+        (11, 3, "", ()),
+        (12, 4, "another", ((5, 6),)),
+    ]
+    restore, _ = restored(
+        [
+            (offset, encode(replace(a_decision(trace, 40), levels=levels), config="c", **ids))
+            for offset, trace, group, levels in told
+            for ids in ({"topic_id": IDENTITY.topic_id, "group": group},)
+        ]
+    )
+    levels = restore.done().levels
+    assert levels is not None
+    assert (levels[0], [*map(list, levels[1])]) == ("c", [[1, 2]])
+
+
 def test_hints_of_another_topic_are_not_used() -> None:
     metadata = hints.encode(HINTS, Identity("cluster", "another"))
     point = point_of(LogState(50, metadata, 0, 100, 2, 30))
