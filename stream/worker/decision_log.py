@@ -64,7 +64,7 @@ class DecisionLog:
         """Add what lies below, once it has been read too."""
         self._chunks.extendleft(reversed(older._chunks))  # noqa: SLF001 - its own kind
         if self.levels is None:
-            self.levels, self._levels_from = older.levels, older._levels_from  # noqa: SLF001 - too
+            self.levels, self._levels_from = older.levels, older._levels_from  # noqa: SLF001 - as above
 
     def advance(self, next_offset: int) -> None:
         """The log holds everything below `next_offset` now."""

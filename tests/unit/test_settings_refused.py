@@ -203,7 +203,7 @@ BAD_POLICIES = [
         "{name: p}",
         f"{FIRST}.type: a policy needs a type",
         "",
-        "always_sample, and, boolean_attribute, drop",
+        "always_sample, and, boolean_attribute, bytes_limiting, composite, drop",
     ),
     ("{name: p, type: 5}", f"{FIRST}.type = 5", "needs a type", "always_sample"),
     ("p", f'{FIRST} = "p"', "must be a map", "name: value"),
