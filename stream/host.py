@@ -183,7 +183,7 @@ class Host:
     def assigned(self, epochs: dict[int, int]) -> None:
         """Restore the partitions in the background; each is read from when it is ready."""
         self._assigned = True
-        # Who is given nothing restores nothing, which would count them; limits are spread over them.
+        # Limits are spread over them. Who is given some counts them before it restores these.
         self._recount = self._recount or not epochs
         self._epochs.update(epochs)
         if epochs:
