@@ -1,8 +1,8 @@
 """One verdict from the votes of all policies, in the Collector's order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream import compiled
@@ -16,9 +16,9 @@ if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._judge import Judge
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judgement:
-    """What the policies said of a trace.
+    """What the policies said of a trace. Traces that look alike share one: nobody changes it.
 
     `policy` is the one that decided: the first to vote dropped, else the first to vote sampled,
     else "". `threshold` is that of a sampled trace, the lowest among those who voted for it, so 0
@@ -62,8 +62,11 @@ class Policies:
         self._limits = list(limits_of(self._policies))
         for limit in self._limits:
             limit.fleet = self.fleet
+        self._is_limit = [any(limits_of([policy])) for policy in self._policies]
+        self._unknown: Sequence[None] = [None] * len(self._policies)
         self._judge: Judge | None = None
-        between = boundaries(policies) if compiled.RUNS else None
+        unlimited = [p for p, is_limit in self._with_limits() if not is_limit]
+        between = boundaries(unlimited) if compiled.RUNS else None
         if between is not None:
             self._judge = Judge(between, maximum_trace_size_bytes)
 
@@ -108,13 +111,15 @@ class Policies:
 
         `due_ms` is the partition time at which it was due: the time of the limits.
         """
-        if self._judge is not None:
-            return self._judge.judge(trace, body_bytes, self.ask)
         if not self._limits:
-            return self.ask(trace, body_bytes=body_bytes)
+            if self._judge is None:
+                return self.ask(trace, body_bytes=body_bytes)
+            return self._judge.judge(trace, body_bytes, self.ask)
         for limit in self._limits:
             limit.judging(due_ms=due_ms, body_bytes=body_bytes)
-        return replace(self.ask(trace, body_bytes=body_bytes), levels=self.levels)
+        judgement = self.ask(trace, body_bytes=body_bytes)
+        judgement.levels = self.levels
+        return judgement
 
     def ask(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""
@@ -123,8 +128,8 @@ class Policies:
             return Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
         winner: Policy | None = None
         threshold = 0
-        for policy in self._policies:
-            vote = policy.vote(trace)
+        for policy, known in zip(self._policies, self._known(trace), strict=True):
+            vote = policy.vote(trace) if known is None else known
             votes.append((policy.name, vote))
             if vote is Vote.DROPPED:
                 return Judgement(Verdict.NOT_SAMPLED, policy.name, 0, votes)
@@ -138,3 +143,16 @@ class Policies:
         if len(votes) < len(self._policies):
             threshold = 0  # one that was not asked may keep it for sure, so no share is claimed
         return Judgement(Verdict.SAMPLED, winner.name, threshold, votes)
+
+    def _known(self, trace: TraceSummary) -> Sequence[Vote | None]:
+        """Return the votes of the others where some are limits, None for each still to be asked."""
+        if self._judge is None or not self._limits:
+            return self._unknown
+        return self._judge.judge(trace, 0, self._ask_the_others)
+
+    def _ask_the_others(self, trace: TraceSummary, *, body_bytes: int) -> Sequence[Vote | None]:  # noqa: ARG002 - the judge's
+        return [None if is_limit else p.vote(trace) for p, is_limit in self._with_limits()]
+
+    def _with_limits(self) -> Iterator[tuple[Policy, bool]]:
+        """Yield the policies, each with whether it is a limit or holds one."""
+        return zip(self._policies, self._is_limit, strict=True)

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Self
 
-from stream.sampling.policies.policy import Policy
+from stream.sampling.decision import Vote
+from stream.sampling.policies.policy import Policy, TraceSummary
 
 Levels = tuple[tuple[int, ...], ...]
 """The levels of all limits of a partition, in the order in which `limits_of` finds them."""
@@ -63,6 +64,10 @@ class Limit(ABC):
         """
         self.due_ms = due_ms
         self.body_bytes = body_bytes
+
+    @abstractmethod
+    def vote(self, trace: TraceSummary) -> Vote:
+        """Judge a trace, and use of the limit what it takes, if it passes."""
 
     @property
     @abstractmethod
