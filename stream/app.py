@@ -135,6 +135,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         close_stores=tables.close,
     )
     app.host = host
+    policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)
     _add_timers(app, host, settings)
     add_pages(

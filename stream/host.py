@@ -105,6 +105,7 @@ class Host:
             failed=self.failed,
         )
         self._assigned = False
+        self._recount = False
         self._ends: dict[int, int] = {}
         self._waiting: set[int] = set()
         self._told_s = clock.monotonic_s()
@@ -182,6 +183,8 @@ class Host:
     def assigned(self, epochs: dict[int, int]) -> None:
         """Restore the partitions in the background; each is read from when it is ready."""
         self._assigned = True
+        # Limits are spread over them. Who is given some counts them before it restores these.
+        self._recount = self._recount or not epochs
         self._epochs.update(epochs)
         if epochs:
             log.info("assigned", partitions=sorted(epochs))
@@ -332,6 +335,9 @@ class Host:
 
     async def measure(self) -> None:
         """Set the gauges, and say what there is to say."""
+        if self._recount:
+            self._recount = False
+            await self._count_partitions()
         await self._know_ends(list(self.worker.partitions))
         self._set_gauges()
         self._restoring.tell_replays()

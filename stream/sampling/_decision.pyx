@@ -2,7 +2,7 @@
 """A decision record, written field by field in C: the compiled half of `decision.py`'s `encode`.
 
 One is made for every trace that ends. What is not as decisions are made (negative numbers, more
-offsets than are listed) is for the pure-Python twin, with msgpack.
+offsets than are listed), and the levels of limits, which few have, is for the pure-Python twin, with msgpack.
 Format: https://github.com/msgpack/msgpack/blob/master/spec.md
 """
 
@@ -156,6 +156,8 @@ def encode(decision, str config not None, str topic_id not None, str group not N
         span_ids = decision.span_ids
         policy, ballot = decision.policy, decision.ballot
         if offsets is None or span_ids is None or len(offsets) > OFFSETS_BYTES_MAX:
+            return None
+        if decision.levels:
             return None
         bytes_max = (
             FIXED_BYTES_MAX + TEXTS * PREFIX_BYTES_MAX + OFFSET_BYTES_MAX * len(offsets)

@@ -22,6 +22,7 @@ cdef class Decision:
     cdef public object span_ids
     cdef public object span_ids_complete
     cdef public object ballot
+    cdef public object levels
 
 
 cdef class Delivery:

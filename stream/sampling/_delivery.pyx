@@ -13,10 +13,11 @@ cdef enum:
     STALE_ENTRIES_MIN = 1_024
 
 cdef object ZERO = 0
+cdef tuple NO_LEVELS = ()
 cdef tuple DECISION_FIELDS = (
     "trace_id", "verdict", "policy", "trigger", "threshold", "spans", "errors", "duration_us",
     "complete", "time_ms", "clock", "upto", "offsets", "duplicates", "dead_lettered", "span_ids",
-    "span_ids_complete", "ballot",
+    "span_ids_complete", "ballot", "levels",
 )
 
 
@@ -30,11 +31,12 @@ cdef class Decision:
         self.span_ids = b""
         self.span_ids_complete = True
         self.ballot = ""
+        self.levels = NO_LEVELS
 
     def __init__(
         self, trace_id, verdict, policy, trigger, threshold, spans, errors, duration_us, complete,
         time_ms, clock, upto, offsets, duplicates=0, dead_lettered=0, span_ids=b"",
-        span_ids_complete=True, ballot="",
+        span_ids_complete=True, ballot="", levels=NO_LEVELS,
     ):
         self.trace_id = trace_id
         self.verdict = verdict
@@ -54,6 +56,7 @@ cdef class Decision:
         self.span_ids = span_ids
         self.span_ids_complete = span_ids_complete
         self.ballot = ballot
+        self.levels = levels
 
     @property
     def __dataclass_fields__(self):

@@ -245,9 +245,11 @@ cdef object cut(State state, OpenTrace trace, trigger, clock):
     state._budget.used -= 1
     state.open_bytes -= trace.held_bytes
     if state._judges_plainly:
-        judgement = state._policies.judge(trace, body_bytes=trace.body_bytes)
+        judgement = state._policies.judge(
+            trace, body_bytes=trace.body_bytes, due_ms=due_ms_of(state, trace, clock)
+        )
     else:
-        judgement = state._judged(trace)
+        judgement = state._judged(trace, clock)
     if judgement.verdict is NOT_SAMPLED:
         state._spans.delete(trace.trace_id, trace.offsets)
         if state._bodies:
@@ -262,9 +264,6 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     """Return the delivery of a trace that was judged at the position, as `cut.py` does."""
     cdef Decision decision = Decision.__new__(Decision)
     cdef Delivery delivery = Delivery.__new__(Delivery)
-    cdef int64_t due_ms = trace.deadline_ms
-    if clock is CLOCK_LOG:
-        due_ms = min(due_ms, max(state.time_ms, trace.opened_ms))
     decision.trace_id = trace.trace_id
     decision.verdict = judgement.verdict
     decision.policy = judgement.policy
@@ -279,15 +278,23 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     decision.upto = state.position
     decision.offsets = trace.offsets
     decision.ballot = judgement.ballot
+    decision.levels = judgement.levels
     delivery.decision = decision
     delivery.first_offset = trace.first_offset
     delivery.opened_ms = trace.opened_ms
     delivery.body_bytes = trace.body_bytes
-    delivery.due_ms = due_ms
+    delivery.due_ms = due_ms_of(state, trace, clock)
     delivery.votes = judgement.votes
     delivery.headers = trace.headers
     delivery.held_bytes = trace.held_bytes
     return delivery
+
+
+cdef int64_t due_ms_of(State state, OpenTrace trace, clock):
+    """Return when it was due, as `cut.py` does."""
+    if clock is CLOCK_LOG:
+        return min(trace.deadline_ms, max(state.time_ms, trace.opened_ms))
+    return trace.deadline_ms
 
 
 cdef uint64_t duration_us_of(OpenTrace trace):

@@ -6,6 +6,16 @@ from stream.sampling.policies.evaluate import Judgement
 from stream.sampling.trace import OpenTrace
 
 
+def due_ms(trace: OpenTrace, clock: Clock, time_ms: int) -> int:
+    """Return when a trace was due that is cut at this partition time.
+
+    At its deadline, or, where a limit came first, when that was reached.
+    """
+    if clock is Clock.LOG:
+        return min(trace.deadline_ms, max(time_ms, trace.opened_ms))
+    return trace.deadline_ms
+
+
 def cut_delivery(
     trace: OpenTrace,
     judgement: Judgement,
@@ -15,13 +25,7 @@ def cut_delivery(
     upto: int,
     time_ms: int,
 ) -> Delivery:
-    """Return the delivery of a trace that was judged at this offset and partition time.
-
-    It was due at its deadline, or, where a limit came first, when that was reached.
-    """
-    due_ms = trace.deadline_ms
-    if clock is Clock.LOG:
-        due_ms = min(due_ms, max(time_ms, trace.opened_ms))
+    """Return the delivery of a trace that was judged at this offset and partition time."""
     decision = Decision(
         trace.trace_id,
         judgement.verdict,
@@ -37,13 +41,14 @@ def cut_delivery(
         upto=upto,
         offsets=trace.offsets,
         ballot=judgement.ballot,
+        levels=judgement.levels,
     )
     return Delivery(
         decision,
         trace.first_offset,
         trace.opened_ms,
         trace.body_bytes,
-        due_ms=due_ms,
+        due_ms=due_ms(trace, clock, time_ms),
         votes=judgement.votes,
         headers=trace.headers,
         held_bytes=trace.held_bytes,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stream import compiled
 from stream.sampling.accounting import Accounts
-from stream.sampling.cut import cut_delivery
+from stream.sampling.cut import cut_delivery, due_ms
 from stream.sampling.deadlines import Deadlines
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery_queue import DeliveryQueue
@@ -69,7 +69,7 @@ class Cutting(State):
         del self._open[trace.trace_id]
         self._budget.used -= 1
         self.open_bytes -= trace.held_bytes
-        judgement = judged or self._judged(trace)
+        judgement = judged or self._judged(trace, clock)
         for policy, vote in judgement.votes:
             self.accounts.votes[policy, vote.value] += 1
         if judgement.verdict is Verdict.NOT_SAMPLED:
@@ -82,12 +82,13 @@ class Cutting(State):
         self._uncommitted[trace.trace_id] = delivery.decision
         self._undelivered.append(delivery)
 
-    def _judged(self, trace: OpenTrace) -> Judgement:
+    def _judged(self, trace: OpenTrace, clock: Clock) -> Judgement:
         def bodies() -> Sequence[bytes]:
             self._store_bodies()
             return self._spans.get(trace.trace_id, trace.offsets)
 
-        return self._policies.judge_cut(trace, bodies)
+        due = due_ms(trace, clock, self.time_ms)
+        return self._policies.judge_cut(trace, bodies, due_ms=due)
 
     def _store_bodies(self) -> None:
         """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""

@@ -70,6 +70,7 @@ class Decision:
     `complete` says whether a root span had been received. `time_ms` is partition time. `upto` is
     the cut offset: every record of the trace below it is done. `offsets` are the records it covers.
     `ballot` has every policy's vote (`policies/ballot.py`); a later record has none.
+    `levels` are those of the policies' limits after a cut (`policies/limit.py`).
     """
 
     trace_id: bytes
@@ -90,6 +91,7 @@ class Decision:
     span_ids: bytes = b""
     span_ids_complete: bool = True
     ballot: str = ""
+    levels: tuple[tuple[int, ...], ...] = ()
 
 
 PureDecision = Decision
@@ -149,6 +151,8 @@ def encode_in_python(decision: Decision, *, config: str, topic_id: str, group: s
         record["span_ids_complete"] = False
     if decision.ballot:
         record["votes"] = decision.ballot
+    if decision.levels:
+        record["levels"] = decision.levels
     packed: bytes = msgpack.packb(record)
     return packed
 
@@ -232,4 +236,5 @@ def _decision(record: dict[str, Any]) -> Decision:
         span_ids=record.get("span_ids", b""),
         span_ids_complete=record.get("span_ids_complete", True),
         ballot=record.get("votes", ""),
+        levels=tuple(tuple(of_one) for of_one in record.get("levels", ())),
     )

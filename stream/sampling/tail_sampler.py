@@ -23,6 +23,7 @@ from stream.sampling.held_cuts import might_cut
 from stream.sampling.late import add_late, is_full, late_delivery, news_to, turned_late
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.policies.evaluate import Policies
+from stream.sampling.policies.limit import Levels
 from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind, copy_headers, headers_bytes
 from stream.sampling.settle import settle
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
@@ -38,9 +39,7 @@ class TailSampler(Cutting):
 
     `position` is the next offset to fold, `time_ms` the partition time: both start where the
     resume offset says. `dead_letters_upto`: dead letters below this offset have been delivered.
-
-    While `cuts_held`, decisions are still being read that traces may have to follow (`learn`), and
-    nothing may be cut.
+    While `cuts_held`, decisions are read that traces may have to follow: nothing may be cut.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class TailSampler(Cutting):
         self.accounts = Accounts()
         self.cuts_held = False
         self.open_bytes = 0
-        self._policies = policies
+        self._policies = policies = policies.of_partition()
         self._at_ingest, self._custom_root = policies.at_ingest, policies.custom_root
         self._judges_plainly = policies.judges_plainly
         self._windows = windows
@@ -71,8 +70,7 @@ class TailSampler(Cutting):
         self._decisions = decisions
         self.count_decisions()
         self._dead_letters_upto = dead_letters_upto
-        # In the order of their first offsets. A dict would search for its first key among those
-        # that are gone.
+        # By first offset. A dict would search for its first key among those that are gone.
         self._open: OrderedDict[bytes, OpenTrace] = OrderedDict()
         self._deadlines = Deadlines()
         self._undelivered = DeliveryQueue()
@@ -87,10 +85,8 @@ class TailSampler(Cutting):
         """Take records in offset order; those below `position` were folded before and are skipped.
 
         `wall_ms` clamps timestamps that a producer's clock may have set ahead (`CreateTime`); pass
-        None where the broker stamps the records.
-
-        While `cuts_held` it stops before the first record that might cut something, which
-        `position` shows: fold the same records again once cuts are not held any more.
+        None where the broker stamps the records. While `cuts_held` it stops before the first
+        record that might cut, which `position` shows: fold the same again once they are not held.
         """
         if self.cuts_held and (self._budget.over() or self._spans.lowest_affordable()):
             return
@@ -324,6 +320,10 @@ class TailSampler(Cutting):
         return None if (oldest := self._oldest()) is None else oldest.opened_ms
 
     # After a restore
+
+    def restore_levels(self, levels: Levels) -> None:
+        """Let the limits go on from where the last decision left them; before any cut."""
+        self._policies.restore(levels)
 
     def learn(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """Remember decisions below the resume offset, each (trace id, decision), while cuts wait.

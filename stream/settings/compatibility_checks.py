@@ -7,6 +7,11 @@ from stream.sampling.ottl.compile import compile_condition
 from stream.sampling.ottl.errors import BadCondition
 from stream.settings import policies as configured
 from stream.settings.errors import Problem
+from stream.settings.limit_policies import (
+    BytesLimitingPolicy,
+    CompositePolicy,
+    RateLimitingPolicy,
+)
 from stream.settings.policies import flattened
 from stream.settings.policy_block import PolicyBlock
 from stream.settings.span_policies import CompletenessPolicy
@@ -69,8 +74,10 @@ def _not_at_ingest(policy: PolicyBlock) -> tuple[str, Any]:
             return "latency.upper_threshold_ms", latency.upper_threshold_ms
         case configured.SpanCountPolicy(span_count=counts) if counts.max_spans:
             return "span_count.max_spans", counts.max_spans
-        case CompletenessPolicy():
-            return "type", "completeness"
+        case (
+            CompletenessPolicy() | RateLimitingPolicy() | BytesLimitingPolicy() | CompositePolicy()
+        ):
+            return "type", policy.type
     return "", None
 
 

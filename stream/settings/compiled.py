@@ -24,6 +24,7 @@ from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.completeness import Completeness
+from stream.sampling.policies.composite import Composite
 from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
@@ -33,9 +34,15 @@ from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 from stream.settings import policies as configured
+from stream.settings.limit_policies import (
+    BytesLimitingPolicy,
+    CompositePolicy,
+    RateLimitingPolicy,
+)
 from stream.settings.same_span import condition_of
 from stream.settings.share_policies import ProbabilisticPolicy
 from stream.settings.span_policies import (
@@ -102,6 +109,8 @@ class _Compiler:
                 return self._and(block)
             case configured.NotPolicy():
                 return Not(block.name, self.policy(block.not_.not_sub_policy))
+            case RateLimitingPolicy() | BytesLimitingPolicy() | CompositePolicy():
+                return self._limit(block)
             case _:
                 return self._attribute(block)
 
@@ -111,6 +120,23 @@ class _Compiler:
         if options.mode == "trace_state":
             return ConsistentProbabilistic(*share, self.matcher)
         return Probabilistic(*share)
+
+    def _limit(self, block: RateLimitingPolicy | BytesLimitingPolicy | CompositePolicy) -> Policy:
+        match block:
+            case RateLimitingPolicy(rate_limiting=spans):
+                return RateLimiting(block.name, spans.spans_per_second, spans.burst_capacity)
+            case BytesLimitingPolicy(bytes_limiting=size):
+                return BytesLimiting(block.name, size.bytes_per_second, size.burst_capacity)
+            case CompositePolicy(composite=options):
+                subs = [self.policy(sub) for sub in options.composite_sub_policy]
+                rates = options.collector_rates() if self.as_collector else options.rates()
+                return Composite(
+                    block.name,
+                    options.max_total_spans_per_second,
+                    list(zip(subs, rates, strict=True)),
+                    order=() if self.as_collector else options.order(),
+                    as_collector=self.as_collector,
+                )
 
     def _and(self, block: configured.AndPolicy) -> Policy:
         if block.and_.same_span:

@@ -8,6 +8,7 @@ from typing import Final
 
 from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings import policies as configured
+from stream.settings.limit_policies import CompositeOptions, CompositePolicy
 from stream.settings.policies import sub_policies
 from stream.settings.policy_block import PolicyBlock
 from stream.settings.span_policies import OttlConditionPolicy
@@ -38,7 +39,7 @@ def _asked(path: str, policy: PolicyBlock) -> Iterator[tuple[str, PolicyBlock]]:
         yield from _asked(f"{path}.{below}", sub)
 
 
-def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:
+def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:  # noqa: C901 - one a type
     match policy:
         case configured.LatencyPolicy(latency=latency) if not latency.root:
             yield "latency.threshold_ms", "a span without a start counts as one from 1970"
@@ -58,6 +59,8 @@ def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:
             yield "ottl_condition.error_mode", what
         case configured.AndPolicy(and_=options) if not options.and_sub_policy:
             yield "and.and_sub_policy", "an empty list keeps every trace"
+        case CompositePolicy(composite=composite):
+            yield from _of_composite(composite)
         case configured.DropPolicy(drop=options) if not options.drop_sub_policy:
             yield "drop.drop_sub_policy", "an empty list drops every trace"
 
@@ -70,6 +73,16 @@ def _of_number(options: configured.NumericAttributeOptions) -> Iterator[tuple[st
     reads = "matches" if (low or 0) <= 0 <= (high or 0) else "does not match"
     what = f"any value that is no whole number counts as 0, which {reads}"
     yield "numeric_attribute.key", what
+
+
+def _of_composite(options: CompositeOptions) -> Iterator[tuple[str, str]]:
+    if options.policy_order:
+        yield "composite.policy_order", "it is ignored: sub-policies are asked as they are listed"
+    what = "the first that votes to keep has the last word, and each has the total for itself"
+    yield "composite.composite_sub_policy", what
+    shares = {share.policy for share in options.rate_allocation}
+    if any(sub.name not in shares for sub in options.composite_sub_policy):
+        yield "composite.rate_allocation", "a sub-policy that is not in it keeps nothing"
 
 
 def _of_string(options: configured.StringAttributeOptions) -> Iterator[tuple[str, str]]:

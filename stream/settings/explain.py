@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stream.settings.errors import ABSENT, Problem, nearest
 from stream.settings.fields import Unit, fields_by_key, unit_of
-from stream.settings.policies import NOT_SUPPORTED_YET, POLICY_BLOCKS
+from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.units import format_duration, format_size
 from stream.settings.walk import all_paths, block_at, choices_of, field_at, is_policy_type
 
@@ -41,6 +41,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "policies": "write at least one policy: without one nothing would be kept",
         "drop_sub_policy": "write at least one: the Collector drops every trace when it is empty",
         "and_sub_policy": "write at least one: the Collector keeps every trace when it is empty",
+        "composite_sub_policy": "write at least one: the Collector keeps none when it is empty",
         "status_codes": "write at least one of OK, ERROR, UNSET",
     }
 )
@@ -182,8 +183,6 @@ def _policy_type(path: str, value: Any) -> Problem:
         remedy = f"write one of {', '.join(kind for kind in known if kind != 'drop')}"
         return Problem(setting, given, "a drop policy stands at the top only", remedy)
     honoured = f"supported are {', '.join(known)}"
-    if given in NOT_SUPPORTED_YET:
-        return Problem(setting, given, "not supported yet", f"remove this policy; {honoured}")
-    near = nearest(given, (*known, *NOT_SUPPORTED_YET))
+    near = nearest(given, known)
     remedy = f"did you mean {near}?" if near else honoured
     return Problem(setting, given, "no such type of policy", remedy)

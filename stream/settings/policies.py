@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from stream.sampling.regex import CACHED_VALUES_MAX
+from stream.settings import limit_policies as limits
 from stream.settings.fields import Block, FromList
 from stream.settings.policy_block import LaterOptions, PolicyBlock
 from stream.settings.share_policies import ProbabilisticOptions, ProbabilisticPolicy
@@ -19,13 +20,6 @@ from stream.settings.span_policies import (
     TraceStatePolicy,
 )
 from stream.settings.yaml_text import inline_yaml
-
-NOT_SUPPORTED_YET: Final = (
-    "bytes_limiting",
-    "composite",
-    "rate_limiting",
-)
-"""The Collector's policy types that stop the start."""
 
 
 class AlwaysSamplePolicy(PolicyBlock):
@@ -292,14 +286,16 @@ SubPolicy = Annotated[
     | TraceStatePolicy
     | TraceFlagsPolicy
     | CompletenessPolicy
+    | limits.RateLimitingPolicy
+    | limits.BytesLimitingPolicy
+    | limits.CompositePolicy
     | AndPolicy
     | NotPolicy,
     Field(discriminator="type"),
 ]
-AndOptions.model_rebuild()
-NotOptions.model_rebuild()
-AndPolicy.model_rebuild()
-NotPolicy.model_rebuild()
+limits.rebuild({"SubPolicy": SubPolicy})
+for _block in (AndOptions, NotOptions, AndPolicy, NotPolicy):
+    _block.model_rebuild()
 
 
 class DropOptions(Block):
@@ -331,6 +327,8 @@ def sub_policies(policy: PolicyBlock) -> tuple[tuple[str, SubPolicy], ...]:
             subs, name = policy.drop.drop_sub_policy, "drop.drop_sub_policy"
         case AndPolicy():
             subs, name = policy.and_.and_sub_policy, "and.and_sub_policy"
+        case limits.CompositePolicy():
+            subs, name = policy.composite.composite_sub_policy, "composite.composite_sub_policy"
         case NotPolicy():
             return (("not.not_sub_policy", policy.not_.not_sub_policy),)
         case _:
@@ -358,6 +356,9 @@ POLICY_BLOCKS: Final[dict[str, type[PolicyBlock]]] = {
     "trace_state": TraceStatePolicy,
     "trace_flags": TraceFlagsPolicy,
     "completeness": CompletenessPolicy,
+    "rate_limiting": limits.RateLimitingPolicy,
+    "bytes_limiting": limits.BytesLimitingPolicy,
+    "composite": limits.CompositePolicy,
     "and": AndPolicy,
     "not": NotPolicy,
     "drop": DropPolicy,

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from stream.settings.fields import Block, Duration, FromList, OptionalText
+from stream.settings.limit_policies import limit_notes
 from stream.settings.policies import (
     POLICY_BLOCKS,
     REGEX_CACHE,
@@ -142,3 +143,4 @@ class TailSampling(Block):
                 if isinstance(each, StringAttributePolicy) and each.string_attribute.cache_max_size:
                     option = f"{path}.string_attribute.cache_max_size"
                     yield f"{option}: not needed here: {REGEX_CACHE}"
+                yield from limit_notes(path, each)

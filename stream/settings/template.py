@@ -7,7 +7,6 @@ from typing import Any, Final
 from stream.settings.fields import Block, block_of, fields_by_key, written
 from stream.settings.load import DEFAULT_REFERENCES
 from stream.settings.model import Settings
-from stream.settings.policies import NOT_SUPPORTED_YET as POLICIES_NOT_SUPPORTED_YET
 from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.reference import default_text
 from stream.settings.tail_sampling import NOT_NEEDED, TailSampling
@@ -122,8 +121,6 @@ def _standing(option: str) -> str:
 
 def _policy_standing(policy: Any) -> str:
     kind = policy.get("type") if isinstance(policy, Mapping) else None
-    if kind in POLICIES_NOT_SUPPORTED_YET:
-        return f"not supported yet: policies of type {kind}"
     if kind not in POLICY_BLOCKS:
         return "not supported yet: no known type of policy"
     options = policy.get(kind)

@@ -14,7 +14,7 @@ from stream.settings.fields import Block, block_of, fields_by_key, unit_of
 from stream.settings.model import Settings
 from stream.settings.policies import POLICY_BLOCKS
 
-LISTS_OF_POLICIES = ("policies", "drop_sub_policy", "and_sub_policy")
+LISTS_OF_POLICIES = ("policies", "drop_sub_policy", "and_sub_policy", "composite_sub_policy")
 ONE_POLICY = "not_sub_policy"
 
 
@@ -96,8 +96,14 @@ def block_at(location: Sequence[str | int]) -> type[Block] | None:
         if isinstance(part, int) or part in LISTS_OF_POLICIES or part == ONE_POLICY:
             continue
         field = fields_by_key(block).get(part)
-        block = block_of(field) if field is not None else None
+        block = block_of(field) or _listed(field) if field is not None else None
     return block
+
+
+def _listed(field: FieldInfo) -> type[Block] | None:
+    """Return the block of which a field holds a list, None if it is no such list."""
+    listed = next(iter(get_args(field.annotation)), None)
+    return listed if isinstance(listed, type) and issubclass(listed, Block) else None
 
 
 def field_at(location: Sequence[str | int]) -> FieldInfo | None:

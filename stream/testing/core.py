@@ -99,6 +99,7 @@ class Core:
     output_bytes_max: int = 1_000_000
     dead_letter_bytes_max: int = 1_000_000
     identity: Identity = IDENTITY
+    config: str = "c0ffee"
 
     def sampler(
         self,
@@ -161,7 +162,7 @@ class Core:
             output_bytes_max=self.output_bytes_max,
             dead_letter_bytes_max=self.dead_letter_bytes_max,
             stamp="spans",
-            config="c0ffee",
+            config=self.config,
         )
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from stream.sampling.decision import Decision
+from stream.sampling.policies.limit import Levels
 from stream.sampling.stores import KnownDecision
 
 CHUNK_RECORDS = 1_000
@@ -22,10 +23,16 @@ class DecisionLog:
     """Runs of decision records with the highest `upto` and partition time in each.
 
     Offsets are lower bounds, which is all that a successor needs: it reads a little more.
+
+    `levels` are those of the policies' limits after the last record that tells some, None where
+    none does, and the hash of these policies. What was cut commits in the order of the cuts, so
+    a successor's first cut, the first one that did not commit, must find these.
     """
 
     def __init__(self, next_offset: int = 0) -> None:
         self.next_offset = next_offset
+        self.levels: tuple[str, Levels] | None = None
+        self._levels_from: int | None = None
         self._chunks: deque[_Chunk] = deque()
 
     def append(self, decision: Decision | KnownDecision, offset: int | None = None) -> None:
@@ -47,9 +54,17 @@ class DecisionLog:
             if decision.time_ms > last.time_ms:  # noqa: PLR1730  # see above
                 last.time_ms = decision.time_ms
 
+    def tell_levels(self, levels: Levels, config: str) -> None:
+        """The record that was appended last tells these; where it is of no cut, none."""
+        if levels:
+            self.levels = config, levels
+            self._levels_from = self._chunks[-1].first
+
     def put_before(self, older: "DecisionLog") -> None:
         """Add what lies below, once it has been read too."""
         self._chunks.extendleft(reversed(older._chunks))  # noqa: SLF001 - its own kind
+        if self.levels is None:
+            self.levels, self._levels_from = older.levels, older._levels_from  # noqa: SLF001 - as above
 
     def advance(self, next_offset: int) -> None:
         """The log holds everything below `next_offset` now."""
@@ -63,10 +78,15 @@ class DecisionLog:
         """Return the first offset that a successor must read.
 
         A replay needs what reaches above the resume offset, late spans what is younger than the
-        retention. Forgets nothing: a transaction planned for this offset may still be aborted.
+        retention, limits the last levels, whatever their age. Forgets nothing: a transaction
+        planned for this offset may still be aborted.
         """
         for chunk in self._chunks:
-            if chunk.upto > resume_offset or chunk.time_ms >= retained_from_ms:
+            if (
+                chunk.upto > resume_offset
+                or chunk.time_ms >= retained_from_ms
+                or chunk.first == self._levels_from
+            ):
                 return chunk.first
         return self.next_offset
 

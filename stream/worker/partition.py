@@ -85,6 +85,7 @@ class Partition:
         self._decisions_topic, self._config = delivering.decisions_topic, delivering.config
         self._topic_id, self._group = identity.topic_id, identity.group
         self._log = log
+        self._restore_levels()
         self._retention_ms = retention_ms
         self._span_ids_bytes_max = span_ids_bytes_max
         self._committed: tuple[int, int] | None = None
@@ -138,6 +139,7 @@ class Partition:
     def whole(self, older: DecisionLog) -> None:
         """The older decisions have been learnt too: from now on it cuts and delivers."""
         self._log.put_before(older)
+        self._restore_levels()
         self.sampler.cuts_held = False
 
     def plan(self, *, count_max: int, bytes_max: int) -> PartitionPlan:
@@ -182,7 +184,9 @@ class Partition:
         self._committed = (plan.resume_offset, plan.position)
         for settled in plan.settled:
             if isinstance(settled.delivered, Delivery):
-                self._log.append(settled.delivered.decision)
+                decision = settled.delivered.decision
+                self._log.append(decision)
+                self._log.tell_levels(decision.levels, self._config)
         if decisions_end is not None:
             self._log.advance(decisions_end)
         self._log.forget_below(plan.decisions_from)
@@ -204,6 +208,11 @@ class Partition:
         for place, size in self._decisions.held_bytes().items():
             held[place] = held.get(place, 0) + size
         return held
+
+    def _restore_levels(self) -> None:
+        """Let the limits go on from the last decision; levels of other policies mean nothing."""
+        if self._log.levels is not None and self._log.levels[0] == self._config:
+            self.sampler.restore_levels(self._log.levels[1])
 
     def _fold(self, poll: "_Poll") -> bool:
         """Return whether all of it could be folded. What was, is skipped the next time."""

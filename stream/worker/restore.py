@@ -21,10 +21,12 @@ It costs little: a trace that a replay opens is due a whole window later, so the
 about where the replay ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stream.kafka.log_state import NO_OFFSET, Identity, LogState
+from stream.otlp.tracestate import UNKNOWN_THRESHOLD
 from stream.sampling.decision import fields_of
 from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.worker import hints
@@ -33,8 +35,8 @@ from stream.worker.hints import Hints
 
 TRACE_ID_BYTES = 16
 INT64_MAX = 2**63 - 1
-TH_MAX = 2**56 - 1
-"""A rejection threshold has 56 bits (OpenTelemetry, TraceState `th`)."""
+TH_MAX = UNKNOWN_THRESHOLD
+"""A rejection threshold has 56 bits (OpenTelemetry, TraceState `th`), or is not known."""
 
 
 class OffsetAboveEndError(Exception):
@@ -150,22 +152,23 @@ class Restore:
         known: list[tuple[bytes, KnownDecision]] = []
         for offset, value in records:
             try:
-                trace_id, found = self._ours(value)
+                trace_id, found, fields = self._ours(value)
             except Exception:  # noqa: BLE001 - a foreign writer can make it raise nearly anything
                 self.foreign += 1
                 continue
             log.append(found, offset)
+            log.tell_levels(fields.get("levels", ()), fields.get("config", ""))
             known.append((trace_id, found))
         return known
 
-    def _ours(self, value: bytes) -> tuple[bytes, KnownDecision]:
+    def _ours(self, value: bytes) -> tuple[bytes, KnownDecision, Mapping[str, Any]]:
         fields = fields_of(value)
         if (fields["topic_id"], fields["group"]) != (self._identity.topic_id, self._identity.group):
             raise ValueError("of another topic or group")
         trace_id, found = fields["trace_id"], KnownDecision.read(fields)
         if type(trace_id) is not bytes or len(trace_id) != TRACE_ID_BYTES or not _sound(found):
             raise ValueError("not as a worker writes it")
-        return trace_id, found
+        return trace_id, found, fields
 
 
 def _sound(known: KnownDecision) -> bool:

@@ -143,6 +143,7 @@ def test_they_agree_on_how_many_offsets_are_listed(offsets: list[int]) -> None:
         {"offsets": []},
         {"span_ids": None},
         {"span_ids_complete": None},
+        {"levels": ((5, 6),)},
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.attribute import Attribute
 from stream.sampling.policies.boundaries import BOUNDARIES_MAX, boundaries
+from stream.sampling.policies.composite import Composite
 from stream.sampling.policies.consistent import ConsistentProbabilistic
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
@@ -23,6 +24,7 @@ from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.ottl_condition import OttlCondition
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import RateLimiting
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
 
@@ -97,6 +99,31 @@ def test_it_says_what_the_policies_say() -> None:
             assert judged == policies.ask(trace, body_bytes=size)
 
 
+def test_beside_limits_it_says_what_the_policies_say_and_limits_are_asked_each_time() -> None:
+    rng = Random(SEED)
+    judged_of_limits = set()
+    for _ in range(150):
+        kinds: list[Policy] = [
+            RateLimiting("rate", 40, 9),
+            Composite("few", 9, [(rng.choice(LEAVES), 5)]),
+        ]
+        others = [_policy(rng) for _ in range(rng.randrange(5))]
+        limit = And("and", [rng.choice(LEAVES), rng.choice(kinds)])
+        chosen: list[Policy] = [*others, limit, *rng.sample(kinds, rng.randrange(3))]
+        chosen += [Drop("drop", [_policy(rng), rng.choice(kinds)])] * (rng.random() < 0.3)
+        policies = Policies(
+            rng.sample(chosen, len(chosen)), sample_on_first_match=rng.random() < 0.3
+        )
+        remembering, asking = policies.of_partition(), policies.of_partition()
+        asking._judge = None
+        for at in range(60):
+            trace, due_ms = a_trace(rng), 1_000 + at * rng.choice((0, 30, 90))
+            judged = [one.judge(trace, due_ms=due_ms) for one in (remembering, asking)]
+            assert judged[0] == judged[1]
+            judged_of_limits.add(judged[0].levels)
+    assert len(judged_of_limits) > 500
+
+
 def test_traces_that_look_alike_are_asked_for_once() -> None:
     policies = Policies([Latency("slow", 1_000), Probabilistic("share", 50)])
     rng = Random(SEED)
@@ -133,5 +160,8 @@ def test_policies_that_it_does_not_know_are_asked_each_time() -> None:
     for trace.errors in (0, 1, 0):
         votes.append(policies.judge(trace).votes[0][1])
     assert votes == [Vote.SAMPLED, Vote.NOT_SAMPLED, Vote.SAMPLED]
+    limited = Policies([Not("not", And("and", [AlwaysSample("all"), RateLimiting("", 1, 1)]))])
+    verdicts = [limited.judge(replace(trace, spans=1)).votes[0][1] for _ in range(2)]
+    assert verdicts == [Vote.NOT_SAMPLED, Vote.SAMPLED]
     assert boundaries([Latency("l", ms) for ms in range(BOUNDARIES_MAX + 1)]) is None
     assert boundaries([Latency("l", ms) for ms in range(BOUNDARIES_MAX)]) is not None

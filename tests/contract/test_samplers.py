@@ -16,12 +16,15 @@ from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.delivery import Delivery
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher, PrefixTook
+from stream.sampling.policies.and_ import And
 from stream.sampling.policies.completeness import Completeness
+from stream.sampling.policies.composite import Composite
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.leaf import Leaf
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.status_code import StatusCode
 from stream.sampling.record import NO_TIMESTAMP, Record
 from stream.sampling.stores import KnownDecision
@@ -59,6 +62,7 @@ class Shape:
     open_max: int
     held_max: int
     bodies_spill: bool
+    limited: bool
     strategy: str = ""
 
     def partition(self) -> Partition:
@@ -83,6 +87,9 @@ class Shape:
         if self.strategy == "looks back":
             chosen.append(Leaf("prefix", PrefixTook(0, 20), matcher))
             chosen.append(Completeness("complete", matcher, complete=True))
+        if self.limited and self.strategy != "at ingest":
+            chosen += [RateLimiting("rate", 60, 5), Composite("few", 9, [(chosen[1], 4)])]
+            chosen[2] = And("some", [chosen[2], BytesLimiting("", 4_000, 900)])
         policies = Policies(
             chosen,
             maximum_trace_size_bytes=self.too_large_bytes,
@@ -107,6 +114,7 @@ SHAPES = st.builds(
     held_max=st.sampled_from([4_000, 1 << 30]),
     bodies_spill=st.booleans(),
     strategy=st.sampled_from(["", "", "", "looks back", "at ingest", "custom root"]),
+    limited=st.sampled_from([False, False, True]),
 )
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -38,6 +38,7 @@ class WorkerProcess:
         static: bool = False,
         kafka: Mapping[str, str] | None = None,
         storage: Mapping[str, object] | None = None,
+        policies: Sequence[Mapping[str, object]] | None = None,
     ) -> None:
         self.slot = slot
         self._instance_id = instance_id or slot
@@ -45,6 +46,7 @@ class WorkerProcess:
         self._static = static
         self._kafka = kafka or {}
         self._storage = storage or {"memory": "64MiB"}
+        self._policies = policies or _policies(rules)
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
@@ -218,7 +220,7 @@ class WorkerProcess:
             },
             "tail_sampling": {
                 "decision_wait": f"{rules.decision_wait_ms}ms",
-                "policies": _policies(rules),
+                "policies": [*self._policies],
             },
             "storage": {"directory": str(self.directory), **self._storage},
             "web": {"host": "127.0.0.1", "port": self._port},

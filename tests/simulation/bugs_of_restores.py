@@ -13,6 +13,7 @@ from stream.testing.log import Broker
 from stream.worker import hints, restore
 from stream.worker.decision_log import DecisionLog
 from stream.worker.hints import Hints
+from stream.worker.partition import Partition
 from stream.worker.restore import Restore, ResumePoint
 from stream.worker.worker import Worker
 from tests.simulation.bug import Patch, bug
@@ -187,4 +188,28 @@ def a_partition_that_was_added_is_read_from_its_end(patch: Patch) -> None:
     point = restore.resume_point
     patch.setattr(
         RESUME_POINT, lambda state, **more: point(state, **{**more, "initial_offset": "latest"})
+    )
+
+
+@bug
+def limits_begin_anew_after_a_restore(patch: Patch) -> None:
+    patch.setattr(Partition, "_restore_levels", lambda _: None)
+
+
+@bug
+def limits_go_on_from_the_first_phase_alone(patch: Patch) -> None:
+    put_before = DecisionLog.put_before
+
+    def without_levels(self: DecisionLog, older: DecisionLog) -> None:
+        older.levels = None
+        put_before(self, older)
+
+    patch.setattr(DecisionLog, "put_before", without_levels)
+
+
+@bug
+def limits_go_on_from_what_late_spans_tell(patch: Patch) -> None:
+    tell = DecisionLog.tell_levels
+    patch.setattr(
+        DecisionLog, "tell_levels", lambda self, levels, config: tell(self, levels or ((),), config)
     )

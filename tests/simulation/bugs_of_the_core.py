@@ -10,6 +10,7 @@ from stream.otlp.merge import Merged, merge
 from stream.sampling.decision import Clock, Trigger
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.delivery_queue import DeliveryQueue
+from stream.sampling.policies.evaluate import Policies
 from stream.sampling.record import Record
 from stream.sampling.tail_sampler import TailSampler
 from stream.sampling.trace import OpenTrace
@@ -263,3 +264,8 @@ def spans_that_were_sent_twice_are_delivered_twice(patch: Patch) -> None:
         )
 
     patch.setattr("stream.worker.partition.merge", one_by_one)
+
+
+@bug
+def partitions_use_each_others_limits(patch: Patch) -> None:
+    patch.setattr(Policies, "of_partition", lambda self: self)

@@ -70,10 +70,13 @@ def laws_broken(
             yield from _decided_once(of)
             yield from _delivered_once(of)
             yield from _accounted(of)
-            yield from _as_undisturbed(of)
+            yield from _as_undisturbed(of, limited=bool(core.rules.policies.levels))
         else:
             yield from _delivered_at_least_once(of)
-        yield from _judged_on_its_records(of, core)
+        if not core.rules.policies.levels:
+            yield from _judged_on_its_records(of, core)
+        elif transactional and not of.forgotten:
+            yield from _judged_in_their_order(of, core)
         if broker.positions.get(number) != log.end:
             yield Broken("position", f"{broker.positions.get(number)}, the log ends at {log.end}")
     yield from _dead_letters(watch, len(broker.topics[INPUT]), transactional=transactional)
@@ -172,14 +175,19 @@ def _wanted(of: OfPartition, kept: Sequence[Decision]) -> set[bytes]:
     }
 
 
-def _as_undisturbed(of: OfPartition) -> Iterator[Broken]:
-    """Law 5: what the log cut, it cut as without any fault, but for the named exceptions."""
-    if of.calm is None:
+def _as_undisturbed(of: OfPartition, *, limited: bool) -> Iterator[Broken]:
+    """Law 5: what the log cut, it cut as without any fault, but for the named exceptions.
+
+    With limits these change what is left of them, so all that follows is excused, too.
+    """
+    if of.calm is None or (limited and (of.lost or of.forgotten)):
         return
     for trace_id, of_trace in of.by_trace.items():
         cut, *late = of_trace
         excused = trace_id in of.forgotten or of.truncated(trace_id)
         if excused or cut.clock is Clock.WALL or cut.trigger in OF_THE_WORKER:
+            if limited:
+                return
             continue
         calmly = of.calm.get(trace_id)
         if calmly is None:
@@ -205,18 +213,48 @@ def _judged_on_its_records(of: OfPartition, core: Core) -> Iterator[Broken]:
         late = decision.trigger is Trigger.LATE
         if late or (of.calm is not None and decision.clock is Clock.LOG):
             continue
-        trace = OpenTrace(decision.trace_id, 0, 0, 0)
-        fragments: list[Fragment] = []
-        for offset in decision.offsets:
-            for fragment in scan(of.entries[offset].value, core.rules.plan).fragments:
-                if fragment.trace_id == decision.trace_id:
-                    trace.fold(fragment, offset)
-                    fragments.append(fragment)
+        trace, fragments = _folded(of, decision, core)
         judged = _judged(core.rules.policies, trace, fragments)
         got = decision.verdict, decision.policy, decision.threshold
         if got != (judged.verdict, judged.policy, judged.threshold):
             how = f"trace {_name(decision.trace_id)} is {got}, its records are {judged}"
             yield Broken("judged on its records", how)
+
+
+def _judged_in_their_order(of: OfPartition, core: Core) -> Iterator[Broken]:
+    """Limits: a verdict is that of the records it covers, after those before it in the topic.
+
+    So nothing is charged twice, and nothing that was charged is forgotten.
+    """
+    policies = core.rules.policies.of_partition()
+    for decision in of.decisions:
+        if decision.trigger is Trigger.LATE:
+            continue
+        trace, _ = _folded(of, decision, core)
+        judged = policies.judge(trace, body_bytes=trace.body_bytes, due_ms=_charged_ms(decision))
+        got = decision.verdict, decision.policy, decision.threshold, decision.levels
+        wanted = judged.verdict, judged.policy, judged.threshold, judged.levels
+        if got != wanted:
+            how = f"trace {_name(decision.trace_id)} is {got}, after those before it {wanted}"
+            yield Broken("judged in their order", how)
+            return
+
+
+def _charged_ms(decision: Decision) -> int:
+    """Return as of when the limits' levels are: buckets', then seconds of a composite."""
+    return max(one[1] if len(one) == 2 else one[0] * 1_000 for one in decision.levels)
+
+
+def _folded(of: OfPartition, decision: Decision, core: Core) -> tuple[OpenTrace, list[Fragment]]:
+    """Return the trace of the records that a decision covers, and its fragments."""
+    trace = OpenTrace(decision.trace_id, 0, 0, 0)
+    fragments: list[Fragment] = []
+    for offset in decision.offsets:
+        for fragment in scan(of.entries[offset].value, core.rules.plan).fragments:
+            if fragment.trace_id == decision.trace_id:
+                trace.fold(fragment, offset)
+                fragments.append(fragment)
+    return trace, fragments
 
 
 def _judged(policies: Policies, trace: OpenTrace, fragments: Sequence[Fragment]) -> Judgement:
@@ -226,7 +264,7 @@ def _judged(policies: Policies, trace: OpenTrace, fragments: Sequence[Fragment])
         judged = policies.judge_ingest(fragment, spans)
         if judged is not None:
             return judged
-    return policies.judge_cut(trace, lambda: [fragment.body for fragment in fragments])
+    return policies.judge_cut(trace, lambda: [fragment.body for fragment in fragments], due_ms=0)
 
 
 def _accounted(of: OfPartition) -> Iterator[Broken]:

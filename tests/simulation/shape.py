@@ -8,11 +8,17 @@ import pytest
 
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher, PrefixTook
+from stream.sampling.policies.always_sample import AlwaysSample
+from stream.sampling.policies.and_ import And
 from stream.sampling.policies.completeness import Completeness
+from stream.sampling.policies.composite import Composite
+from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.leaf import Leaf
+from stream.sampling.policies.not_ import Not
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
+from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.status_code import StatusCode
 from stream.sampling.stores import SpanStore
 from stream.state import memory, rocksdb
@@ -128,6 +134,25 @@ def _other_rules(sampling_percentage: float, *, at_ingest: bool) -> Rules:
         chosen.append(Leaf("prefix", PrefixTook(0, 1), matcher))
         chosen.append(Completeness("complete", matcher, complete=True))
     policies = Policies(chosen, at_ingest=at_ingest, look_back=matcher.look_back())
+    return Rules(policies, matcher.plan())
+
+
+def limited(seed: int, *, partitions: int) -> Rules:
+    """Return policies of which some are limits that a run reaches, of a kind that the seed says."""
+    matcher = Matcher()
+    errors = StatusCode("errors", ["ERROR"], matcher)
+    rate, total = 50 * partitions, 40 * partitions
+    kinds: tuple[Sequence[Policy], ...] = (
+        (errors, RateLimiting("rate", rate, 4 * partitions)),
+        (And("and", [Not("ordinary", errors), BytesLimiting("bytes", 100 * rate, 900)]), errors),
+        (Composite("shares", total, [(errors, total // 4), (AlwaysSample("all"), total // 2)]),),
+        (
+            Drop("drop", [Probabilistic("some", 20), RateLimiting("dropped", rate, 3)]),
+            Composite("shares", total, [(errors, total), (RateLimiting("rate", rate), total)]),
+        ),
+    )
+    policies = Policies(kinds[seed % len(kinds)])
+    policies.fleet.spread_over(lambda: partitions)
     return Rules(policies, matcher.plan())
 
 

@@ -26,7 +26,7 @@ processors:
          probabilistic: {sampling_percentage: "${env:PERCENT:-3}", hash_salt: "1e5"}}
       - {name: rate, type: rate_limiting, rate_limiting: {spans_per_second: 5}}
       - {name: odd, type: my_extension}
-      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: bytes_limiting}]}}
+      - {name: never, type: drop, drop: {drop_sub_policy: [{name: s, type: y}]}}
       - {name: deep, type: and, and: {and_sub_policy: [
          {type: not, not: {not_sub_policy: {type: x}}}]}}
       - {name: fine, type: and, and: {and_sub_policy: [
@@ -169,9 +169,9 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
         ("made_up: 1", "# not supported yet: no option"),
         ("- {name: errors,", "# honoured"),
         ("- {name: share,", "# honoured"),
-        ("- {name: rate,", "# not supported yet: policies of type rate_limiting"),
+        ("- {name: rate,", "# honoured"),
         ("- {name: odd,", "# not supported yet: no known type"),
-        ("- {name: never,", "# not supported yet: policies of type bytes_limiting, inside"),
+        ("- {name: never,", "# not supported yet: no known type of policy, inside"),
         ("- {name: deep,", "# not supported yet: no known type of policy, inside"),
         ("- {name: fine,", "# honoured"),
     ):
@@ -181,7 +181,6 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
         ["stops the start", f"tail_sampling.{place}"]
         for place in (
             "made_up",
-            "policies[2] (rate)",
             "policies[3] (odd)",
             "policies[4] (never)",
             "policies[5] (deep)",
@@ -200,8 +199,8 @@ def test_what_stops_the_start_is_said_after_all_else_and_is_no_failure_of_init(
     assert first.startswith(f"Wrote {path}. Next: mend what stops the start (below), then ")
     assert stops == result.stderr.splitlines()
     assert stops[1] == (
-        "stops the start: tail_sampling.policies[2] (rate): not supported yet: "
-        "policies of type rate_limiting"
+        "stops the start: tail_sampling.policies[3] (odd): not supported yet: "
+        "no known type of policy"
     )
 
 

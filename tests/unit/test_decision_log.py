@@ -76,6 +76,24 @@ def test_what_was_read_later_but_lies_below_counts_as_if_it_had_been_read_first(
             assert first.needed_from(**asked) == at_once.needed_from(**asked)
 
 
+def test_the_last_levels_are_those_of_the_last_record_that_tells_some_whenever_it_was_read() -> (
+    None
+):
+    first, later = DecisionLog(2), DecisionLog()
+    for number, (log, levels) in enumerate(
+        [(later, ((1,),)), (later, ((2,),)), (first, ()), (first, ((4,),)), (first, ())]
+    ):
+        log.append(a_decision(upto=1, time_ms=1), number)
+        log.tell_levels(levels, f"config {number}")
+    assert (first.levels, later.levels) == (("config 3", ((4,),)), ("config 1", ((2,),)))
+    first.put_before(later)
+    assert first.levels == ("config 3", ((4,),))
+    none = DecisionLog(2)
+    none.put_before(later)
+    assert none.levels == later.levels
+    assert none.needed_from(resume_offset=9, retained_from_ms=9) == 0
+
+
 @dataclass
 class Model:
     """Every record with its true offset; the log below is told lower bounds only."""
@@ -86,6 +104,7 @@ class Model:
     time_ms: int = 0
     upto: int = 0
     resume: int = 0
+    levels_at: int = -1
 
     def transaction(self, steps: list[tuple[int, int]], resume_by: int, gap: int) -> None:
         planned = self.log.needed_from(
@@ -97,8 +116,12 @@ class Model:
             upto = self.upto + upto_by
             self.upto = max(self.upto, upto)
             self.records.append((self.end, upto, self.time_ms))
-            self.end += 1
             self.log.append(a_decision(upto, self.time_ms))
+            # A late delivery's record, or one of policies without limits.
+            levels = ((self.end,),) if upto_by >= 0 and wait_ms % 3 else ()
+            self.log.tell_levels(levels, "c0ffee")
+            self.levels_at = self.end if levels else self.levels_at
+            self.end += 1
         self.log.advance(self.end)
         self.end += gap
         self.log.forget_below(planned)
@@ -144,6 +167,7 @@ def test_a_successor_is_never_told_to_start_above_a_record_that_it_needs(
                 resume_offset=model.resume, retained_from_ms=retained_from_ms
             )
             assert all(first <= o for o in model.needed(model.resume, retained_from_ms))
+            assert first <= model.levels_at or model.levels_at < 0
             for_replay = model.log.replay_from(model.resume)
             assert first <= for_replay <= model.log.next_offset
             assert all(for_replay <= o for o in model.needed(model.resume, 1 << 60))

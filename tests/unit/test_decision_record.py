@@ -28,6 +28,9 @@ def ascending(deltas: list[int]) -> list[int]:
 
 
 OFFSETS = st.lists(st.integers(1, 2**40), max_size=50).map(ascending)
+LEVELS = st.lists(
+    st.lists(st.integers(-(2**62), 2**62), min_size=2, max_size=5).map(tuple), max_size=3
+).map(tuple)
 DECISIONS = st.builds(
     Decision,
     trace_id=st.binary(min_size=16, max_size=16),
@@ -48,6 +51,7 @@ DECISIONS = st.builds(
     span_ids=st.binary(max_size=32),
     span_ids_complete=st.booleans(),
     ballot=st.text("snde-()S", max_size=40),
+    levels=LEVELS,
 )
 
 

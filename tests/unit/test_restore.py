@@ -155,7 +155,7 @@ def test_decisions_about_another_topic_and_unreadable_ones_are_passed_by_and_cou
         {"span_ids_complete": 1},
         {"th": 0.5},
         {"th": -1},
-        {"th": 2**56},
+        {"th": 2**56 + 1},
         {"policy": None},
         {"policy": b"errors"},
     ],
@@ -201,6 +201,24 @@ def test_a_successor_of_the_restored_reads_from_the_first_record_it_needs() -> N
     assert log.needed_from(resume_offset=39, retained_from_ms=10_000) == 12
     assert log.needed_from(resume_offset=40, retained_from_ms=900) == 12
     assert log.needed_from(resume_offset=40, retained_from_ms=901) == 30
+
+
+def test_levels_are_those_of_the_last_decision_of_ours_that_tells_some() -> None:
+    told = [
+        (10, 2, "", ((1, 2),)),
+        (11, 3, "", ()),
+        (12, 4, "another", ((5, 6),)),
+    ]
+    restore, _ = restored(
+        [
+            (offset, encode(replace(a_decision(trace, 40), levels=levels), config="c", **ids))
+            for offset, trace, group, levels in told
+            for ids in ({"topic_id": IDENTITY.topic_id, "group": group},)
+        ]
+    )
+    levels = restore.done().levels
+    assert levels is not None
+    assert (levels[0], [*map(list, levels[1])]) == ("c", [[1, 2]])
 
 
 def test_hints_of_another_topic_are_not_used() -> None:

@@ -234,13 +234,12 @@ BAD_POLICIES = [
         "{name: p}",
         f"{FIRST}.type: a policy needs a type",
         "",
-        "always_sample, and, boolean_attribute, completeness, drop",
+        "always_sample, and, boolean_attribute, bytes_limiting, completeness, composite, drop",
     ),
     ("{name: p, type: 5}", f"{FIRST}.type = 5", "needs a type", "always_sample"),
     ("p", f'{FIRST} = "p"', "must be a map", "name: value"),
     ("{name: p, type: latancy}", f'{FIRST}.type = "latancy"', "no such type", "mean latency?"),
     ("{name: p, type: my_extension}", f'{FIRST}.type = "my_extension"', "no such type", "support"),
-    ("{name: p, type: composite}", f'{FIRST}.type = "composite"', "not supported yet", "remove"),
     ("{name: p, type: latency}", f"{FIRST}.latency: missing", "", "write latency:"),
     ("{name: p, type: latency, latency: {}}", f"{FIRST}.latency = {{}}", "no thresh", "1000"),
     (
@@ -436,12 +435,6 @@ BAD_POLICIES = [
         "always_sample, and, boolean",
     ),
     (
-        "{name: p, type: not, not: {not_sub_policy: {type: composite}}}",
-        f'{FIRST}.not.not_sub_policy.type = "composite"',
-        "not supported yet",
-        "remove this policy",
-    ),
-    (
         "{name: p, type: drop, drop: {drop_sub_policy: []}}",
         f"{FIRST}.drop.drop_sub_policy = []",
         "empty",
@@ -452,12 +445,6 @@ BAD_POLICIES = [
         f'{FIRST}.drop.drop_sub_policy[0].type = "drop"',
         "at the top only",
         "always_sample, and, boolean_attribute",
-    ),
-    (
-        "{name: p, type: drop, drop: {drop_sub_policy: [{type: rate_limiting}]}}",
-        f'{FIRST}.drop.drop_sub_policy[0].type = "rate_limiting"',
-        "not supported yet",
-        "remove this policy",
     ),
     (
         "{name: p, type: drop, drop: {drop_sub_policy: [{type: latency, latency: {}}]}}",
@@ -490,12 +477,6 @@ def test_a_wrong_policy_is_answered_with_setting_value_and_remedy(
     said, _, to_do = line.removeprefix(setting).partition("; ")
     assert wrong in said
     assert remedy in to_do
-
-
-@pytest.mark.parametrize("kind", ["bytes_limiting", "composite", "rate_limiting"])
-def test_the_collectors_other_policies_stop_the_start(kind: str, tmp_path: Path) -> None:
-    text = f"tail_sampling: {{policies: [{{name: p, type: {kind}, {kind}: {{}}}}]}}"
-    assert f'{FIRST}.type = "{kind}": not supported yet' in refusal(tmp_path, text)
 
 
 @pytest.mark.parametrize(

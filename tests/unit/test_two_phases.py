@@ -16,14 +16,16 @@ from stream.worker import decision_log
 from stream.worker.partition import Partition
 from stream.worker.restore import Restore, ResumePoint, resume_point
 from stream.worker.worker import Worker
+from tests.simulation.shape import limited
 
 BUSY = 40  # steps of a life, at most
 
 
-def a_core(root_ms: int, spans_max: int) -> Core:
+def a_core(root_ms: int, spans_max: int, limits_of: int | None) -> Core:
     windows = Windows(decision_wait_ms=30, decision_wait_after_root_ms=root_ms)
     limits = Limits(trace_spans_max=spans_max)
-    return Core(windows=windows, limits=limits, rules=rules(50))
+    chosen = rules(50) if limits_of is None else limited(limits_of, partitions=1)
+    return Core(windows=windows, limits=limits, rules=chosen)
 
 
 @dataclass
@@ -60,7 +62,11 @@ class Log:
 
 @st.composite
 def logs(draw: st.DrawFn) -> Log:
-    core = a_core(draw(st.sampled_from([0, 8])), draw(st.sampled_from([4, 100_000])))
+    core = a_core(
+        draw(st.sampled_from([0, 8])),
+        draw(st.sampled_from([4, 100_000])),
+        draw(st.sampled_from([None, 0, 1, 2, 3])),
+    )
     time_ms, records = 1_000, []
     for offset in range(draw(st.integers(5, 60))):
         time_ms += draw(st.sampled_from([0, 1, 3, 9]))

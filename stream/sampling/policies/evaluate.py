@@ -1,6 +1,7 @@
 """One verdict from the votes of all policies, in the Collector's order."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ from stream.sampling.look_back import LookBack
 from stream.sampling.policies.ballot import NOT_ASKED, cast
 from stream.sampling.policies.boundaries import boundaries
 from stream.sampling.policies.drop import Drop
+from stream.sampling.policies.limit import Fleet, Levels, limits_of, sound
 from stream.sampling.policies.policy import Policy, TraceSummary
 from stream.sampling.policies.shares import any_of, sources
 from stream.sampling.trace import OpenTrace
+
+Ballot = tuple[Vote, str]
 
 if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._judge import Judge
@@ -27,7 +31,8 @@ class Judgement:
     `policy` is the one that decided: the first to vote dropped, else the first to vote sampled,
     else "". `threshold` is that of a sampled trace: 0 where a filter voted for it, the lowest of
     shares that choose alike, else `UNKNOWN_THRESHOLD`. `votes` are (policy name, vote) in the order
-    they were cast, `ballot` all of them as a decision record has them (`ballot.py`).
+    they were cast, `ballot` all of them as a decision record has them (`ballot.py`). `levels` are
+    those of all limits after it, nothing where there are none.
     """
 
     verdict: Verdict
@@ -35,6 +40,7 @@ class Judgement:
     threshold: int
     votes: list[tuple[str, Vote]]
     ballot: str = ""
+    levels: Levels = ()
 
 
 class Policies:
@@ -51,6 +57,9 @@ class Policies:
 
     `look_back` is what they ask of whole traces. `at_ingest`: each fragment is judged alone as it
     comes (`sampling_strategy: span-ingest`). `custom_root`: the lowest bit tells of a root span.
+
+    Where a policy is a limit (`limits_of`), each partition has policies of its own, with their own
+    levels: those of `of_partition`. All have one `fleet`, over which the limits are spread.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class Policies:
         look_back: LookBack | None = None,
         at_ingest: bool = False,
         custom_root: bool = False,
+        fleet: Fleet | None = None,
     ) -> None:
         self.look_back = look_back
         self.at_ingest = at_ingest
@@ -75,10 +85,48 @@ class Policies:
         self._drops = [drop.name for drop in drops]
         self._drops_a_share = bool(sources(drops))
         self._alike = len(sources(policies)) <= 1
+        self.fleet = fleet or Fleet()
+        everyone = (*self._policies, *self._shadows)
+        self._limits = list(limits_of(everyone))
+        for limit in self._limits:
+            limit.fleet = self.fleet
+        self._unknown: Sequence[None] = [None] * len(everyone)
+        self._others = [None if any(limits_of([one])) else one for one in everyone]
         self._judge: Judge | None = None
-        between = boundaries([*policies, *shadows]) if compiled.RUNS else None
+        between = boundaries(filter(None, self._others)) if compiled.RUNS else None
         if between is not None:
             self._judge = Judge(between, maximum_trace_size_bytes)
+
+    def of_partition(self) -> "Policies":
+        """Return policies with levels of their own; these themselves, where none is a limit.
+
+        The levels are as they are here: full, for nobody asks these.
+        """
+        if not self._limits:
+            return self
+        return Policies(
+            deepcopy(self._policies),
+            sample_on_first_match=self._sample_on_first_match,
+            maximum_trace_size_bytes=self.maximum_trace_size_bytes,
+            shadows=deepcopy(self._shadows),
+            look_back=self.look_back,
+            at_ingest=self.at_ingest,
+            custom_root=self.custom_root,
+            fleet=self.fleet,
+        )
+
+    @property
+    def levels(self) -> Levels:
+        """How much of each limit has been used: what a decision record says of it."""
+        return tuple([limit.levels for limit in self._limits])
+
+    def restore(self, levels: Levels) -> None:
+        """Go on from levels that policies of the same settings told; others are ignored whole."""
+        sizes = [len(limit.levels) for limit in self._limits]
+        if not sound(levels) or [len(of_one) for of_one in levels] != sizes:
+            return
+        for limit, of_one in zip(self._limits, levels, strict=True):
+            limit.restore(of_one)
 
     @property
     def names(self) -> list[str]:
@@ -89,30 +137,41 @@ class Policies:
         """Return whether a trace of this size is not sampled whatever the policies say."""
         return 0 < self.maximum_trace_size_bytes < body_bytes
 
-    def judge(self, trace: TraceSummary, *, body_bytes: int = 0) -> Judgement:
-        """Return what the policies say of a trace; of two that look alike to them, once."""
-        if self._judge is not None:
+    def judge(self, trace: TraceSummary, *, body_bytes: int = 0, due_ms: int = 0) -> Judgement:
+        """Return what the policies say of a trace; of two that look alike to them, once.
+
+        `due_ms` is the partition time at which it was due: the time of the limits.
+        """
+        if not self._limits:
+            if self._judge is None:
+                return self.ask(trace, body_bytes=body_bytes)
             return self._judge.judge(trace, body_bytes, self.ask)
-        return self.ask(trace, body_bytes=body_bytes)
+        for limit in self._limits:
+            limit.judging(due_ms=due_ms, body_bytes=body_bytes)
+        judgement = self.ask(trace, body_bytes=body_bytes)
+        judgement.levels = self.levels
+        return judgement
 
     @property
     def judges_plainly(self) -> bool:
         """Whether a cut trace's summary is all that `judge` needs."""
         return self.look_back is None and not self.at_ingest
 
-    def judge_cut(self, trace: OpenTrace, bodies: Callable[[], Sequence[bytes]]) -> Judgement:
+    def judge_cut(
+        self, trace: OpenTrace, bodies: Callable[[], Sequence[bytes]], *, due_ms: int
+    ) -> Judgement:
         """Return the judgement of a trace that is cut; `bodies` gives its bodies, in their order.
 
         One that was judged at each ingest, and not decided, is not sampled.
         """
         if self.at_ingest or self.too_large(trace.body_bytes):
-            return Judgement(Verdict.NOT_SAMPLED, "", 0, [])
+            return Judgement(Verdict.NOT_SAMPLED, "", 0, [], levels=self.levels)
         if self.look_back is not None:
             trace.bits = self.look_back(trace.bits, bodies)
             incomplete = self.look_back.incomplete
             if incomplete is not None and trace.bits & incomplete.met:
                 trace.root = False  # what the decision tells as `complete`
-        return self.judge(trace, body_bytes=trace.body_bytes)
+        return self.judge(trace, body_bytes=trace.body_bytes, due_ms=due_ms)
 
     def judge_ingest(self, fragment: Fragment, spans: int) -> Judgement | None:
         """Return the judgement of a trace by its last fragment alone, None while it may change.
@@ -133,20 +192,30 @@ class Policies:
         """Ask every policy, and combine: dropped beats sampled beats not sampled."""
         if self.too_large(body_bytes):
             return Judgement(Verdict.NOT_SAMPLED, "", 0, [])
-        judgement = self._decide(trace)
-        for policy in self._shadows:
-            vote, text = cast(policy, trace)
+        known = self._known(trace)
+        judgement = self._decide(trace, known)
+        for policy, its in zip(self._shadows, known[len(self._policies) :], strict=True):
+            vote, text = its or cast(policy, trace)
             judgement.votes.append((policy.name, vote))
             judgement.ballot += text.upper()
         return judgement
 
-    def _decide(self, trace: TraceSummary) -> Judgement:
+    def _known(self, trace: TraceSummary) -> Sequence[Ballot | None]:
+        """Return what the others say where some are limits, None for each still to be asked."""
+        if self._judge is None or not self._limits:
+            return self._unknown
+        return self._judge.judge(trace, 0, self._ask_the_others)
+
+    def _ask_the_others(self, trace: TraceSummary, *, body_bytes: int) -> Sequence[Ballot | None]:  # noqa: ARG002 - the judge's
+        return [cast(other, trace) if other else None for other in self._others]
+
+    def _decide(self, trace: TraceSummary, known: Sequence[Ballot | None]) -> Judgement:
         votes: list[tuple[str, Vote]] = []
         judgement = Judgement(Verdict.NOT_SAMPLED, "", 0, votes)
         ballot = ""
         thresholds: list[int] = []
-        for policy in self._policies:
-            vote, text = cast(policy, trace)
+        for policy, its in zip(self._policies, known, strict=False):
+            vote, text = its or cast(policy, trace)
             ballot += text
             votes.append((policy.name, vote))
             if vote is Vote.DROPPED:

@@ -57,4 +57,7 @@ class Policy(Protocol):
         """
 
     def vote(self, trace: TraceSummary) -> Vote:
-        """Judge a trace. A function of the summary alone: no clock, no memory, no other input."""
+        """Judge a trace. A function of the summary alone: no clock, no memory, no other input.
+
+        But for limits (`limit.py`): a function of those judged before in this partition, too.
+        """

@@ -16,7 +16,7 @@ def sources(policies: Iterable[Policy]) -> set[Source]:
     for policy in policies:
         if isinstance(policy, Compound):
             found |= sources(policy.parts())
-        elif (source := getattr(policy, "source", None)) is not None:
+        if (source := getattr(policy, "source", None)) is not None:
             found.add(source)
     return found
 
