@@ -157,11 +157,10 @@ class CompositePolicy(PolicyBlock):
 
     def meaning(self) -> str:
         """Return why it keeps a trace."""
-        options, rates = self.composite, self.composite.rates()
-        subs = options.composite_sub_policy
-        shares = (f"{subs[at].meaning()} ({rates[at]})" for at in options.order())
-        total = options.max_total_spans_per_second
-        return f"within {total} spans a second: {', else '.join(shares)}"
+        options = self.composite
+        # Their order and their shares depend on `compatibility`, of which a policy does not know.
+        shares = ", or ".join(sub.meaning() for sub in options.composite_sub_policy)
+        return f"within its share of {options.max_total_spans_per_second} spans a second: {shares}"
 
 
 def composite_problems(path: str, options: CompositeOptions) -> Iterator[Problem]:

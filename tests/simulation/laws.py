@@ -232,12 +232,15 @@ def _judged_in_their_order(of: OfPartition, core: Core) -> Iterator[Broken]:
             continue
         trace, _ = _folded(of, decision, core)
         judged = policies.judge(trace, body_bytes=trace.body_bytes, due_ms=_charged_ms(decision))
-        got = decision.verdict, decision.policy, decision.threshold, decision.levels
-        wanted = judged.verdict, judged.policy, judged.threshold, judged.levels
+        got, wanted = _as_recorded(decision), _as_recorded(judged)
         if got != wanted:
             how = f"trace {_name(decision.trace_id)} is {got}, after those before it {wanted}"
             yield Broken("judged in their order", how)
             return
+
+
+def _as_recorded(of: Decision | Judgement) -> tuple[object, ...]:
+    return of.verdict, of.policy, of.threshold, of.ballot, of.levels
 
 
 def _charged_ms(decision: Decision) -> int:

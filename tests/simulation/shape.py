@@ -151,7 +151,9 @@ def limited(seed: int, *, partitions: int) -> Rules:
             Composite("shares", total, [(errors, total), (RateLimiting("rate", rate), total)]),
         ),
     )
-    policies = Policies(kinds[seed % len(kinds)])
+    # Every other kind is watched by a shadow, whose level is its own and travels as the others do.
+    shadows = [RateLimiting("shadow", rate // 2, 3)] if seed % 2 else []
+    policies = Policies(kinds[seed % len(kinds)], shadows=shadows)
     policies.fleet.spread_over(lambda: partitions)
     return Rules(policies, matcher.plan())
 

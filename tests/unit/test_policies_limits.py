@@ -159,6 +159,35 @@ def test_who_is_asked_pays_whoever_decides() -> None:
     assert [one.votes[1][1] for one in judged] == [SAMPLED, NOT_SAMPLED]
 
 
+@given(asked=ASKED, partitions=st.sampled_from([1, 3, 40]))
+def test_a_shadow_that_is_a_limit_charges_a_level_of_its_own_and_nobody_elses(
+    asked: list[Asked], partitions: int
+) -> None:
+    def deciding() -> list[Policy]:
+        return [RateLimiting("rate", 10, 30), Composite("c", 20, [(FIRST, 5), (SECOND, 9)])]
+
+    def shadow() -> RateLimiting:
+        return RateLimiting("shadow", 10, 20)
+
+    by_itself, watched = Policies(deciding()), Policies(deciding(), shadows=[shadow()])
+    shadowing = alone(shadow(), partitions)
+    for policies in (by_itself, watched):
+        policies.fleet.spread_over(lambda: partitions)
+    decided, seen = votes_on(by_itself, asked), votes_on(watched.of_partition(), asked)
+    assert [votes[:-1] for votes in seen] == decided
+    assert [votes[-1:] for votes in seen] == votes_on(shadowing, asked)
+
+
+def test_a_shadow_that_is_a_limit_goes_on_from_its_level() -> None:
+    policies = Policies([AlwaysSample("all")], shadows=[RateLimiting("shadow", 1, 5)])
+    first, successor = policies.of_partition(), policies.of_partition()
+    judged = first.judge(a_trace(5), due_ms=1_000)
+    assert judged.votes[1] == ("shadow", SAMPLED)
+    successor.restore(judged.levels)
+    assert votes_on(successor, [Asked(0, 1)]) == [(SAMPLED, NOT_SAMPLED)]
+    assert votes_on(policies.of_partition(), [Asked(0, 1)]) == [(SAMPLED, SAMPLED)]
+
+
 def test_behind_a_policy_that_says_no_a_limit_is_not_asked() -> None:
     policies = Policies([And("and", [SpanCount("", 5), RateLimiting("", 10, 10)])])
     assert votes_on(policies, [Asked(0, 4), Asked(0, 4), Asked(0, 4), Asked(0, 10)]) == [

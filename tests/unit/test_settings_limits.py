@@ -370,7 +370,7 @@ def test_limits_say_what_they_mean(tmp_path: Path) -> None:
         ),
         (
             of_shares("{policy: b, percent: 20}"),
-            "within 100 spans a second: every trace (50), else every trace (20)",
+            "within its share of 100 spans a second: every trace, or every trace",
         ),
     ):
         assert loaded(policy, tmp_path).tail_sampling.policies[0].meaning() == meaning
