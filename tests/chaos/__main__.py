@@ -33,7 +33,7 @@ def main() -> None:
     if ran.account.broken:
         console.print(f"FAILED with seed {args.seed}; what was said, by all: {home}", markup=False)
         sys.exit(1)
-    if ran.hanging_transactions:
+    if ran.hanging_transactions or ran.restarts_by_the_operator:
         console.print(f"what the broker held when a transaction hung: {home}", markup=False)
     else:
         shutil.rmtree(home)

@@ -64,6 +64,7 @@ def _account_table(ran: Ran) -> Table:
         "decision_wait (ms)": ran.rules.decision_wait_ms,
         "partitions at the end": ran.partitions,
         "hanging transactions ended": ran.hanging_transactions,
+        "brokers that had to be restarted": ran.restarts_by_the_operator,
         "records in": account.records_in,
         "spans in": account.spans_in,
         "traces": account.traces,

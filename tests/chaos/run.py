@@ -71,6 +71,7 @@ class Ran:
     partitions: int = PARTITIONS
     hints_dropped: int = 0
     hanging_transactions: int = 0
+    restarts_by_the_operator: int = 0
 
 
 class Run:
@@ -128,6 +129,7 @@ class Run:
             account.broken += self.ran.account.broken
             self.ran.account = account
             self.ran.hanging_transactions = self._hanging.ended
+            self.ran.restarts_by_the_operator = self._hanging.restarts
             if account.broken:
                 self._broker.save_data(self._home)
         return self.ran
