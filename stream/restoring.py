@@ -33,6 +33,11 @@ STALLED_REMEDY = (
     "`kafka-transactions.sh find-hanging` names it, its `abort` ends it"
 )
 
+WAITS_REMEDY = (
+    "if the brokers are well, a dead worker's transaction holds the group's offsets open: "
+    "`kafka-transactions.sh find-hanging` names it; else restart the group's coordinator"
+)
+
 log = logs.logger("tailstream.restore")
 
 Known = list[tuple[bytes, KnownDecision]]
@@ -87,6 +92,26 @@ class Progress:
     def seconds(self) -> float:
         """How long it has taken."""
         return clock.monotonic_s() - self._began_s
+
+
+class Patience:
+    """What a restore says that cannot begin: at once, every few seconds, at last as an error."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._began_s = clock.monotonic_s()
+        self._told_s: float | None = None
+
+    def waits(self, reason: str) -> None:
+        """Tell what it waits for, if that was not told lately."""
+        now_s = clock.monotonic_s()
+        if self._told_s is not None and now_s < self._told_s + TELL_EVERY_S:
+            return
+        self._told_s = now_s
+        if now_s > self._began_s + STALLED_AFTER_S:
+            log.error("restore waits", partition=self._number, reason=reason, remedy=WAITS_REMEDY)
+        else:
+            log.info("restore waits", partition=self._number, reason=reason)
 
 
 class Restoring:
@@ -184,6 +209,7 @@ class Restoring:
         """
         with ExitStack() as opened:
             partition_log: PartitionLog | None = None
+            patience = Patience(number)
             while self._ours(number, epoch):
                 async with self._place(self._first_phases, number):
                     if not self._ours(number, epoch):
@@ -199,7 +225,7 @@ class Restoring:
                         if restored is not None:
                             self._ready(number, epoch, restored, clock.monotonic_s() - began_s)
                         return restored
-                log.info("restore waits", partition=number, reason=partition_log.waits_for)
+                patience.waits(partition_log.waits_for)
                 await asyncio.sleep(RETRY_WAIT_S)
         return None
 

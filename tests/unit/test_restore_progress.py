@@ -6,7 +6,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from stream import clock
-from stream.restoring import STALLED_AFTER_S, STALLED_REMEDY, TELL_EVERY_S, Progress
+from stream.restoring import (
+    STALLED_AFTER_S,
+    STALLED_REMEDY,
+    TELL_EVERY_S,
+    WAITS_REMEDY,
+    Patience,
+    Progress,
+)
 
 
 @pytest.fixture
@@ -58,3 +65,20 @@ def test_a_replay_that_stands_still_is_not_blamed_on_a_transaction(
         pass_s(2 * STALLED_AFTER_S)
         progress.remaining(200)
     assert [one["log_level"] for one in said] == ["info"]
+
+
+def test_a_restore_that_cannot_begin_says_why_now_and_then_and_in_the_end_as_an_error(
+    pass_s: Callable[[float], None],
+) -> None:
+    patience = Patience(3)
+    with capture_logs() as said:
+        for _ in range(int(STALLED_AFTER_S) + 2):
+            patience.waits("an offset is unstable")
+            pass_s(1)
+    levels = [one["log_level"] for one in said]
+    assert levels == ["info"] * int(STALLED_AFTER_S / TELL_EVERY_S + 1)
+    pass_s(TELL_EVERY_S)
+    with capture_logs() as said:
+        patience.waits("an offset is unstable")
+    (one,) = said
+    assert (one["log_level"], one["partition"], one["remedy"]) == ("error", 3, WAITS_REMEDY)
