@@ -125,8 +125,20 @@ class TransactionalCommitter:
             committing = True
             _retry(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         except KafkaException as problem:
-            self._abort(problem, commits, committing=committing)
+            cause = self._cause(problem, commits, group_metadata)
+            self._abort(cause, commits, committing=committing)
         return Receipt(ends, clock.monotonic_s() - started)
+
+    def _cause(
+        self, problem: KafkaException, commits: Sequence[PartitionCommit], group_metadata: Any
+    ) -> KafkaException:
+        """A record of a transaction that has failed is refused; why is said at the next step."""
+        if problem.args[0].code() == KafkaError._STATE:  # noqa: SLF001 - librdkafka's public code
+            try:
+                self._send_offsets(commits, group_metadata)
+            except KafkaException as cause:
+                return cause
+        return problem
 
     def _send_offsets(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:
         offsets = _resume_offsets(commits, self._topic)
