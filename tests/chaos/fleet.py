@@ -88,6 +88,10 @@ class Fleet:
             if slot.worker.pid is not None or slot.due_s is not None
         ]
 
+    def running(self) -> int:
+        """Return how many of them have a process."""
+        return sum(slot.worker.pid is not None for slot in self.slots.values())
+
     def join_as(self, membership: Membership, rng: Random) -> None:
         """From the next start on, belong to the group like this."""
         for slot in self.slots.values():

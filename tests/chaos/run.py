@@ -110,7 +110,9 @@ class Run:
                 topics, self.ran.rules, self._home, self._say, spans_a_s=self._spans_a_s
             )
             faults = Faults(self._broker, topics, fleet, PARTITIONS)
-            self._hanging = HangingTransactions(self._broker, topics, self._home, self._say)
+            self._hanging = HangingTransactions(
+                self._broker, topics, self._home, self._say, fleet.running
+            )
             try:
                 self._strike_and_send(topics, fleet, faults)
             except StuckError:

@@ -39,7 +39,8 @@ def test_a_restore_waits_for_a_transaction_that_hangs_and_goes_on_when_an_operat
         said: list[str] = []
         monkeypatch.setattr(hanging, "LOOK_EVERY_S", 0)
         monkeypatch.setattr(hanging, "HANGS_AFTER_S", 0)
-        operator = HangingTransactions(GivenBroker(topics.bootstrap), topics, tmp_path, said.append)
+        broker = GivenBroker(topics.bootstrap)
+        operator = HangingTransactions(broker, topics, tmp_path, said.append, lambda: 1)
         operator.look()
         assert operator.ended == 0, "seen for the first time"
         operator.look()
