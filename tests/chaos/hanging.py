@@ -1,9 +1,9 @@
 """What Kafka itself may leave hanging after a kill: the operator whom a worker then calls for.
 
 Seen three times in about 95 kills of the only broker: the decisions of one dead producer stayed
-unstable; the group's offsets that it had committed; a group's dead members never expired. The log was
-whole each time, and a broker started anew on it was well. A worker says what it waits for; here the
-remedies are applied, on the word of clients that are fresh.
+unstable; the group's offsets that it had committed; a group's dead members never expired. The log
+was whole each time, and a broker started anew on it was well. A worker says what it waits for; here
+the remedies are applied, on the word of clients that are fresh.
 """
 
 import time
