@@ -282,11 +282,14 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     delivery.decision = decision
     delivery.first_offset = trace.first_offset
     delivery.opened_ms = trace.opened_ms
-    delivery.body_bytes = trace.body_bytes
     delivery.due_ms = due_ms_of(state, trace, clock)
     delivery.votes = judgement.votes
     delivery.headers = trace.headers
     delivery.held_bytes = trace.held_bytes
+    if decision.verdict is not NOT_SAMPLED:
+        delivery.body_bytes = trace.body_bytes
+    elif not state._budget.bodies_spill:
+        delivery.held_bytes -= trace.body_bytes
     return delivery
 
 

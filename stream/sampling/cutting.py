@@ -77,7 +77,13 @@ class Cutting(State):
             if self._bodies:
                 self._dropped.add(trace.trace_id)
         delivery = cut_delivery(
-            trace, judgement, trigger=trigger, clock=clock, upto=upto, time_ms=self.time_ms
+            trace,
+            judgement,
+            trigger=trigger,
+            clock=clock,
+            upto=upto,
+            time_ms=self.time_ms,
+            bodies_spill=self._budget.bodies_spill,
         )
         self._uncommitted[trace.trace_id] = delivery.decision
         self._undelivered.append(delivery)

@@ -337,7 +337,8 @@ class TailSampler(Cutting):
             if (trace := self._open.pop(trace_id, None)) is not None:
                 self._budget.used -= 1
                 self.open_bytes -= trace.held_bytes
-                self._undelivered.append_late(turned_late(trace, known))
+                late = turned_late(trace, known, bodies_spill=self._budget.bodies_spill)
+                self._undelivered.append_late(late)
                 if known.verdict is Verdict.NOT_SAMPLED:
                     self._spans.delete(trace_id, trace.offsets)
         self._decisions.put(list(news.items()))

@@ -34,9 +34,9 @@ class Recording:
     def judge(self, judge: Callable[..., Judgement]) -> Callable[..., Judgement]:
         """Return `Policies.judge` that keeps what it was asked."""
 
-        def recorded(trace: OpenTrace, *, body_bytes: int = 0) -> Judgement:
+        def recorded(trace: OpenTrace, *, body_bytes: int = 0, due_ms: int = 0) -> Judgement:
             self.judged.append((trace, body_bytes))
-            return judge(trace, body_bytes=body_bytes)
+            return judge(trace, body_bytes=body_bytes, due_ms=due_ms)
 
         return recorded
 
