@@ -16,6 +16,7 @@ from stream.otlp._scan cimport ASIDE, NOTHING, TRACE, bits_of
 from stream.sampling._bodies cimport Bodies
 from stream.sampling._deadlines cimport Due
 from stream.sampling._delivery cimport Decision, Delivery, Queue
+from stream.sampling._judge cimport Judge
 from stream.sampling._rows cimport Row, Rows
 from stream.sampling._trace cimport OpenTrace, opened
 
@@ -27,6 +28,7 @@ cdef enum:
     # As in trace.py; `_trace.pyx` says that it is checked.
     RECORD_BYTES = 48
     NO_TIMESTAMP = -1
+    JUDGED_MAX = 16
 
 cdef uint64_t WORD = <uint64_t>0xFFFFFFFFFFFFFFFF
 cdef object CLOCK_LOG = Clock.LOG
@@ -69,6 +71,11 @@ cdef class State:
     cdef public object _policies
     cdef public bint _at_ingest
     cdef public bint _judges_plainly
+    cdef public Judge _judge
+    cdef public object _ask
+    # Judgements whose votes are not counted yet, and how many traces had each.
+    cdef list _uncounted
+    cdef int64_t[JUDGED_MAX] _uncounted_traces
     cdef public bint _custom_root
     cdef public object _windows
     cdef public object _limits
@@ -83,6 +90,9 @@ cdef class State:
     cdef public list _bodies
     cdef public set _dropped
 
+    def __cinit__(self):
+        self._uncounted = []
+
     cdef int advance(self, const Row *row, Wall *wall) except -1:
         """Let the time advance to a record's, and cut what is due then."""
         cdef int64_t timestamp_ms = row.timestamp_ms
@@ -94,7 +104,7 @@ cdef class State:
         self.time_ms = timestamp_ms
         self.position = row.offset
         if self._deadlines.due_ms <= timestamp_ms:
-            cut_due(self, timestamp_ms, CLOCK_LOG)
+            cut_all_due(self, timestamp_ms, CLOCK_LOG)
         return 0
 
     cdef bint might_cut(self, const Row *row, Known *known, Wall *wall) except -1:
@@ -205,39 +215,41 @@ def fold_rows(State state, Rows rows, wall_ms):
                 state.fold_row(rows, at, row, &known)
     finally:
         state.accounts.received += known.received
+        count_votes(state)
 
 
 def cut_due(State state, int64_t time_ms, clock):
     """Cut the open traces whose deadline is at most `time_ms`, in their order."""
+    try:
+        cut_all_due(state, time_ms, clock)
+    finally:
+        count_votes(state)
+
+
+cdef int cut_all_due(State state, int64_t time_ms, clock) except -1:
     cdef Due deadlines = state._deadlines
     cdef OpenTrace trace
     cdef int64_t wait_ms = state._windows.decision_wait_ms
-    cdef Py_ssize_t run = 0
-    last = None
-    try:
-        while deadlines.due_ms <= time_ms:
-            trace = deadlines.first_of(state._open)
-            if trace is None or trace.deadline_ms > time_ms:
-                deadlines.due_ms = INT64_MAX if trace is None else trace.deadline_ms
-                break
-            hastened = trace.deadline_ms < trace.opened_ms + wait_ms
-            judgement = cut(state, trace, ROOT_RECEIVED if hastened else DECISION_WAIT, clock)
-            if judgement is not last:
-                count_votes(state, last, run)
-                last, run = judgement, 0
-            run += 1
-    finally:
-        count_votes(state, last, run)
+    while deadlines.due_ms <= time_ms:
+        trace = deadlines.first_of(state._open)
+        if trace is None or trace.deadline_ms > time_ms:
+            deadlines.due_ms = INT64_MAX if trace is None else trace.deadline_ms
+            break
+        hastened = trace.deadline_ms < trace.opened_ms + wait_ms
+        cut(state, trace, ROOT_RECEIVED if hastened else DECISION_WAIT, clock)
+    return 0
 
 
-cdef object cut(State state, OpenTrace trace, trigger, clock):
-    """Cut a trace at the position, and return its judgement, whose votes are not counted."""
+cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
+    """Cut a trace at the position."""
     cdef Delivery delivery
     assert not state.cuts_held, "a trace whose decision may be known must not be judged"
     del state._open[trace.trace_id]
     state._budget.used -= 1
     state.open_bytes -= trace.held_bytes
-    if state._judges_plainly:
+    if state._judge is not None:
+        judgement = state._judge.judgement_of(trace, state._ask)
+    elif state._judges_plainly:
         judgement = state._policies.judge(
             trace, body_bytes=trace.body_bytes, due_ms=due_ms_of(state, trace, clock)
         )
@@ -253,7 +265,7 @@ cdef object cut(State state, OpenTrace trace, trigger, clock):
     delivery = delivery_of(state, trace, judgement, trigger, clock)
     state._uncommitted[trace.trace_id] = delivery.decision
     (<Queue?>state._undelivered).append_cut(delivery)
-    return judgement
+    return remember_votes(state, judgement)
 
 
 cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, clock):
@@ -302,13 +314,32 @@ cdef uint64_t duration_us_of(OpenTrace trace):
     return (trace.end_ns - trace.start_ns) // 1000
 
 
-cdef count_votes(State state, judgement, Py_ssize_t traces):
-    """Count the votes of a judgement that so many traces had."""
-    if judgement is None:
-        return
+cdef int remember_votes(State state, judgement) except -1:
+    """Remember to count the votes of a trace's judgement, which many traces share."""
+    cdef list judged = state._uncounted
+    cdef Py_ssize_t at
+    for at in range(len(judged)):
+        if judged[at] is judgement:
+            state._uncounted_traces[at] += 1
+            return 0
+    if len(judged) == JUDGED_MAX:
+        count_votes(state)
+    state._uncounted_traces[len(judged)] = 1
+    judged.append(judgement)
+    return 0
+
+
+cdef int count_votes(State state) except -1:
+    """Count the votes that are remembered."""
+    cdef Py_ssize_t at
+    if not state._uncounted:
+        return 0
     votes = state.accounts.votes
-    for policy, vote in judgement.votes:
-        votes[policy, vote.value] += traces
+    for at in range(len(state._uncounted)):
+        for policy, vote in state._uncounted[at].votes:
+            votes[policy, vote.value] += state._uncounted_traces[at]
+    state._uncounted.clear()
+    return 0
 
 
 cdef Known known_of(State state):

@@ -62,6 +62,7 @@ class TailSampler(Cutting):
         self._policies = policies = policies.of_partition()
         self._at_ingest, self._custom_root = policies.at_ingest, policies.custom_root
         self._judges_plainly = policies.judges_plainly
+        self._judge, self._ask = policies.judge_in_c, policies.ask
         self._windows = windows
         self._limits = limits
         self._budget = budget
