@@ -82,6 +82,9 @@ cdef class State:
     cdef public object _budget
     cdef public object _spans
     cdef public object _decisions
+    # Of its `InMemory`, if it has one.
+    cdef public dict _known
+    cdef public object _beyond
     cdef public Bodies _in_memory
     cdef public dict _open
     cdef public Due _deadlines
@@ -147,7 +150,7 @@ cdef class State:
             trace = <OpenTrace?>(<object>found)
             trace_id = trace.trace_id
         else:
-            decision = self._uncommitted.get(trace_id) or self._decisions.get(trace_id)
+            decision = self.decision_of(trace_id)
             if decision is not None:
                 record = rows.record(at)
                 self._follow(decision, record.fragments[0], record)
@@ -175,6 +178,20 @@ cdef class State:
         elif trace.root and not had_root and known.after_root_ms:
             self._hasten(trace)
         return 0
+
+    cdef object decision_of(self, bytes trace_id):
+        """Return the decision that a trace has, None without one."""
+        decision = self._uncommitted.get(trace_id)
+        if decision is not None:
+            return decision
+        if self._known is not None:
+            for known in reversed(self._known.values()):
+                decision = (<dict>known).get(trace_id)
+                if decision is not None:
+                    return decision
+            if not self._beyond:
+                return None
+        return self._decisions.get(trace_id)
 
     cdef OpenTrace opened_at(self, bytes trace_id, int64_t offset, Known *known):
         cdef OpenTrace trace

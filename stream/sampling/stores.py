@@ -5,7 +5,7 @@ of the spans, the decisions topic that of the decisions. Every implementation pa
 `tests/contract/`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -105,11 +105,26 @@ class SpanStore(Protocol):
         """Drop everything and release files. The store is not used again."""
 
 
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """The decisions of a store that are in memory: by generation, the newest last.
+
+    Where `beyond` is empty there are no others.
+    """
+
+    by_generation: dict[int, dict[bytes, KnownDecision]]
+    beyond: Sized
+
+
 class DecisionStore(Protocol):
     """The committed decisions of one partition."""
 
     def get(self, trace_id: bytes) -> KnownDecision | None:
         """Return the newest decision put for this trace, None if unknown or expired."""
+
+    @property
+    def in_memory(self) -> "InMemory | None":
+        """Where the compiled core may look before it asks `get`. None: nowhere."""
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """Remember decisions, each (trace id, decision). A later one replaces an earlier one."""

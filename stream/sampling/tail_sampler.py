@@ -69,6 +69,9 @@ class TailSampler(Cutting):
         self._spans = spans
         self._in_memory = spans.in_memory
         self._decisions = decisions
+        in_memory = decisions.in_memory
+        self._known = in_memory and in_memory.by_generation
+        self._beyond = in_memory and in_memory.beyond
         self.count_decisions()
         self._dead_letters_upto = dead_letters_upto
         self._open: dict[bytes, OpenTrace] = {}

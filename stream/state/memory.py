@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream import compiled
-from stream.sampling.stores import KnownDecision
+from stream.sampling.stores import InMemory, KnownDecision
 from stream.state.generations import Generations, known_in
 
 DECISION_OVERHEAD_BYTES = 300
@@ -165,6 +165,11 @@ class MemoryDecisionStore:
             if decision is not None:
                 return decision
         return None
+
+    @property
+    def in_memory(self) -> InMemory:
+        """See `DecisionStore.in_memory`."""
+        return InMemory(self._known, ())
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`."""

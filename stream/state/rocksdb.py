@@ -322,6 +322,10 @@ class RocksDBDecisionStore:
                     return _unpack(value)
         return None
 
+    @property
+    def in_memory(self) -> None:
+        """See `DecisionStore.in_memory`."""
+
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`; one batch."""
         rows: list[tuple[bytes, bytes]] = []
