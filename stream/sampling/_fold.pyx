@@ -51,6 +51,8 @@ cdef struct Known:
     int64_t too_large_bytes
     int64_t open_traces_max
     bint bodies_spill
+    # Whether decisions are beyond what is in memory: none are put while a batch is folded.
+    bint decisions_beyond
     int64_t received
 
 
@@ -150,7 +152,7 @@ cdef class State:
             trace = <OpenTrace?>(<object>found)
             trace_id = trace.trace_id
         else:
-            decision = self.decision_of(trace_id)
+            decision = self.decision_of(trace_id, known)
             if decision is not None:
                 record = rows.record(at)
                 self._follow(decision, record.fragments[0], record)
@@ -179,17 +181,17 @@ cdef class State:
             self._hasten(trace)
         return 0
 
-    cdef object decision_of(self, bytes trace_id):
+    cdef object decision_of(self, bytes trace_id, const Known *known):
         """Return the decision that a trace has, None without one."""
         decision = self._uncommitted.get(trace_id)
         if decision is not None:
             return decision
         if self._known is not None:
-            for known in reversed(self._known.values()):
-                decision = (<dict>known).get(trace_id)
+            for generation in reversed(self._known.values()):
+                decision = (<dict>generation).get(trace_id)
                 if decision is not None:
                     return decision
-            if not self._beyond:
+            if not known.decisions_beyond:
                 return None
         return self._decisions.get(trace_id)
 
@@ -369,6 +371,7 @@ cdef Known known_of(State state):
         within(state._policies.maximum_trace_size_bytes),
         within(budget.limit),
         budget.bodies_spill,
+        bool(state._beyond),
         0,
     )
 
