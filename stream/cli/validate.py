@@ -4,6 +4,7 @@ import click
 
 from stream.cli.options import settings_options
 from stream.settings.directory import check_directory
+from stream.settings.key_files import key_file_problems
 from stream.settings.model import Settings
 
 
@@ -19,6 +20,9 @@ def command(settings: Settings) -> None:
     click.echo(f"ok  (policies {settings.policies_hash()})")
     for note in settings.notes():
         click.echo(f"note: {note}")
+    # A certificate may well be elsewhere than where settings are checked.
+    for problem in key_file_problems(settings.kafka):
+        click.echo(f"note: a start on this machine is refused: {problem}")
     policies = settings.tail_sampling.policies_in_order()
     name_width = max(len(policy.name) for policy in policies)
     type_width = max(len(policy.type) for policy in policies)

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
-from stream.settings.errors import Problem, SettingsError
+from stream.settings.errors import ABSENT, Problem, SettingsError
 from stream.settings.yaml_text import parse_scalar
 
 _DEPTH_MAX: Final = 64
@@ -71,9 +71,9 @@ def _replace(
     tree: Any, path: str, environment: Mapping[str, str], problems: list[Problem], depth: int = 0
 ) -> Any:
     if depth > _DEPTH_MAX:
-        raise SettingsError(
-            [Problem(path[:80], "...", "it is nested too deeply", "remove the YAML alias in it")]
-        )
+        begins = ".".join(path.split(".")[:3])
+        wrong, remedy = "it is nested too deeply", "write it flat, without a YAML alias in itself"
+        raise SettingsError([Problem(begins, ABSENT, wrong, remedy)])
     if isinstance(tree, dict):
         return {
             key: _replace(
