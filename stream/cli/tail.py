@@ -19,6 +19,7 @@ from stream.demo.trace_view import render_trace
 from stream.kafka.client_settings import connection
 from stream.kafka.errors import KafkaException
 from stream.kafka.topic_reader import ReadRecord, TopicReader
+from stream.printable import printable
 from stream.settings.model import Settings
 
 READ_WAIT_S = 0.5
@@ -176,9 +177,9 @@ def _print(console: Console, kept: Kept, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_line(kept)))
         return
-    title = Text(kept.trace_id).append(f"  kept by {kept.policy}", style="green")
+    title = Text(printable(kept.trace_id)).append(f"  kept by {printable(kept.policy)}", "green")
     if kept.trigger != "decision_wait":
-        title.append(f" ({kept.trigger})", style="yellow")
+        title.append(f" ({printable(kept.trigger)})", style="yellow")
     console.print(Text("\n").join(render_trace(kept.value, title)), soft_wrap=True)
     console.print()
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from stream.printable import printable
+
 ABSENT: Final = object()
 """The value of a problem that is about a setting which is not there."""
 
@@ -76,13 +78,6 @@ def shown(setting: str, value: object) -> str:
 def cut(text: str, chars_max: int) -> str:
     """Return the text, its end replaced by `...` where it is longer."""
     return text if len(text) <= chars_max else text[: chars_max - 3] + "..."
-
-
-def printable(text: str) -> str:
-    """Return the text with what a terminal would obey, or not show, as escapes of JSON."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
