@@ -72,7 +72,8 @@ def _replace(
 ) -> Any:
     if depth > _DEPTH_MAX:
         begins = ".".join(path.split(".")[:3])
-        wrong, remedy = "it is nested too deeply", "write it flat, without a YAML alias in itself"
+        wrong = f"it is nested too deeply (more than {_DEPTH_MAX} levels)"
+        remedy = "write it flatter; a YAML alias in what it stands for has no end"
         raise SettingsError([Problem(begins, ABSENT, wrong, remedy)])
     if isinstance(tree, dict):
         return {
