@@ -59,14 +59,13 @@ def recorded(value: bytes, partition: int, offset: int) -> Recorded:
 
 def named_votes(record: Recorded, settings: Settings) -> tuple[NamedVote, ...]:
     """Return every policy's vote, by name where it was cast by the policies of these settings."""
-    try:
-        votes = read_ballot(record.decision.ballot)
-    except ValueError:
-        return ()
     known: Sequence[PolicyBlock] = ()
     if record.config == settings.policies_hash():
         known = settings.tail_sampling.policies_in_order()
-    return _named(votes, known)
+    try:
+        return _named(read_ballot(record.decision.ballot), known)
+    except (ValueError, RecursionError):
+        return ()
 
 
 def explained(record: Recorded, settings: Settings) -> Iterator[str]:
