@@ -16,6 +16,7 @@ from stream.kafka.errors import KafkaException, is_unknown_topic
 from stream.kafka.partitioner import PARTITIONERS
 from stream.printable import printable
 from stream.sampling.decision import Trigger
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.settings.units import format_duration, parse_duration
 
@@ -74,6 +75,7 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
     Reads the decisions topic; with the worker's settings it knows the policies' names. Exit code 1
     where there is no decision.
     """
+    check_key_files(settings.kafka)
     records, others = _found(settings, trace_id, since_s)
     if not records:
         raise click.ClickException(_nothing(settings, trace_id, since_s, others))

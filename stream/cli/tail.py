@@ -20,6 +20,7 @@ from stream.kafka.client_settings import connection
 from stream.kafka.errors import KafkaException
 from stream.kafka.topic_reader import ReadRecord, TopicReader
 from stream.printable import printable
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 
 READ_WAIT_S = 0.5
@@ -94,6 +95,7 @@ def command(
     What it waits for is said on stderr. Exit codes: 0 ended by Ctrl-C or --limit, 2 an operator's
     mistake, or a Kafka that does not answer or has no such topic.
     """
+    check_key_files(settings.kafka)
     filters = Filters(services, policies, min_ms)
     configured = [policy.name for policy in settings.tail_sampling.policies_in_order()]
     _say([_waits_for(settings, filters, from_beginning=from_beginning)])

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from stream.cli import main
 from stream.settings.errors import SettingsError
 from stream.settings.key_files import check_key_files
 from stream.settings.load import load
@@ -124,3 +126,31 @@ def test_certificates_that_are_there_are_taken(tmp_path: Path) -> None:
 def test_addresses_that_librdkafka_understands_are_taken(servers: str) -> None:
     overrides = [f'kafka.bootstrap.servers="{servers}"']
     assert load(None, overrides, {}).kafka["bootstrap.servers"] == servers
+
+
+MISSING: Final = (
+    "--set",
+    "kafka.security.protocol=SSL",
+    "--set",
+    "kafka.ssl.ca.location=/none.pem",
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["tail"], ["explain", "a" * 32], ["export"], ["rekey"], ["topics"], ["generate"]],
+    ids=lambda command: command[0],
+)
+def test_who_goes_to_kafka_looks_at_the_certificates_first(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, *MISSING], catch_exceptions=False)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith('kafka.ssl.ca.location = "/none.pem": there is no such file')
+
+
+def test_validate_takes_certificates_that_are_elsewhere_and_says_so() -> None:
+    result = CliRunner().invoke(main, ["validate", *MISSING], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert 'a start on this machine is refused: kafka.ssl.ca.location = "/none.pem"' in (
+        result.output
+    )
