@@ -79,8 +79,8 @@ def parse_yaml(text: str, source: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.YAMLError as error:
         raise SettingsError([_problem(error, source)]) from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise SettingsError([Problem(source, ABSENT, str(error), "write it shorter")]) from None
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise SettingsError([_misread(error, source)]) from None
     except RecursionError:
         problem = Problem(source, ABSENT, "it is nested too deeply", "write it flat")
         raise SettingsError([problem]) from None
@@ -119,6 +119,14 @@ def _problem(error: yaml.YAMLError, source: str) -> Problem:
         lambda found: found[0] if _HARMLESS.match(found[0]) else "(not shown)", wrong
     )
     return Problem(place, ABSENT, f"not YAML: {told}", _remedy(wrong))
+
+
+def _misread(error: Exception, source: str) -> Problem:
+    """Return what is wrong with a scalar that PyYAML stumbles over; its words may tell a secret."""
+    if "Exceeds the limit" in str(error):  # an integer of more digits than Python converts
+        return Problem(source, ABSENT, str(error), "write it shorter")
+    wrong = "not YAML: a tag (`!!int`, `!!timestamp`, ...) does not fit what it stands before"
+    return Problem(source, ABSENT, wrong, "remove the tag")
 
 
 def _remedy(wrong: str) -> str:

@@ -574,6 +574,9 @@ BAD_FILES = [
     ("log: {}\n---\nlog: {}\n", "bad.yaml:2:1: not YAML", ""),
     ("worker: {group: !env a}\n", "bad.yaml:1:17: not YAML", "could not determine"),
     ("web: {port: " + "9" * 5000 + "}", "bad.yaml: Exceeds the limit", "shorter"),
+    ("worker: {group: !!timestamp a}\n", "bad.yaml: not YAML: a tag", "remove the tag"),
+    ("web: {port: !!int hunter2}\n", "bad.yaml: not YAML: a tag", "remove the tag"),
+    ("web: {port: !!bool hunter2}\n", "bad.yaml: not YAML: a tag", "remove the tag"),
     ("worker: &w {group: *w}", "worker", "nested too deeply"),
     ("[" * 600, "bad.yaml", "nested too deeply"),
     (
@@ -647,6 +650,8 @@ def test_a_wrong_override_is_named(override: str, begin: str) -> None:
         "kafka: sasl.password=hunter2",
         "kafka: {sasl.password: *hunter2}",
         "kafka: {sasl.password: !hunter2}",
+        "kafka: {sasl.password: !!int hunter2}",
+        "kafka: {sasl.password: !!bool hunter2}",
         "kafka: {ssl.key.pem: {hunter2: 1}, sasl.password: 'hunter2, hunter2: 2}",
     ],
 )
