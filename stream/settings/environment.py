@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from stream.settings.errors import ABSENT, Problem, SettingsError
 from stream.settings.yaml_text import parse_scalar
 
-_DEPTH_MAX: Final = 64
+_DEPTH_MAX: Final = 128
 _TOKEN: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _REFERENCE: Final = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 

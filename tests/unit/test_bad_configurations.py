@@ -8,9 +8,13 @@ import yaml
 from click.testing import CliRunner
 
 from stream.cli import main
+from stream.otlp.scan import scan
+from stream.sampling.matcher import Matcher
+from stream.settings.compiled import policies_of
 from stream.settings.errors import SettingsError
 from stream.settings.key_files import check_key_files
 from stream.settings.load import load
+from stream.testing.spans import a_span, traces_data
 
 FILE: Final = Path(__file__).parent / "vectors" / "bad_configurations.yaml"
 CASES: Final[list[dict[str, Any]]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
@@ -153,4 +157,34 @@ def test_validate_takes_certificates_that_are_elsewhere_and_says_so() -> None:
     assert result.exit_code == 0
     assert 'a start on this machine is refused: kafka.ssl.ca.location = "/none.pem"' in (
         result.output
+    )
+
+
+NESTED: Final = {
+    "not": ("not: {not_sub_policy: %s}", 60),
+    "and": ("and: {and_sub_policy: [%s]}", 40),
+    "composite": ("composite: {max_total_spans_per_second: 9, composite_sub_policy: [%s]}", 40),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_policies_nest_deep_and_too_deep_is_refused(kind: str, tmp_path: Path) -> None:
+    options, depth = NESTED[kind]
+
+    def nested(levels: int) -> str:
+        policy = "{name: all, type: always_sample}"
+        for _ in range(levels):
+            policy = f"{{name: p, type: {kind}, {options % policy}}}"
+        return f"tail_sampling: {{policies: [{policy}]}}"
+
+    (path := tmp_path / "deep.yaml").write_text(nested(depth))
+    settings = load(path, [], {})
+    assert settings.public()["tail_sampling"]["policies"]
+    assert bool(settings.notes()) is (kind == "composite")
+    assert len(settings.policies_hash()) == 8
+    policies = policies_of(settings.tail_sampling, Matcher()).of_partition()
+    (fragment,) = scan(traces_data(a_span()), Matcher().plan()).fragments
+    assert policies.judge(fragment).ballot.count("(") == depth
+    assert "nested too deeply (more than 128 levels); write it flatter" in refusal(
+        nested(depth + 10), tmp_path
     )
