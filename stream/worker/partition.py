@@ -11,6 +11,7 @@ from stream.kafka.log_state import Identity
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
 from stream.otlp.stamp import Stamp
+from stream.otlp.tracestate import randomness_of
 from stream.sampling.decision import Decision, Verdict, encode
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.record import Record
@@ -281,6 +282,7 @@ class Partition:
             decision.trigger.value,
             decision.threshold,
             self._delivering.independent,
+            randomness_of(decision.trace_id),
         )
         return merge(bodies, stamp, self._delivering.output_bytes_max, seen)
 
