@@ -15,14 +15,15 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tests.bench.corpus import REFERENCE, SEED, corpus
 from tests.bench.flame import flame_graph
 from tests.bench.kept import WrongOutputError
 from tests.bench.preload import Loading, empty_topic
-from tests.bench.process_cpu import ProcessCpu
+from tests.bench.process_cpu import MAIN, ProcessCpu
 from tests.bench.profilers import Perf, Profiler, ProfilerError, PySpy
-from tests.bench.stacks import NATIVE_ROLES, STAGES, Sample, Stacks, by_stage, self_counts
+from tests.bench.stacks import STAGES, Sample, Stacks, by_stage, self_counts
 from tests.bench.worker_run import Place, Variant, WorkerRun, measured, started
 from tests.harness.broker import NoBrokerError, running_broker
 from tests.harness.topics import PARTITIONS
@@ -38,7 +39,8 @@ WHOLE = "process"
 class Profile:
     """What profilers saw: `whole` by perf, None without it; `a_span` is CPU, by thread's role.
 
-    `stages` are perf's for threads that never run Python, py-spy's for the others.
+    With perf the main thread's stages alone are py-spy's: it is Python's functions that tell them
+    from each other, while C's functions tell those of the poll thread.
     """
 
     stages: dict[str, Stacks]
@@ -108,14 +110,14 @@ def _told(
 
 
 def _profile(seen: list[Sample], native: list[Sample] | None, a_span: dict[str, float]) -> Profile:
-    of_natives = [sample for sample in native or () if sample.role in NATIVE_ROLES]
-    stages = by_stage([*seen, *of_natives])
-    whole = None
-    if native is not None:
-        whole = Stacks()
-        for sample in native:
-            whole[(sample.role, *sample.stack)] += sample.count
-    return Profile(stages, whole, a_span)
+    if native is None:
+        return Profile(by_stage(seen), None, a_span)
+    whole = Stacks()
+    for sample in native:
+        whole[(sample.role, *sample.stack)] += sample.count
+    of_main = [sample for sample in seen if sample.role == MAIN]
+    others = [sample for sample in native if sample.role != MAIN]
+    return Profile(by_stage([*of_main, *others]), whole, a_span)
 
 
 def _draw(profile: Profile, directory: Path) -> None:
@@ -134,26 +136,28 @@ def _tell(profile: Profile, console: Console) -> None:
     in_role: Counter[str] = Counter()
     for stage in STAGES:
         in_role[stage.role] += profile.stages.get(stage.name, Stacks()).total()
-    table = Table(title="CPU by stage: its threads' CPU, shared out by their samples; self time")
-    table.add_column("stage")
-    for name in ("samples", "µs a span", "of it"):
+    table = Table(title="CPU by stage: its threads' CPU, shared out by their samples")
+    table.add_column("stage", overflow="fold")
+    for name in ("samples", "µs a span"):
         table.add_column(name, justify="right")
-    table.add_column("in the function itself", overflow="fold")
+    table.add_column("self time, by function", no_wrap=True, overflow="ellipsis")
     for stage in STAGES:
         stacks = profile.stages.get(stage.name)
         if stacks:
             share = stacks.total() / in_role[stage.role]
-            cost = f"{profile.a_span.get(stage.role, 0.0) * share:.3f}"
-            top = self_counts(stacks).most_common(FUNCTIONS)
             table.add_row(
                 f"{stage.name}\n[dim]{stage.text}[/dim]",
                 f"{stacks.total():,}",
-                cost,
-                "\n".join(f"{count / stacks.total():.0%}" for _, count in top),
-                "\n".join(label.replace("[", "\\[") for label, _ in top),
+                f"{profile.a_span.get(stage.role, 0.0) * share:.3f}",
+                Text("\n".join(_functions(stacks))),
                 end_section=True,
             )
     console.print(table)
+
+
+def _functions(stacks: Stacks) -> list[str]:
+    top = self_counts(stacks).most_common(FUNCTIONS)
+    return [f"{count / stacks.total():4.0%} {label}" for label, count in top]
 
 
 def _arguments() -> argparse.Namespace:

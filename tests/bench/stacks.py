@@ -50,18 +50,16 @@ STAGES = [
     Stage("librdkafka", LIBRDKAFKA, "fetch, send, compress"),
     Stage("rocksdb", ROCKSDB, "flush, compact"),
 ]
-NATIVE_ROLES = frozenset({LIBRDKAFKA, ROCKSDB})
-"""Threads that have never run Python: py-spy does not see them."""
 
-# Where a stage begins: of a stack the innermost of these counts.
+# Where a stage begins, by py-spy's names and by perf's: of a stack the innermost of these counts.
 _BEGINNINGS = {
     POLL: {
         "Consumer_consume": "consume",
         "Message_dealloc": "consume",
         "Receiver.receive": "receive",
         "Received_scan": "scan",
-        "scan_tolerantly": "scan",
-        "scan": "scan",
+        "stream.kafka._receive.receive": "receive",
+        "stream.kafka._receive.Received.scan": "scan",
     },
     MAIN: {
         "Worker.fold": "fold",
@@ -101,6 +99,11 @@ _WAITS = frozenset(
 )
 _PY_SPY_THREAD = re.compile(r"thread \(\w+\): (?P<name>.*)")
 _ADDRESS = re.compile(r"0x[0-9a-f]+ \((?P<file>.*)\)")
+# What a compiler makes of one function, and what is the same for every extension's file.
+_VARIANT = re.compile(r"\.(?:isra|constprop|part|cold|lto_priv|localalias)\b[.\d]*")
+_PLATFORM = re.compile(r"\.cpython-[\w-]+(?=\.so)")
+_CYTHON = re.compile(r"__pyx_(?P<kind>[a-z]+)_(?:[a-z]+_)*(?P<path>\d\w*)")
+_WRAPPERS = frozenset({"pw", "gb"})  # their last name has a number before it, no length
 
 
 def of_py_spy(text: str) -> Iterator[Sample]:
@@ -145,7 +148,7 @@ def by_stage(samples: Iterable[Sample]) -> dict[str, Stacks]:
         name, stack = stage_of(sample)
         if name:
             found[name][stack] += sample.count
-    return {name: stacks for name, stacks in found.items() if stacks}
+    return {name: _from_where_they_part(stacks) for name, stacks in found.items() if stacks}
 
 
 def stage_of(sample: Sample) -> tuple[str, Stack]:
@@ -178,19 +181,55 @@ def function_of(frame: str) -> str:
     return frame.partition(" (")[0]
 
 
+def plain(symbol: str) -> str:
+    """Return a symbol of C as a reader knows it: Cython's names demangled, no variants.
+
+    `__pyx_f_6stream_8sampling_5_fold_5State_advance` is `stream.sampling._fold.State.advance`.
+    """
+    symbol = _VARIANT.sub("", symbol)
+    told = _CYTHON.fullmatch(symbol)
+    if told is None:
+        return symbol
+    path, last, names = told["path"], "", []
+    if told["kind"] in _WRAPPERS and (numbered := re.fullmatch(r"(.*)_\d+([A-Za-z_]\w*)", path)):
+        path, last = numbered.groups()
+    while length := re.match(r"\d+", path):
+        end = length.end() + int(length[0])
+        if path[end : end + 1] not in ("", "_"):
+            break  # it was a number, no length
+        names.append(path[length.end() : end])
+        path = path[end + 1 :]
+    return ".".join(filter(None, [*names, path.lstrip("0123456789"), last]))
+
+
+def _from_where_they_part(stacks: Stacks) -> Stacks:
+    """Leave out what all have in common at the bottom, but for one frame."""
+    common = 0
+    shortest = min(map(len, stacks))
+    first = next(iter(stacks))
+    while common < shortest and all(stack[common] == first[common] for stack in stacks):
+        common += 1
+    parted = Stacks()
+    for stack, count in stacks.items():
+        parted[stack[max(0, common - 1) :]] += count
+    return parted
+
+
 def _role(thread: str) -> str:
     return MAIN if thread == "MainThread" else role_of(thread)
 
 
 def _of_py_spy(frame: str) -> str:
+    frame = _PLATFORM.sub("", frame)
     nameless = _ADDRESS.fullmatch(frame)
-    return f"[{nameless['file']}]" if nameless else frame
+    return f"[{nameless['file']}]" if nameless else _VARIANT.sub("", frame)
 
 
 def _of_perf(line: str) -> str:
-    symbol, _, file = line.strip().partition(" ")[2].rpartition(" (")
-    file = file.rstrip(")").rpartition("/")[2].strip("[]").replace("kernel.kallsyms", "kernel")
+    symbol, _, file = line.strip().partition(" ")[2].rpartition("(")
+    file = _PLATFORM.sub("", file.removesuffix(")").rpartition("/")[2])
+    file = "kernel" if file == "[kernel.kallsyms]" else file.strip("[]")
     # Of a C++ function its arguments are left out, of glibc's its version.
     symbol = symbol.replace("(anonymous namespace)", "{anonymous}").partition("(")[0]
-    symbol = symbol.partition("@@")[0].removesuffix("+0x0")
+    symbol = plain(symbol.partition("@@")[0].strip())
     return f"[{file}]" if symbol in ("", "[unknown]") else f"{symbol} ({file})"
