@@ -26,9 +26,10 @@ from tests.bench.profilers import Perf, Profiler, ProfilerError, PySpy
 from tests.bench.stacks import STAGES, Sample, Stacks, by_stage, self_counts
 from tests.bench.worker_run import Place, Variant, WorkerRun, measured, started
 from tests.harness.broker import NoBrokerError, running_broker
+from tests.harness.repository import ROOT
 from tests.harness.topics import PARTITIONS
 
-RESULTS = Path(__file__).parent / "results"
+GRAPHS = ROOT / ".cache" / "profile"
 SPANS = 600_000
 ROUNDS = 3
 FUNCTIONS = 8
@@ -67,7 +68,7 @@ def main() -> None:
         if perf:
             native, a_span = _sampled(perf(Path(home)), variant, broker.bootstrap, args, console)
     profile = _profile(seen, native, a_span)
-    directory = args.out or RESULTS / f"profile-{args.storage}"
+    directory = args.out or GRAPHS / args.storage
     _draw(profile, directory)
     _tell(profile, console)
     console.print(f"flame graphs: {directory}")
@@ -137,19 +138,19 @@ def _tell(profile: Profile, console: Console) -> None:
     for stage in STAGES:
         in_role[stage.role] += profile.stages.get(stage.name, Stacks()).total()
     table = Table(title="CPU by stage: its threads' CPU, shared out by their samples")
-    table.add_column("stage", overflow="fold")
+    table.add_column("stage", no_wrap=True)
     for name in ("samples", "µs a span"):
-        table.add_column(name, justify="right")
-    table.add_column("self time, by function", no_wrap=True, overflow="ellipsis")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("self time, by function")
     for stage in STAGES:
         stacks = profile.stages.get(stage.name)
         if stacks:
             share = stacks.total() / in_role[stage.role]
             table.add_row(
-                f"{stage.name}\n[dim]{stage.text}[/dim]",
+                stage.name,
                 f"{stacks.total():,}",
                 f"{profile.a_span.get(stage.role, 0.0) * share:.3f}",
-                Text("\n".join(_functions(stacks))),
+                Text("\n".join(_functions(stacks)), no_wrap=True, overflow="ellipsis"),
                 end_section=True,
             )
     console.print(table)

@@ -68,6 +68,7 @@ _BEGINNINGS = {
         "Worker.committed": "settle",
         "Measurements.committed": "measure",
         "Host.measure": "measure",
+        "Host.stopped": "",  # its end is no part of the work
     },
 }
 _RESTS = {POLL: "poll", MAIN: "loop"}
