@@ -33,6 +33,7 @@ GRAPHS = ROOT / ".cache" / "profile"
 SPANS = 600_000
 ROUNDS = 3
 FUNCTIONS = 8
+WIDTH = 120
 WHOLE = "process"
 
 
@@ -53,6 +54,8 @@ def main() -> None:
     """Load, run, sample, draw, tell."""
     args = _arguments()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
     py_spy = PySpy.found()
     perf = Perf.found() if args.perf else None
     variant = Variant(storage=args.storage)

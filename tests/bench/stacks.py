@@ -232,5 +232,5 @@ def _of_perf(line: str) -> str:
     file = "kernel" if file == "[kernel.kallsyms]" else file.strip("[]")
     # Of a C++ function its arguments are left out, of glibc's its version.
     symbol = symbol.replace("(anonymous namespace)", "{anonymous}").partition("(")[0]
-    symbol = plain(symbol.partition("@@")[0].strip())
+    symbol = plain(symbol.partition("@")[0].strip())
     return f"[{file}]" if symbol in ("", "[unknown]") else f"{symbol} ({file})"

@@ -42,6 +42,7 @@ def test_a_block_of_perf_is_a_sample_with_the_outermost_frame_first() -> None:
         "rdk:broker1  8911 \n"
         "\tffffffff813a2313 finish_task_switch.isra.0 ([kernel.kallsyms])\n"
         "\t           87ebf pthread_cond_signal@@GLIBC_2.3.2 (/usr/lib/libc.so.6)\n"
+        "\t           99999 cfree@GLIBC_2.2.5 (/usr/lib/libc.so.6)\n"
         "\t           12345 [unknown] (/usr/lib/libc.so.6)\n"
         "\n"
         "tailstream  7 \n"
@@ -52,7 +53,8 @@ def test_a_block_of_perf_is_a_sample_with_the_outermost_frame_first() -> None:
         "tailstream  8 \n"
         "\t  1 [unknown] ([unknown])\n"
     )
-    kernel = ("[libc.so.6]", "pthread_cond_signal (libc.so.6)", "finish_task_switch (kernel)")
+    signalled = ("pthread_cond_signal (libc.so.6)", "finish_task_switch (kernel)")
+    kernel = ("[libc.so.6]", "cfree (libc.so.6)", *signalled)
     main = ("stream.otlp._scan.read (_scan.so)", "rocksdb::{anonymous}::get (rocks.so)")
     found = list(of_perf(text, pid=7))
     assert found[:2] == [Sample(LIBRDKAFKA, kernel), Sample(MAIN, main)]
