@@ -152,7 +152,7 @@ def encode(decision, str config not None, str topic_id not None, str group not N
     cdef list offsets
     cdef Py_ssize_t bytes_max
     try:
-        offsets = decision.offsets
+        offsets = list(decision.offsets)
         span_ids = decision.span_ids
         policy, ballot = decision.policy, decision.ballot
         if offsets is None or span_ids is None or len(offsets) > OFFSETS_BYTES_MAX:

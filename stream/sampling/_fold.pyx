@@ -6,8 +6,6 @@ Python object for a record. Whatever is rarer (several traces in a record, heade
 limit) is left to the methods there, with the state in between as they would have left it.
 """
 
-from heapq import heappop, heappush
-
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -15,6 +13,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy
 
 from stream.otlp._scan cimport ASIDE, NOTHING, TRACE, bits_of
+from stream.sampling._bodies cimport Bodies
+from stream.sampling._deadlines cimport Due
 from stream.sampling._delivery cimport Decision, Delivery, Queue
 from stream.sampling._rows cimport Row, Rows
 from stream.sampling._trace cimport OpenTrace, opened
@@ -36,6 +36,8 @@ cdef object ROOT_RECEIVED = Trigger.ROOT_RECEIVED
 cdef object SPAN_LIMIT = Trigger.SPAN_LIMIT
 cdef object TRACE_BYTES_LIMIT = Trigger.TRACE_BYTES_LIMIT
 cdef object SPANS = RecordKind.SPANS
+# Of every trace that has none: what is delivered is not added to.
+cdef dict NO_HEADERS = {}
 
 
 # What a fold asks of the configuration, once; and what it has received.
@@ -73,8 +75,9 @@ cdef class State:
     cdef public object _budget
     cdef public object _spans
     cdef public object _decisions
-    cdef public object _open
-    cdef public object _deadlines
+    cdef public Bodies _in_memory
+    cdef public dict _open
+    cdef public Due _deadlines
     cdef public object _undelivered
     cdef public dict _uncommitted
     cdef public list _bodies
@@ -90,14 +93,9 @@ cdef class State:
             timestamp_ms = max(wall.time_ms, self.time_ms)
         self.time_ms = timestamp_ms
         self.position = row.offset
-        if self.next_deadline() <= timestamp_ms:
+        if self._deadlines.due_ms <= timestamp_ms:
             cut_due(self, timestamp_ms, CLOCK_LOG)
         return 0
-
-    cdef int64_t next_deadline(self) except? -2:
-        """Return a lower bound of the next deadline."""
-        cdef list heap = self._deadlines._heap
-        return <int64_t>(<tuple>heap[0])[0] if heap else INT64_MAX
 
     cdef bint might_cut(self, const Row *row, Known *known, Wall *wall) except -1:
         """Tell whether a record that is not aside might cut something (`held_cuts.py`)."""
@@ -107,7 +105,7 @@ cdef class State:
         cdef OpenTrace trace
         if wall.clamps:
             stamp_ms = min(stamp_ms, wall.time_ms)
-        if self.next_deadline() <= max(self.time_ms, stamp_ms):
+        if self._deadlines.due_ms <= max(self.time_ms, stamp_ms):
             return True
         if <int64_t>self._budget.used + (row.kind == TRACE) > known.open_traces_max:
             return True
@@ -147,13 +145,15 @@ cdef class State:
             trace = self.opened_at(trace_id, row.offset, known)
         known.received += row.spans
         had_root = trace.root
-        offset = row.offset
         merge_bits(trace, &rows.bits[at * rows.words], rows.words)
         trace.add(
-            row.spans, row.errors, row.start_ns, row.end_ns, root, row.body_bytes, offset
+            row.spans, row.errors, row.start_ns, row.end_ns, root, row.body_bytes, row.offset
         )
         trace.last_ms = self.time_ms
-        self._bodies.append((trace_id, offset, body))
+        if self._in_memory is not None:
+            self._in_memory.add(trace_id, row.offset, body)
+        else:
+            self._bodies.append((trace_id, row.offset, body))
         trace.held_bytes += kept_bytes
         self.open_bytes += kept_bytes + RECORD_BYTES
         if 0 < known.too_large_bytes < trace.body_bytes:
@@ -174,7 +174,9 @@ cdef class State:
         trace = opened(trace_id, offset, self.time_ms, deadline_ms)
         self._open[trace_id] = trace
         self.open_bytes += trace.held_bytes
-        heappush(self._deadlines._heap, (deadline_ms, offset, trace_id))
+        self._deadlines._opened.append(trace)
+        if deadline_ms < self._deadlines.due_ms:
+            self._deadlines.due_ms = deadline_ms
         self._budget.used += 1
         return trace
 
@@ -207,26 +209,17 @@ def fold_rows(State state, Rows rows, wall_ms):
 
 def cut_due(State state, int64_t time_ms, clock):
     """Cut the open traces whose deadline is at most `time_ms`, in their order."""
-    cdef list heap = state._deadlines._heap
-    cdef tuple entry
+    cdef Due deadlines = state._deadlines
     cdef OpenTrace trace
     cdef int64_t wait_ms = state._windows.decision_wait_ms
     cdef Py_ssize_t run = 0
     last = None
-    if not heap or <int64_t>(<tuple>heap[0])[0] > time_ms:
-        return
     try:
-        while heap:
-            entry = <tuple>heap[0]
-            if <int64_t>entry[0] > time_ms:
+        while deadlines.due_ms <= time_ms:
+            trace = deadlines.first_of(state._open)
+            if trace is None or trace.deadline_ms > time_ms:
+                deadlines.due_ms = INT64_MAX if trace is None else trace.deadline_ms
                 break
-            heappop(heap)
-            found = state._open.get(entry[2])
-            if found is None:
-                continue
-            trace = <OpenTrace?>found
-            if trace.deadline_ms != <int64_t>entry[0] or trace.first_offset != <int64_t>entry[1]:
-                continue
             hastened = trace.deadline_ms < trace.opened_ms + wait_ms
             judgement = cut(state, trace, ROOT_RECEIVED if hastened else DECISION_WAIT, clock)
             if judgement is not last:
@@ -251,9 +244,12 @@ cdef object cut(State state, OpenTrace trace, trigger, clock):
     else:
         judgement = state._judged(trace, clock)
     if judgement.verdict is NOT_SAMPLED:
-        state._spans.delete(trace.trace_id, trace.offsets)
-        if state._bodies:
-            state._dropped.add(trace.trace_id)
+        if state._in_memory is not None:
+            state._in_memory.remove(trace.trace_id, trace.its_offsets)
+        else:
+            state._spans.delete(trace.trace_id, trace.its_offsets)
+            if state._bodies:
+                state._dropped.add(trace.trace_id)
     delivery = delivery_of(state, trace, judgement, trigger, clock)
     state._uncommitted[trace.trace_id] = delivery.decision
     (<Queue?>state._undelivered).append_cut(delivery)
@@ -276,17 +272,20 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     decision.time_ms = state.time_ms
     decision.clock = clock
     decision.upto = state.position
-    decision.offsets = trace.offsets
+    decision.offsets = trace.its_offsets
     decision.ballot = judgement.ballot
     decision.levels = judgement.levels
     delivery.decision = decision
     delivery.first_offset = trace.first_offset
     delivery.opened_ms = trace.opened_ms
-    delivery.body_bytes = trace.body_bytes
     delivery.due_ms = due_ms_of(state, trace, clock)
     delivery.votes = judgement.votes
-    delivery.headers = trace.headers
+    delivery.headers = NO_HEADERS if trace.its_headers is None else trace.its_headers
     delivery.held_bytes = trace.held_bytes
+    if decision.verdict is not NOT_SAMPLED:
+        delivery.body_bytes = trace.body_bytes
+    elif not state._budget.bodies_spill:
+        delivery.held_bytes -= trace.body_bytes
     return delivery
 
 

@@ -16,6 +16,7 @@ DEAD_LETTER_BYTES = 500
 class Delivery:
     """A decision and the fragments it covers: the whole trace at its cut, or late spans after it.
 
+    `body_bytes` are those of the bodies that go out: none of a trace that is not sampled.
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
     partition time there. `due_ms` is when it was due, in partition time; `votes` are the policies'
     at its cut, in the order they were cast (none for late spans). `headers` go out with it.

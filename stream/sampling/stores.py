@@ -7,9 +7,12 @@ of the spans, the decisions topic that of the decisions. Every implementation pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from stream.sampling.decision import Decision, Trigger, Verdict
+
+if TYPE_CHECKING:
+    from stream.sampling._bodies import Bodies
 
 
 @dataclass(slots=True)
@@ -71,6 +74,13 @@ class SpanStore(Protocol):
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
         """Keep bodies, each (trace id, offset, body). A pair (trace id, offset) comes once."""
+
+    @property
+    def in_memory(self) -> "Bodies | None":
+        """What the compiled core may put bodies in, and delete them from, without a call.
+
+        It calls `put` all the same after each batch, with what is left to put. None: nothing.
+        """
 
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         """Return the trace's bodies at these offsets, in their order. All must be there."""

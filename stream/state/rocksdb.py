@@ -232,6 +232,10 @@ class RocksDBSpanStore:
             self._rows.put(rows)
             self._hold(size)
 
+    @property
+    def in_memory(self) -> None:
+        """See `SpanStore.in_memory`."""
+
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         """See `SpanStore.get`."""
         found = []
