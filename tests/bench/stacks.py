@@ -98,7 +98,7 @@ _WAITS = frozenset(
         "take_gil",
     }
 )
-_PY_SPY_THREAD = re.compile(r"thread \(\w+\): (?P<name>.*)")
+_PY_SPY_THREAD = re.compile(r"thread \(\w+\)(?:: (?P<name>.*))?")
 _ADDRESS = re.compile(r"0x[0-9a-f]+ \((?P<file>.*)\)")
 # What a compiler makes of one function, and what is the same for every extension's file.
 _VARIANT = re.compile(r"\.(?:isra|constprop|part|cold|lto_priv|localalias)\b[.\d]*")
@@ -110,14 +110,14 @@ _WRAPPERS = frozenset({"pw", "gb"})  # their last name has a number before it, n
 def of_py_spy(text: str) -> Iterator[Sample]:
     """Yield the samples of `py-spy record --format raw --threads --nolineno`, waiting threads too.
 
-    A line is `thread (ID): NAME;frame;...;frame COUNT`.
+    A line is `thread (ID): NAME;frame;...;frame COUNT`, without a name while it begins or ends.
     """
     for line in text.splitlines():
         folded, _, count = line.rpartition(" ")
         thread, *frames = folded.split(";")
         told = _PY_SPY_THREAD.fullmatch(thread)
         assert told, f"py-spy's lines have changed: {line[:80]}"
-        yield Sample(_role(told["name"]), tuple(map(_of_py_spy, frames)), int(count))
+        yield Sample(_role(told["name"] or ""), tuple(map(_of_py_spy, frames)), int(count))
 
 
 def of_perf(text: str, *, pid: int) -> Iterator[Sample]:

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench.flame import flame_graph
-from tests.bench.process_cpu import MAIN
+from tests.bench.process_cpu import MAIN, OTHER
 from tests.bench.stacks import (
     LIBRDKAFKA,
     POLL,
@@ -30,10 +30,12 @@ def test_a_line_of_py_spy_is_a_sample_of_its_thread_s_role() -> None:
         "thread (7483): MainThread;<module> (tailstream);0x7f60543278ec (libc.so.6) 12\n"
         "thread (7706): tailstream-poll;Consumer_consume "
         "(confluent_kafka/cimpl.cpython-311-x86_64-linux-gnu.so);q_serve.localalias (librd.so) 3\n"
+        "thread (7);thread_run (libpython3.11.so.1.0) 1\n"
     )
     assert list(of_py_spy(text)) == [
         Sample(MAIN, ("<module> (tailstream)", "[libc.so.6]"), 12),
         Sample(POLL, ("Consumer_consume (confluent_kafka/cimpl.so)", "q_serve (librd.so)"), 3),
+        Sample(OTHER, ("thread_run (libpython3.11.so.1.0)",), 1),
     ]
 
 
