@@ -36,13 +36,21 @@ from stream.state.generations import Generation, Generations
 BUCKET_OFFSETS: Final = 2048
 """Bodies are discarded in buckets of so many offsets: one range delete each."""
 
+BATCHED_BYTES_MAX: Final = 1 << 10
+"""A larger value is written by itself: a batch is a string that grows by copying what is in it."""
+
+BATCH_BYTES: Final = 16 << 10
+
 _MIB: Final = 1 << 20
+_ARENA_BLOCK_BYTES: Final = 64 << 10
+"""Memtables grow by so much: malloc would map a larger block anew each time, page by page."""
+
 _SPANS: Final = "spans"
 _DECISIONS: Final = "decisions"
 
 _partition_key = struct.Struct(">I").pack
-_bucket_key = struct.Struct(">II").pack
-_span_key = struct.Struct(">II16sQ").pack
+_offset_key = struct.Struct(">IQ").pack
+_span_key = struct.Struct(">IQ16s").pack
 _generation_key = struct.Struct(">IQ").pack
 _decision_key = struct.Struct(">IQ16s").pack
 
@@ -123,6 +131,8 @@ class RocksDB:
         options.create_missing_column_families(True)
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self._memtables)
+        options.set_arena_block_size(_ARENA_BLOCK_BYTES)
+        options.set_allow_concurrent_memtable_write(False)
         options.set_write_buffer_size(max(memtable_bytes, 64 << 10))
         options.set_compression_type(DBCompressionType.none())
         options.set_max_background_jobs(2)
@@ -165,14 +175,22 @@ class Family:
         self._partitions.discard(partition)
 
     def put(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write rows, each (key, value), in one batch."""
-        batch = WriteBatch(raw_mode=True)
-        batch.set_default_column_family(self._handle)
-        put = batch.put
-        for key, value in rows:
-            put(key, value)
+        """Write rows, each (key, value), in their order."""
+        put, options = self._rows.put, self._write_options
+        batch, batch_bytes = self._batch(), 0
         try:
-            self._db.write(batch, self._write_options)
+            for key, value in rows:
+                # In the order of the rows: the later one of the same key is to stay.
+                if len(value) < BATCHED_BYTES_MAX and batch_bytes < BATCH_BYTES:
+                    batch.put(key, value)
+                    batch_bytes += len(key) + len(value)
+                    continue
+                if batch_bytes:
+                    self._db.write(batch, options)
+                    batch, batch_bytes = self._batch(), 0
+                put(key, value, options)
+            if batch_bytes:
+                self._db.write(batch, options)
         except Exception as exc:
             raise storage_error(self._owner.directory, "cannot be written", exc) from exc
 
@@ -195,6 +213,11 @@ class Family:
         """Bytes of this family's live table files."""
         return int(self._rows.property_int_value("rocksdb.live-sst-files-size") or 0)
 
+    def _batch(self) -> Any:
+        batch = WriteBatch(raw_mode=True)
+        batch.set_default_column_family(self._handle)
+        return batch
+
     def forget_handles(self) -> None:
         """Let go of the database, which is being closed."""
         self._db = self._rows = self._handle = None
@@ -204,9 +227,8 @@ class Family:
 class RocksDBSpanStore:
     """A `SpanStore` in RocksDB.
 
-    Keys: partition (4 bytes) | offset // 2048 (4) | trace id (16) | offset (8).
-    A trace's bodies of one bucket lie side by side. `delete` does nothing: a tombstone costs as
-    much as a body, and the bucket goes whole soon.
+    Keys: partition (4 bytes) | offset (8) | trace id (16), so that they come in their order.
+    `delete` does nothing: a tombstone costs as much as a body, and the bucket goes whole soon.
     """
 
     def __init__(self, db: RocksDB, partition: int) -> None:
@@ -219,13 +241,13 @@ class RocksDBSpanStore:
         self._budget.join(self)
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
-        """See `SpanStore.put`; one batch."""
+        """See `SpanStore.put`."""
         partition, held = self._partition, self._bucket_bytes
         rows = []
         size = 0
         for trace_id, offset, body in bodies:
             bucket = offset // BUCKET_OFFSETS
-            rows.append((_span_key(partition, bucket, trace_id, offset), body))
+            rows.append((_span_key(partition, offset, trace_id), body))
             held[bucket] = held.get(bucket, 0) + len(body)
             size += len(body)
         if rows:
@@ -236,8 +258,7 @@ class RocksDBSpanStore:
         """See `SpanStore.get`."""
         found = []
         for offset in offsets:
-            bucket = offset // BUCKET_OFFSETS
-            body = self._rows.get(_span_key(self._partition, bucket, trace_id, offset))
+            body = self._rows.get(_span_key(self._partition, offset, trace_id))
             assert body is not None, f"no body of trace {trace_id.hex()} at offset {offset}"
             found.append(body)
         return found
@@ -251,8 +272,9 @@ class RocksDBSpanStore:
         gone = [bucket for bucket in self._bucket_bytes if bucket < bound]
         if not gone:
             return
-        begin, end = _bucket_key(self._partition, min(gone)), _bucket_key(self._partition, bound)
-        self._rows.delete_range(begin, end)
+        begin, end = (at * BUCKET_OFFSETS for at in (min(gone), bound))
+        partition = self._partition
+        self._rows.delete_range(_offset_key(partition, begin), _offset_key(partition, end))
         for bucket in gone:
             self._hold(-self._bucket_bytes.pop(bucket))
 
