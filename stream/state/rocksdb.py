@@ -36,11 +36,17 @@ BUCKET_OFFSETS: Final = 512
 """Bodies are discarded in buckets of so many offsets: one range delete each."""
 
 _MIB: Final = 1 << 20
-_ARENA_BLOCK_BYTES: Final = 64 << 10
-"""Memtables grow by so much: malloc would map a larger block anew each time, page by page."""
-
 _SLICES: Final = 8
-_MEMTABLES_SHARE: Final = (7, 8)
+"""Bodies are divided into so many: with fewer more of what is dead waits for the rest of its slice,
+with more each is flushed sooner and smaller (measured at 16: half as much again on disk)."""
+
+_CACHE_SHARE: Final = 8
+"""An eighth of the memory is left to blocks of files by the memtables."""
+
+_ARENA_BLOCK_BYTES_MIN: Final = 4 << 10
+_ARENA_BLOCK_BYTES_MAX: Final = 64 << 10
+"""Memtables grow by so much: a larger block malloc maps anew each time, page by page."""
+
 _DECISIONS: Final = "decisions"
 
 _offset_key = struct.Struct(">IQ").pack
@@ -53,8 +59,8 @@ class RocksDB:
     """The database of this process, below `directory`, locked for it and empty when it is opened.
 
     `memory_bytes` bounds the memtables and the block cache (with index and filter blocks) of all
-    partitions together: memtables are charged to the cache, and may take most of it. `disk_bytes`
-    is what the table files are to keep to: see `DiskBudget`.
+    partitions together: memtables are charged to the cache, and their sum is what flushes the
+    oldest. `disk_bytes` is what the table files are to keep to: see `DiskBudget`.
 
     Raises:
         StorageError: the directory cannot be written to, or another live process has it.
@@ -70,7 +76,7 @@ class RocksDB:
             path = directory / "rocksdb"
             wipe(path)
             self._cache = Cache(memory_bytes)
-            memtables_bytes = memory_bytes * _MEMTABLES_SHARE[0] // _MEMTABLES_SHARE[1]
+            memtables_bytes = memory_bytes - memory_bytes // _CACHE_SHARE
             self._memtables = WriteBufferManager.new_write_buffer_manager_with_cache(
                 memtables_bytes, False, self._cache
             )
@@ -130,7 +136,8 @@ class RocksDB:
         options.create_missing_column_families(True)
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self._memtables)
-        options.set_arena_block_size(_ARENA_BLOCK_BYTES)
+        arena_bytes = max(memtable_bytes // _SLICES // 8, _ARENA_BLOCK_BYTES_MIN)
+        options.set_arena_block_size(min(arena_bytes, _ARENA_BLOCK_BYTES_MAX))
         options.set_allow_concurrent_memtable_write(False)
         options.set_write_buffer_size(max(memtable_bytes, 64 << 10))
         options.set_compression_type(DBCompressionType.none())
@@ -144,8 +151,9 @@ class RocksDB:
 class RocksDBSpanStore:
     """A `SpanStore` in RocksDB.
 
-    Keys: partition (4 bytes) | offset (8) | trace id (16), so that they come in their order.
-    `delete` does nothing: a tombstone costs as much as a body, and the bucket goes whole soon.
+    Keys: partition (4 bytes) | offset (8) | trace id (16), in the slice that is being filled; what
+    a bucket of offsets has in which slices is known here. `delete` does nothing: a tombstone costs
+    as much as a body, and the bucket goes whole soon.
     """
 
     def __init__(self, db: RocksDB, partition: int) -> None:
