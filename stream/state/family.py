@@ -103,10 +103,10 @@ class Family:
         except Exception as exc:
             raise storage_error(self._owner.directory, "cannot be written", exc) from exc
 
-    def drop_discarded(self) -> None:
-        """Let a thread of RocksDB go through the memtable: it frees what was deleted, unwritten."""
+    def flush(self, *, wait: bool) -> None:
+        """Let a thread of RocksDB empty the memtable: what was deleted goes unwritten."""
         try:
-            self._rows.flush(False)
+            self._rows.flush(wait)
         except Exception as exc:
             raise storage_error(self._owner.directory, "cannot be written", exc) from exc
 

@@ -77,6 +77,7 @@ class RocksDB:
             wipe(path)
             self._cache = Cache(memory_bytes)
             memtables_bytes = memory_bytes - memory_bytes // _CACHE_SHARE
+            # No stalls of its own: they wait for ever where the flush they begin frees too little.
             self._memtables = WriteBufferManager.new_write_buffer_manager_with_cache(
                 memtables_bytes, False, self._cache
             )
@@ -92,7 +93,7 @@ class RocksDB:
             raise storage_error(directory, "cannot be used", exc) from exc
         self._open = True
         slices = [Family(self, self._db, name, read_once=True) for name in names]
-        self.spans = Slices(slices, memtables_bytes // _SLICES)
+        self.spans = Slices(slices, self._memtables, memtables_bytes // _SLICES, memory_bytes)
         self.decisions = Family(self, self._db, _DECISIONS, read_once=False)
 
     @property

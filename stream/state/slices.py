@@ -9,6 +9,8 @@ alive in an old slice costs what it would cost without slices: the rest is delet
 from collections import deque
 from collections.abc import Sequence
 
+from rocksdict import WriteBufferManager
+
 from stream.state.family import Family
 
 
@@ -53,11 +55,20 @@ class Slices:
     """The slices of a database, the bodies of all partitions together.
 
     One is full with `slice_bytes` (of values), but is filled further while no other is empty: then
-    they grow with the window.
+    they grow with the window. Where the disk is slower than what comes in, writing waits for
+    `memtables` to come below `memory_bytes`.
     """
 
-    def __init__(self, families: Sequence[Family], slice_bytes: int) -> None:
+    def __init__(
+        self,
+        families: Sequence[Family],
+        memtables: WriteBufferManager,
+        slice_bytes: int,
+        memory_bytes: int,
+    ) -> None:
         self.families = families
+        self._memtables = memtables
+        self._memory_bytes = memory_bytes
         self._partitions: set[int] = set()
         self._slice_bytes = slice_bytes
         self._current = Slice(families[0])
@@ -78,6 +89,8 @@ class Slices:
         if self._current.written_bytes >= self._slice_bytes and self._empty:
             full, self._current = self._current, self._empty.popleft()
             self._reuse_if_empty(full)
+        if self._memtables.get_usage() > self._memory_bytes:
+            self._flush()
         return self._current
 
     def discard(self, where: Slice, rows: int, begin: bytes, end: bytes) -> None:
@@ -92,9 +105,16 @@ class Slices:
         """Bytes of live table files now."""
         return sum([family.disk_bytes() for family in self.families])
 
+    def _flush(self) -> None:
+        current = self._current.rows
+        for family in (*(one for one in self.families if one is not current), current):
+            family.flush(wait=True)
+            if self._memtables.get_usage() <= self._memory_bytes:
+                return
+
     def _reuse_if_empty(self, one: Slice) -> None:
         if one.held_rows or one is self._current:
             return
-        one.rows.drop_discarded()
+        one.rows.flush(wait=False)
         one.written_bytes = 0
         self._empty.append(one)
