@@ -40,9 +40,6 @@ _SLICES: Final = 8
 """Bodies are divided into so many: with fewer more of what is dead waits for the rest of its slice,
 with more each is flushed sooner and smaller (measured at 16: half as much again on disk)."""
 
-_CACHE_SHARE: Final = 8
-"""An eighth of the memory is left to blocks of files by the memtables."""
-
 _ARENA_BLOCK_BYTES_MIN: Final = 4 << 10
 _ARENA_BLOCK_BYTES_MAX: Final = 64 << 10
 """Memtables grow by so much: a larger block malloc maps anew each time, page by page."""
@@ -76,10 +73,11 @@ class RocksDB:
             path = directory / "rocksdb"
             wipe(path)
             self._cache = Cache(memory_bytes)
-            memtables_bytes = memory_bytes - memory_bytes // _CACHE_SHARE
+            memtables_bytes = memory_bytes - memory_bytes // 8
+            # The oldest is flushed at seven eighths, which leaves the last to the files' blocks.
             # No stalls of its own: they wait for ever where the flush they begin frees too little.
             self._memtables = WriteBufferManager.new_write_buffer_manager_with_cache(
-                memtables_bytes, False, self._cache
+                memory_bytes, False, self._cache
             )
             spans = self._options(memtables_bytes, block_bytes=16 << 10)
             names = [f"spans-{number}" for number in range(_SLICES)]
