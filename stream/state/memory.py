@@ -123,9 +123,6 @@ class MemorySpanStore:
         self._held_bytes -= body_bytes
 
 
-PureMemorySpanStore = MemorySpanStore
-"""The one in Python, whichever core runs."""
-
 if not TYPE_CHECKING and compiled.RUNS:
 
     class MemorySpanStore(Bodies):
