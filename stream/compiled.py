@@ -22,6 +22,7 @@ MODULES: Final = (
     "stream.sampling._delivery",
     "stream.sampling._fold",
     "stream.sampling._settle",
+    "stream.sampling._stores",
     "stream.state._memory",
     "stream.kafka._receive",
 )

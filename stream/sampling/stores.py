@@ -7,8 +7,9 @@ of the spans, the decisions topic that of the decisions. Every implementation pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from stream import compiled
 from stream.sampling.decision import Decision, Trigger, Verdict
 
 
@@ -64,6 +65,13 @@ class KnownDecision:
             fields.get("span_ids", b""),
             fields.get("span_ids_complete", True),
         )
+
+
+PureKnownDecision = KnownDecision
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._stores import KnownDecision
 
 
 class SpanStore(Protocol):
