@@ -25,6 +25,8 @@ MODULES: Final = (
     "stream.sampling._stores",
     "stream.state._memory",
     "stream.kafka._receive",
+    "stream.kafka._commit",
+    "stream.worker._plan",
 )
 
 FORCED_PURE: Final = os.environ.get(PURE_VARIABLE, "") not in {"", "0"}

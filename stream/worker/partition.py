@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from stream import compiled
 from stream.kafka.commit import PartitionCommit, Produce
 from stream.kafka.dead_letters import dead_letter
 from stream.kafka.log_state import Identity
@@ -19,6 +20,10 @@ from stream.sampling.tail_sampler import TailSampler
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
 from stream.worker.hints import Hints
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._decision import Context
+    from stream.worker import _plan as in_c
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,15 @@ class Delivering:
 
 @dataclass(slots=True, kw_only=True)
 class PartitionPlan(PartitionCommit):
-    """One partition's share of a transaction, and what becomes of it here when it commits."""
+    """One partition's share of a transaction, and what becomes of it here when it commits.
+
+    `body_bytes` are those of its deliveries.
+    """
 
     owner: "Partition"
     decisions_from: int
     settled: list[Settled] = field(default_factory=list)
+    body_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,7 @@ class Partition:
         self._identity = identity
         self._decisions_topic, self._config = delivering.decisions_topic, delivering.config
         self._topic_id, self._group = identity.topic_id, identity.group
+        self._records_of_decisions = self._written_in_c() if compiled.RUNS else None
         self._log = log
         self._restore_levels()
         self._retention_ms = retention_ms
@@ -171,9 +181,13 @@ class Partition:
             owner=self,
             decisions_from=decisions_from,
         )
+        if self._records_of_decisions is not None:
+            in_c.render(self, self._records_of_decisions, taken, plan)
+            return plan
         seen: dict[bytes, tuple[bytes, bool]] = {}
         for delivery in taken:
             plan.settled.append(self._render(delivery, plan.records, seen))
+            plan.body_bytes += delivery.body_bytes
         return plan
 
     def committed(self, plan: PartitionPlan, *, decisions_end: int | None) -> None:
@@ -182,11 +196,7 @@ class Partition:
         `decisions_end` is the offset after its last decision record, None if it wrote none.
         """
         self._committed = (plan.resume_offset, plan.position)
-        for settled in plan.settled:
-            if isinstance(settled.delivered, Delivery):
-                decision = settled.delivered.decision
-                self._log.append(decision)
-                self._log.tell_levels(decision.levels, self._config)
+        self._remember(plan.settled)
         if decisions_end is not None:
             self._log.advance(decisions_end)
         self._log.forget_below(plan.decisions_from)
@@ -214,6 +224,20 @@ class Partition:
         if self._log.levels is not None and self._log.levels[0] == self._config:
             self.sampler.restore_levels(self._log.levels[1])
 
+    def _written_in_c(self) -> "in_c.Decisions":
+        context = Context(self._config, self._topic_id, self._group)
+        return in_c.Decisions(self._decisions_topic, self.number, context)
+
+    def _remember(self, settled: list[Settled]) -> None:
+        if compiled.RUNS:
+            in_c.append_all(self._log, settled, self._config)
+            return
+        for one in settled:
+            if isinstance(one.delivered, Delivery):
+                decision = one.delivered.decision
+                self._log.append(decision)
+                self._log.tell_levels(decision.levels, self._config)
+
     def _fold(self, poll: "_Poll") -> bool:
         """Return whether all of it could be folded. What was, is skipped the next time."""
         self.sampler.fold(poll.records, wall_ms=poll.wall_ms)
@@ -235,7 +259,7 @@ class Partition:
         settled = Settled(undelivered)
         if decision.verdict is Verdict.SAMPLED:
             self._render_spans(undelivered, settled, records, seen)
-        records.append(self._decision_record(decision))
+        records.append(self._decision_record(undelivered))
         return settled
 
     def _render_spans(
@@ -299,7 +323,12 @@ class Partition:
             self._delivering.output_topic, self.number, trace_id.encode(), value, headers
         )
 
-    def _decision_record(self, decision: Decision) -> Produce:
+    def _decision_record(self, delivery: Delivery) -> Produce:
+        decision = delivery.decision
+        if self._records_of_decisions is not None:
+            record = self._records_of_decisions.record(delivery)
+            if record is not None:
+                return record
         key = decision.trace_id.hex().encode()
         value = encode(decision, config=self._config, topic_id=self._topic_id, group=self._group)
         return Produce(self._decisions_topic, self.number, key, value)
