@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
-"""The loops over a transaction's deliveries: the compiled half of `partition.py`, `decision_log.py`.
+"""The loops over a transaction's deliveries: the compiled half of `partition.py` and its
+neighbours, which say what each does.
 
 Most traces are not sampled: of each goes out its decision record, which is made here. All else is
 left to the methods there.
@@ -13,6 +14,9 @@ from stream.sampling._decision cimport Context, packed
 from stream.sampling._delivery cimport Decision, Delivery, Settled, settled_of
 
 from stream.sampling.decision import Verdict
+
+cdef enum:
+    BOUNDS_MAX = 32
 
 cdef object NOT_SAMPLED = Verdict.NOT_SAMPLED
 cdef const uint8_t *DIGITS = b"0123456789abcdef"
@@ -101,3 +105,51 @@ def append_all(log, list settled not None, config):
             log.tell_levels(decision.levels, config)
     if records:
         log.add(records, upto, time_ms)
+
+
+def tally(of, list settled not None, int64_t now_ms):
+    """Count deliveries that have committed, as `Tally.add` does."""
+    cdef int64_t[BOUNDS_MAX] bounds_ms, delays
+    cdef int64_t run = 0, delay_ms, sum_ms = 0
+    cdef Py_ssize_t count = len(of.bounds_ms), at
+    cdef Settled one
+    cdef Delivery delivery
+    cdef Decision decision
+    assert count < BOUNDS_MAX
+    for at in range(count):
+        bounds_ms[at] = of.bounds_ms[at]
+    for at in range(count + 1):
+        delays[at] = 0
+    verdict = policy = trigger = None
+    for one in settled:
+        if type(one.delivered) is not Delivery:
+            of.dead_letters[one.delivered.bad.reason.value] += 1
+            continue
+        delivery = <Delivery>one.delivered
+        if one.dead_lettered:
+            of.dead_letters["undeliverable" if delivery.undeliverable else "span_too_large"] += 1
+        if delivery.late:
+            continue
+        decision = delivery.decision
+        if (
+            decision.verdict is not verdict
+            or decision.policy is not policy
+            or decision.trigger is not trigger
+        ):
+            if run:
+                of.decided[verdict, policy, trigger] += run
+            verdict, policy, trigger = decision.verdict, decision.policy, decision.trigger
+            run = 0
+        run += 1
+        delay_ms = max(0, now_ms - delivery.due_ms)
+        sum_ms += delay_ms
+        at = 0
+        while at < count and bounds_ms[at] < delay_ms:
+            at += 1
+        delays[at] += 1
+    if run:
+        of.decided[verdict, policy, trigger] += run
+    for at in range(count + 1):
+        if delays[at]:
+            of.delays[at] += delays[at]
+    of.delay_ms += sum_ms
