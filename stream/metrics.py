@@ -34,8 +34,7 @@ class CountedHistogram(Histogram):
     """
 
     def observe_counted(self, counts: Sequence[int], total: float) -> None:
-        """Add observations: how many in each bucket, the one without a bound last, and their sum."""
-        self._raise_if_not_observable()
+        """Add observations: how many in each bucket, that without a bound last, and their sum."""
         self._sum.inc(total)
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
@@ -162,6 +161,4 @@ def _instrument(declaration: Declaration, registry: CollectorRegistry) -> Any:
     if declaration.buckets:
         options["buckets"] = declaration.buckets
     kind = CountedHistogram if declaration.kind is Histogram else declaration.kind
-    return kind(
-        PREFIX + declaration.name, declaration.help, declaration.labels, **options
-    )
+    return kind(PREFIX + declaration.name, declaration.help, declaration.labels, **options)

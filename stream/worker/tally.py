@@ -1,4 +1,4 @@
-"""What the metrics tell of deliveries that have committed, counted once for all of a transaction."""
+"""What the metrics tell of a transaction's deliveries once it has committed, counted at once."""
 
 from bisect import bisect_left
 from collections import Counter
