@@ -2,37 +2,75 @@
 """The loops over a transaction's deliveries: the compiled half of `partition.py` and its
 neighbours, which say what each does.
 
-Most traces are not sampled: of each goes out its decision record, which is made here. All else is
-left to the methods there.
+Of a trace that is not sampled goes out its decision record, which is made here; so are the records
+of one that is, where nothing is wrong with its spans. All else is left to the methods there.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t
+from libc.stdio cimport snprintf
 
 from stream.kafka._commit cimport Produce, produce_of
 from stream.sampling._decision cimport Context, packed
 from stream.sampling._delivery cimport Decision, Delivery, Settled, settled_of
 
+from stream.otlp._merge import merge
 from stream.sampling.decision import Verdict
 
 cdef enum:
     BOUNDS_MAX = 32
+    # 32 digits and three numbers.
+    TELLING_BYTES_MAX = 128
+    # As many as policies, times the few triggers, but where each trace has a threshold of its own.
+    MARKS_MAX = 1_024
 
 cdef object NOT_SAMPLED = Verdict.NOT_SAMPLED
 cdef const uint8_t *DIGITS = b"0123456789abcdef"
 
 
-cdef class Decisions:
-    """Where the decision records of a partition go, and what all of them have in common."""
+cdef class Renderer:
+    """What the records of a partition are made of. `partition` renders what is odd."""
 
-    cdef object topic
     cdef object partition
+    cdef object number
+    cdef object spans
+    cdef object delivering
+    cdef object decisions_topic
     cdef Context context
+    cdef Py_ssize_t span_ids_bytes_max
+    cdef dict marks
 
-    def __init__(self, topic, partition, Context context not None):
-        self.topic = topic
+    def __init__(
+        self, partition, spans, delivering, Context context not None,
+        Py_ssize_t span_ids_bytes_max,
+    ):
         self.partition = partition
+        self.number = partition.number
+        self.spans = spans
+        self.delivering = delivering
+        self.decisions_topic = delivering.decisions_topic
         self.context = context
+        self.span_ids_bytes_max = span_ids_bytes_max
+        self.marks = {}
+
+    def render(self, list taken not None, plan):
+        """Add the records of what was taken to a plan."""
+        cdef list records = plan.records
+        cdef list settled = plan.settled
+        cdef dict seen = {}
+        cdef int64_t body_bytes = 0
+        cdef Settled done
+        for one in taken:
+            done = None
+            if type(one) is Delivery:
+                body_bytes += (<Delivery>one).body_bytes
+                done = self.rendered(<Delivery>one, records, seen)
+            else:
+                body_bytes += <int64_t>one.body_bytes
+            if done is None:
+                done = self.partition._render(one, records, seen)
+            settled.append(done)
+        plan.body_bytes = body_bytes
 
     def record(self, Delivery delivery not None):
         """Return the decision record of a delivery; None if it is none for C."""
@@ -42,7 +80,83 @@ cdef class Decisions:
         cdef bytes value = packed(decision, self.context)
         if value is None:
             return None
-        return produce_of(self.topic, self.partition, hex_of(decision.trace_id), value)
+        return produce_of(self.decisions_topic, self.number, hex_of(decision.trace_id), value)
+
+    cdef Settled rendered(self, Delivery delivery, list records, dict seen):
+        """Add a delivery's records, as `Partition._render` does; None, with nothing done, if odd."""
+        cdef Decision decision = delivery.decision
+        cdef Settled settled
+        cdef Produce record
+        if decision.verdict is NOT_SAMPLED:
+            record = self.record_of(decision)
+            if record is None:
+                return None
+            records.append(record)
+            return settled_of(delivery)
+        if delivery.late or delivery.undeliverable or decision.trace_id in seen:
+            return None
+        stamp, attributes, named = self.mark_of(decision)
+        bodies = self.spans.get(decision.trace_id, decision.offsets)
+        merged = merge(bodies, stamp, attributes, self.delivering.output_bytes_max, b"")
+        if merged is None:
+            return None
+        settled = settled_of(delivery)
+        self.tell_spans(decision, settled, merged)
+        record = self.record_of(decision)
+        if record is None:
+            return None
+        seen[decision.trace_id] = (settled.span_ids, settled.span_ids_complete)
+        self.add_parts(delivery, merged[0], <bytes>record.key, <tuple>named, records)
+        records.append(record)
+        return settled
+
+    cdef int tell_spans(self, Decision decision, Settled settled, tuple merged) except -1:
+        cdef bytes span_ids = merged[3]
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(span_ids)
+        settled.duplicates = merged[2]
+        settled.span_ids = span_ids[:min(size, self.span_ids_bytes_max)]
+        settled.span_ids_complete = size <= self.span_ids_bytes_max
+        decision.duplicates = settled.duplicates
+        decision.dead_lettered = 0
+        decision.span_ids = settled.span_ids
+        decision.span_ids_complete = settled.span_ids_complete
+        return 0
+
+    cdef int add_parts(
+        self, Delivery delivery, list parts, bytes key, tuple named, list records
+    ) except -1:
+        cdef char[TELLING_BYTES_MAX] telling
+        cdef Produce record
+        cdef Py_ssize_t at, count = len(parts)
+        cdef list headers
+        topic = self.delivering.output_topic
+        for at in range(count):
+            snprintf(
+                telling, TELLING_BYTES_MAX, "%s:%lld:%zd/%zd", PyBytes_AS_STRING(key),
+                <long long>delivery.decision.upto, at + 1, count,
+            )
+            headers = [named[0], named[1], ("tailstream.delivery", <bytes>telling)]
+            if delivery.headers:
+                headers += delivery.headers
+            record = produce_of(topic, self.number, key, parts[at])
+            record.with_headers = headers
+            records.append(record)
+        return 0
+
+    cdef tuple mark_of(self, Decision decision):
+        """Return what traces that were decided alike are stamped with: made once."""
+        key = (decision.policy, decision.trigger, decision.threshold)
+        found = self.marks.get(key)
+        if found is None:
+            if len(self.marks) >= MARKS_MAX:
+                self.marks.clear()
+            stamp = self.partition.stamp_of(decision)
+            named = (
+                ("tailstream.policy", decision.policy.encode()),
+                ("tailstream.trigger", decision.trigger.value.encode()),
+            )
+            found = self.marks[key] = (stamp, stamp.attributes(), named)
+        return found
 
 
 cdef bytes hex_of(bytes number):
@@ -55,30 +169,6 @@ cdef bytes hex_of(bytes number):
         out[2 * at] = DIGITS[start[at] >> 4]
         out[2 * at + 1] = DIGITS[start[at] & 15]
     return digits
-
-
-def render(partition, Decisions decisions not None, list taken not None, plan):
-    """Add the records of what was taken to a plan, as `Partition._render` does of each."""
-    cdef list records = plan.records
-    cdef list settled = plan.settled
-    cdef dict seen = {}
-    cdef int64_t body_bytes = 0
-    cdef Delivery delivery
-    cdef Produce record
-    for one in taken:
-        if type(one) is Delivery:
-            delivery = <Delivery>one
-            body_bytes += delivery.body_bytes
-            if delivery.decision.verdict is NOT_SAMPLED:
-                record = decisions.record_of(delivery.decision)
-                if record is not None:
-                    records.append(record)
-                    settled.append(settled_of(one))
-                    continue
-        else:
-            body_bytes += <int64_t>one.body_bytes
-        settled.append(partition._render(one, records, seen))
-    plan.body_bytes = body_bytes
 
 
 def append_all(log, list settled not None, config):

@@ -93,11 +93,11 @@ class Partition:
         self._identity = identity
         self._decisions_topic, self._config = delivering.decisions_topic, delivering.config
         self._topic_id, self._group = identity.topic_id, identity.group
-        self._records_of_decisions = self._written_in_c() if compiled.RUNS else None
         self._log = log
         self._restore_levels()
         self._retention_ms = retention_ms
         self._span_ids_bytes_max = span_ids_bytes_max
+        self._renderer = self._in_c() if compiled.RUNS else None
         self._committed: tuple[int, int] | None = None
         self._waiting: deque[_Poll] = deque()
 
@@ -181,8 +181,8 @@ class Partition:
             owner=self,
             decisions_from=decisions_from,
         )
-        if self._records_of_decisions is not None:
-            in_c.render(self, self._records_of_decisions, taken, plan)
+        if self._renderer is not None:
+            self._renderer.render(taken, plan)
             return plan
         seen: dict[bytes, tuple[bytes, bool]] = {}
         for delivery in taken:
@@ -201,6 +201,16 @@ class Partition:
             self._log.advance(decisions_end)
         self._log.forget_below(plan.decisions_from)
         self.sampler.settle(plan.settled)
+
+    def stamp_of(self, decision: Decision) -> Stamp:
+        """Return what the spans of a decision are stamped with."""
+        return Stamp(
+            self._delivering.stamp,
+            decision.policy,
+            decision.trigger.value,
+            decision.threshold,
+            self._delivering.independent,
+        )
 
     def aborted(self) -> None:
         """Nothing of the plan happened."""
@@ -224,9 +234,9 @@ class Partition:
         if self._log.levels is not None and self._log.levels[0] == self._config:
             self.sampler.restore_levels(self._log.levels[1])
 
-    def _written_in_c(self) -> "in_c.Decisions":
+    def _in_c(self) -> "in_c.Renderer":
         context = Context(self._config, self._topic_id, self._group)
-        return in_c.Decisions(self._decisions_topic, self.number, context)
+        return in_c.Renderer(self, self._spans, self._delivering, context, self._span_ids_bytes_max)
 
     def _remember(self, settled: list[Settled]) -> None:
         if compiled.RUNS:
@@ -299,14 +309,7 @@ class Partition:
             # The broker refused it, alone in its transaction: a pointer must do.
             bad = BadSpans(DeadLetterReason.UNDELIVERABLE, decision.spans, b"".join(bodies))
             return Merged([], 0, 0, b"", [bad])
-        stamp = Stamp(
-            self._delivering.stamp,
-            decision.policy,
-            decision.trigger.value,
-            decision.threshold,
-            self._delivering.independent,
-        )
-        return merge(bodies, stamp, self._delivering.output_bytes_max, seen)
+        return merge(bodies, self.stamp_of(decision), self._delivering.output_bytes_max, seen)
 
     def _delivered_before(self, delivery: Delivery) -> tuple[bytes, bool]:
         known = self._decisions.get(delivery.decision.trace_id) if delivery.late else None
@@ -325,8 +328,8 @@ class Partition:
 
     def _decision_record(self, delivery: Delivery) -> Produce:
         decision = delivery.decision
-        if self._records_of_decisions is not None:
-            record = self._records_of_decisions.record(delivery)
+        if self._renderer is not None:
+            record = self._renderer.record(delivery)
             if record is not None:
                 return record
         key = decision.trace_id.hex().encode()
