@@ -34,7 +34,11 @@ class Tally:
         """Count these; they committed at `now_ms`."""
         if compiled.RUNS:
             in_c.tally(self, settled, now_ms)
-            return
+        else:
+            self.add_in_python(settled, now_ms)
+
+    def add_in_python(self, settled: Sequence[Settled], now_ms: int) -> None:
+        """See `add`; by the pure-Python twin."""
         for one in settled:
             delivered = one.delivered
             if isinstance(delivered, DeadLetter):
