@@ -2,6 +2,7 @@
 """A record to produce: the compiled half of `commit.py`, which says what each field is.
 
 One is made for every trace that ends. The collector of cycles need not know any of them.
+And the loop over those of a transaction: the compiled half of `producing.py`.
 """
 
 cimport cython
@@ -62,3 +63,16 @@ cdef Produce produce_of(topic, partition, key, value):
     record.key = key
     record.value = value
     return record
+
+
+def produce_all(produce, list records not None, last, produce_odd):
+    """Call `produce` of each record, `produce_odd` of those that want more: see `producing.py`."""
+    cdef Produce record
+    for record in records:
+        if record is last or record.partition is None or record.with_headers:
+            produce_odd(record)
+            continue
+        try:
+            produce(record.topic, record.value, record.key, record.partition)
+        except BufferError:
+            produce_odd(record)

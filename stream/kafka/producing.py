@@ -1,9 +1,13 @@
 """A transaction's records, handed to the producer: one call a record, most for a dropped trace."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from stream import compiled
 from stream.kafka.commit import PartitionCommit, Produce
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.kafka._commit import produce_all
 
 RETRY_WAIT_S = 0.1
 BY_PARTITIONER = -1
@@ -11,21 +15,22 @@ BY_PARTITIONER = -1
 
 
 def produce(producer: Any, commits: Sequence[PartitionCommit], ends: dict[int, int]) -> None:
-    """Produce everything. A record that fails fails the transaction, so who asks is the last."""
-    produce_plain = producer.produce
+    """Produce everything; `ends` gets the offset after each partition's last decision.
+
+    A record that fails fails the transaction, so nobody else need ask what became of it.
+    """
     for commit in commits:
         last = _last_decision(commit.records)
-        for record in commit.records:
-            if record is last:
-                _produce_one(producer, record, _delivered(commit.partition, ends, None))
-            elif record.plain and record.partition is not None:
-                # Nearly all: whatever else is named costs half as much as the call itself.
-                try:
-                    produce_plain(record.topic, record.value, record.key, record.partition)
-                except BufferError:
-                    _produce_one(producer, record, None)
-            else:
-                _produce_one(producer, record, None)
+        end = _delivered(commit.partition, ends, None)
+
+        def produce_odd(record: Produce, last: Any = last, end: Any = end) -> None:
+            _produce_one(producer, record, end if record is last else None)
+
+        if compiled.RUNS:
+            produce_all(producer.produce, commit.records, last, produce_odd)
+        else:
+            for record in commit.records:
+                produce_odd(record)
 
 
 def produce_checked(
