@@ -1,4 +1,4 @@
-"""What of a transaction reaches librdkafka: every record once, in order, also through a full queue."""
+"""What of a transaction reaches librdkafka: every record once, in order; a full queue is no end."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ class Queue:
         self._error = error
         self._reports: list[Callable[[], None]] = []
 
-    def produce(  # noqa: PLR0913, PLR0917 - librdkafka's own
+    def produce(
         self,
         topic: str,
         value: bytes,
