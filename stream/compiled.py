@@ -17,6 +17,8 @@ MODULES: Final = (
     "stream.otlp._merge",
     "stream.sampling._decision",
     "stream.sampling._judge",
+    "stream.sampling._offsets",
+    "stream.sampling._bodies",
     "stream.sampling._rows",
     "stream.sampling._trace",
     "stream.sampling._delivery",

@@ -12,11 +12,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
 from cpython.unicode cimport PyUnicode_Check
-from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from stream.sampling._delivery cimport Decision
+from stream.sampling._offsets cimport Offsets
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -145,15 +146,27 @@ cdef inline uint8_t *put_truth(uint8_t *out, bint truth) noexcept nogil:
     return out + 1
 
 
-cdef Py_ssize_t deltas_of(list offsets, uint8_t *deltas) except -1:
+cdef Py_ssize_t count_of(offsets) except -1:
+    if isinstance(offsets, Offsets):
+        return (<Offsets>offsets).count
+    if type(offsets) is not list:
+        raise _Odd
+    return PyList_GET_SIZE(<list>offsets)
+
+
+cdef Py_ssize_t deltas_of(offsets, uint8_t *deltas) except -1:
     """Write the offsets' deltas; return their size."""
     cdef uint8_t *out = deltas
     cdef uint64_t last = 0
     cdef uint64_t delta, offset
     cdef Py_ssize_t index
-    for index in range(PyList_GET_SIZE(offsets)):
-        offset = number_of(<object>PyList_GET_ITEM(offsets, index))
-        if offset < last:
+    cdef Offsets in_c = <Offsets>offsets if isinstance(offsets, Offsets) else None
+    for index in range(count_of(offsets)):
+        if in_c is not None:
+            offset = <uint64_t>in_c.at[index]
+        else:
+            offset = number_of(<object>PyList_GET_ITEM(<list>offsets, index))
+        if offset < last or offset > INT64_MAX:
             raise _Odd
         delta = offset - last
         last = offset
@@ -178,16 +191,16 @@ cdef bytes packed(Decision decision, Context context):
     cdef uint8_t[SCRATCH_BYTES] scratch
     cdef uint8_t *buffer = scratch
     cdef Py_ssize_t bytes_max
-    cdef list offsets
+    cdef Py_ssize_t count
     if decision.levels:
         return None
     try:
-        offsets = offsets_of(decision)
-        if PyList_GET_SIZE(offsets) > OFFSETS_BYTES_MAX:
+        count = count_of(decision.offsets)
+        if count > OFFSETS_BYTES_MAX:
             return None
         bytes_max = (
             FIXED_BYTES_MAX + TEXTS * PREFIX_BYTES_MAX + PyBytes_GET_SIZE(context.fields)
-            + OFFSET_BYTES_MAX * PyList_GET_SIZE(offsets) + len(<bytes?>decision.span_ids)
+            + OFFSET_BYTES_MAX * count + len(<bytes?>decision.span_ids)
             + text_of(decision.policy).size + text_of(decision.ballot).size
         )
         # The deltas are made at the end of the room, and copied to their place.
@@ -195,7 +208,7 @@ cdef bytes packed(Decision decision, Context context):
             buffer = <uint8_t *>malloc(2 * <size_t>bytes_max)
             if buffer == NULL:
                 raise MemoryError
-        return written(decision, context, offsets, buffer, buffer + bytes_max)
+        return written(decision, context, buffer, buffer + bytes_max)
     except (_Odd, OverflowError, TypeError):
         return None
     finally:
@@ -203,16 +216,7 @@ cdef bytes packed(Decision decision, Context context):
             free(buffer)
 
 
-cdef inline list offsets_of(Decision decision):
-    offsets = decision.offsets
-    if type(offsets) is not list:
-        raise _Odd
-    return <list>offsets
-
-
-cdef bytes written(
-    Decision decision, Context context, list offsets, uint8_t *buffer, uint8_t *deltas
-):
+cdef bytes written(Decision decision, Context context, uint8_t *buffer, uint8_t *deltas):
     cdef bytes trace_id = <bytes?>decision.trace_id
     cdef bytes span_ids = <bytes>decision.span_ids
     cdef Text verdict = text_of(decision.verdict)
@@ -220,7 +224,7 @@ cdef bytes written(
     cdef Text clock = text_of(decision.clock)
     cdef Text votes = text_of(decision.ballot)
     cdef bint cut = not truth_of(decision.span_ids_complete)
-    cdef Py_ssize_t deltas_bytes = deltas_of(offsets, deltas)
+    cdef Py_ssize_t deltas_bytes = deltas_of(decision.offsets, deltas)
     cdef uint8_t *out = buffer
     if trace_id is None or PyBytes_GET_SIZE(trace_id) != 16 or deltas_bytes > OFFSETS_BYTES_MAX:
         raise _Odd

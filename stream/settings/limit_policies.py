@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PER_SECOND_MAX: Final = 10**15
 """Levels are counted in 64 bits (`sampling/policies/limit.py`)."""
 
+_ALL_PERCENT: Final = 100
+
 SPREAD: Final = (
     "for all workers together: each partition has an equal share, in partition time (in the "
     "Collector each instance has the whole)"
@@ -190,6 +192,13 @@ def limit_notes(path: str, policy: PolicyBlock) -> Iterator[str]:
     """Yield how a policy that is a limit differs from the Collector's."""
     if isinstance(policy, RateLimitingPolicy | BytesLimitingPolicy | CompositePolicy):
         yield f"{path}.{policy.type}: {SPREAD}"
+    if isinstance(policy, CompositePolicy):
+        percent = sum(share.percent for share in policy.composite.rate_allocation)
+        if percent > _ALL_PERCENT:
+            yield (
+                f"{path}.composite.rate_allocation: its percents are {percent} together: who is "
+                "asked first can leave nothing of max_total_spans_per_second to the others"
+            )
 
 
 def _name(setting: str, name: str, before: list[str], known: list[str]) -> Iterator[Problem]:
@@ -197,7 +206,9 @@ def _name(setting: str, name: str, before: list[str], known: list[str]) -> Itera
         yield Problem(setting, name, "named twice", "name it once")
     if name not in known:
         near = nearest(name, known)
-        remedy = f"did you mean {near}?" if near else f"write one of {', '.join(known) or 'none'}"
+        remedy = f"did you mean {near}?" if near else f"write one of {', '.join(known)}"
+        if not known:
+            remedy = "give the sub-policy it is meant for this name"
         yield Problem(setting, name, "no sub-policy of this one has this name", remedy)
 
 

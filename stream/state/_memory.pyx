@@ -1,58 +1,11 @@
 # cython: language_level=3, boundscheck=True, wraparound=False
-"""The loops of the stores in memory: the compiled half of `memory.py`."""
+"""The loops of the decision store in memory: the compiled half of `memory.py`."""
 
 from libc.stdint cimport int64_t
 
 from stream.sampling._stores cimport KnownDecision
 
 from stream.state.generations import known_in
-
-
-def put_bodies(dict buckets not None, list bodies not None, int64_t bucket_offsets):
-    """Put bodies, each (trace id, offset, body), in their buckets; return their bytes."""
-    cdef int64_t number = -1
-    cdef int64_t held = 0
-    cdef int64_t offset
-    cdef dict bucket = None
-    cdef tuple one
-    cdef bytes body
-    for one in bodies:
-        trace_id, at, body = one
-        offset = at
-        if offset // bucket_offsets != number:
-            number = offset // bucket_offsets
-            bucket = buckets.setdefault(number, {})
-        bucket[(trace_id, at)] = body
-        held += len(body)
-    return held
-
-
-def delete_bodies(
-    dict buckets not None, bytes trace_id not None, list offsets not None, int64_t bucket_offsets
-):
-    """Take out those of these bodies that are there; return how many, and their bytes."""
-    cdef int64_t number = -1
-    cdef int64_t offset
-    cdef int64_t freed = 0
-    cdef Py_ssize_t count = 0
-    cdef dict bucket = None
-    cdef bytes body
-    for at in offsets:
-        offset = at
-        if offset // bucket_offsets != number:
-            number = offset // bucket_offsets
-            bucket = buckets.get(number)
-        if bucket is None:
-            continue
-        body = bucket.pop((trace_id, at), None)
-        if body is None:
-            continue
-        count += 1
-        freed += len(body)
-        if not bucket:
-            del buckets[number]
-            bucket = None
-    return count, freed
 
 
 def find_decision(dict known_by_number not None, trace_id):

@@ -21,7 +21,7 @@ cdef enum:
     BOUNDS_MAX = 32
     # 32 digits and three numbers.
     TELLING_BYTES_MAX = 128
-    # As many as policies, times the few triggers, but where each trace has a threshold of its own.
+    # There are as many as policies, times the few triggers.
     MARKS_MAX = 1_024
 
 cdef object NOT_SAMPLED = Verdict.NOT_SAMPLED
@@ -144,8 +144,8 @@ cdef class Renderer:
         return 0
 
     cdef tuple mark_of(self, Decision decision):
-        """Return what traces that were decided alike are stamped with: made once."""
-        key = (decision.policy, decision.trigger, decision.threshold)
+        """Return the stamp, its attributes and the headers; what depends on no trace is kept."""
+        key = (decision.policy, decision.trigger)
         found = self.marks.get(key)
         if found is None:
             if len(self.marks) >= MARKS_MAX:
@@ -156,6 +156,9 @@ cdef class Renderer:
                 ("tailstream.trigger", decision.trigger.value.encode()),
             )
             found = self.marks[key] = (stamp, stamp.attributes(), named)
+        if decision.threshold or found[0].threshold:
+            # The trace's own randomness goes with a threshold.
+            return (self.partition.stamp_of(decision), found[1], found[2])
         return found
 
 

@@ -12,6 +12,7 @@ from stream.kafka.log_state import Identity
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
 from stream.otlp.stamp import Stamp
+from stream.otlp.tracestate import randomness_of
 from stream.sampling.decision import Decision, Verdict, encode
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.record import Record
@@ -210,6 +211,7 @@ class Partition:
             decision.trigger.value,
             decision.threshold,
             self._delivering.independent,
+            randomness_of(decision.trace_id),
         )
 
     def aborted(self) -> None:

@@ -188,7 +188,7 @@ class Stages:
         recording = Recording()
         policies = policies_of(self._settings.tail_sampling, Matcher())
         # Set on the object: whoever has it calls the recorder instead.
-        vars(policies)["judge"] = recording.judge(policies.judge)
+        vars(policies).update(judge=recording.judge(policies.judge), _judge=None)
         tables = StoresOnly(lambda number: RecordingSpanStore(recording, number))
         recording.transactions = self._way(recording.phase, tables, policies)
         return recording

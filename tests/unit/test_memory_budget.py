@@ -246,7 +246,9 @@ def test_the_shares_are_the_memory(memory_bytes: int, *, rocksdb: bool) -> None:
 
 
 @pytest.mark.parametrize("bodies_spill", [False, True])
-def test_a_trace_that_was_dropped_holds_no_bodies_until_it_is_delivered(bodies_spill: bool) -> None:
+def test_a_trace_that_was_dropped_holds_no_bodies_until_it_is_delivered(
+    *, bodies_spill: bool
+) -> None:
     # It would make reading wait for bodies that are gone already.
     sampler = CORE.sampler(
         budget=OpenTracesBudget(bodies_spill=bodies_spill), spans=MemorySpanStore()
