@@ -21,9 +21,12 @@ _KEY_VALUE_VALUE: Final = 2 << 3 | LENGTH
 _STRING_VALUE: Final = 1 << 3 | LENGTH
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stamp:
     """What a delivery writes on its spans.
+
+    Nobody changes one. It is not frozen, because many traces need one each, and making a frozen one
+    takes three times as long.
 
     `mode`: the attributes go on every span, on root spans, or nothing is written at all, not even a
     threshold. `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 for none,

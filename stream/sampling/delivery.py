@@ -21,7 +21,7 @@ class Delivery:
     partition time there. `due_ms` is when it was due, in partition time; `votes` are the policies'
     at its cut, in the order they were cast (none for late spans). `headers` go out with it.
     `undeliverable` is set when the broker refused it for its own fault. `held_bytes` is what it
-    takes in memory; `waits` is the queue's own mark.
+    takes in memory.
     """
 
     decision: Decision
@@ -34,7 +34,6 @@ class Delivery:
     late: bool = False
     undeliverable: bool = False
     held_bytes: int = 0
-    waits: bool = False
 
 
 PureDelivery = Delivery
@@ -53,7 +52,6 @@ class DeadLetter:
     bad: BadSpans
     key: bytes | None
     undeliverable: bool = False
-    waits: bool = False
 
     @property
     def body_bytes(self) -> int:
@@ -91,3 +89,10 @@ class Settled:
     dead_lettered: int = 0
     span_ids: bytes = b""
     span_ids_complete: bool = True
+
+
+PureSettled = Settled
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._delivery import Settled

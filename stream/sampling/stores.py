@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from stream import compiled
 from stream.sampling.decision import Decision, Trigger, Verdict
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class KnownDecision:
             fields.get("span_ids", b""),
             fields.get("span_ids_complete", True),
         )
+
+
+PureKnownDecision = KnownDecision
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._stores import KnownDecision
 
 
 class SpanStore(Protocol):

@@ -7,8 +7,8 @@ from stream import compiled
 from stream.sampling.stores import InMemory, KnownDecision
 from stream.state.generations import Generations, known_in
 
-DECISION_OVERHEAD_BYTES = 300
-"""What Python holds for one decision beside its span ids (objects, key, dict slot; measured)."""
+DECISION_OVERHEAD_BYTES = 210 if compiled.RUNS else 300
+"""What is held for one decision beside its span ids (objects, key, dict slot; measured)."""
 
 _BUCKET_OFFSETS = 1024
 """Bodies are discarded in buckets of so many offsets."""
