@@ -46,14 +46,14 @@ cdef class Context:
     """What the records of one partition and configuration have in common, written once."""
 
     def __init__(self, str config not None, str topic_id not None, str group not None):
-        cdef Text[3] texts = [text_of(config), text_of(topic_id), text_of(group)]
-        cdef Py_ssize_t size = texts[0].size + texts[1].size + texts[2].size
+        cdef Text policies = text_of(config), topic = text_of(topic_id), reader = text_of(group)
+        cdef Py_ssize_t size = policies.size + topic.size + reader.size
         cdef bytes fields = PyBytes_FromStringAndSize(NULL, size + CONTEXT_BYTES_MAX)
         cdef uint8_t *start = <uint8_t *>PyBytes_AS_STRING(fields)
         cdef uint8_t *out = start
-        out = put_text(put(out, b"\xa6config", 7), texts[0])
-        out = put_text(put(out, b"\xa8topic_id", 9), texts[1])
-        out = put_text(put(out, b"\xa5group", 6), texts[2])
+        out = put_text(put(out, b"\xa6config", 7), policies)
+        out = put_text(put(out, b"\xa8topic_id", 9), topic)
+        out = put_text(put(out, b"\xa5group", 6), reader)
         out = put(out, b"\xa7offsets", 8)
         assert out - start <= PyBytes_GET_SIZE(fields), "the context is longer than was thought"
         self.fields = fields[:out - start]
