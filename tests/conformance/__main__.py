@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _verdicts(binary: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for group in _groups(list(configurations().values())):
         began_s = time.monotonic()
         found |= _recorded(binary, group)
@@ -99,13 +99,12 @@ def _starts(binary: Path, say: Callable[[str], None]) -> dict[str, bool]:
 def _does_start(binary: Path, name: str) -> bool:
     with (
         tempfile.TemporaryDirectory(prefix="tailstream-conformance-") as home,
-        contextlib.closing(Collector(binary, {name: starts()[name]}, Path(home))) as running,
+        contextlib.closing(Collector(binary, {name: starts()[name].block}, Path(home))) as running,
     ):
         try:
             running.wait()
         except NotStartedError:
             return False
-        running.stop()
         return True
 
 

@@ -1,9 +1,9 @@
 """The real Collector: one process, a pipeline with its own `tail_sampling` for each configuration.
 
 All of them read the same spans in the same order from one OTLP receiver; a request is answered when
-all have taken it. A stop lets each decide on what is open (`drop_pending_traces_on_shutdown` is off)
-and write it: so nothing of a recording depends on when the one-second ticks fall, where a wait is
-long. The gate `recordpolicy` has it write which policy kept a trace.
+all have taken it. A stop lets each decide on what is open (`drop_pending_traces_on_shutdown` is
+off) and write it: so nothing of a recording depends on when the one-second ticks fall, where a wait
+is long. The gate `recordpolicy` has it write which policy kept a trace.
 """
 
 import contextlib

@@ -65,11 +65,23 @@ def configurations() -> dict[str, Configuration]:
     return {name: _configuration(name, of_one) for name, of_one in written.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A block with something odd; `why` only one of the Collector and Tailstream starts with it."""
+
+    block: Block
+    why: str = ""
+
+
 @cache
-def starts() -> dict[str, Block]:
-    """Return blocks with something odd, by name: does the Collector start with them?"""
+def starts() -> dict[str, Start]:
+    """Return the odd blocks by name."""
     written: dict[str, Block] = yaml.safe_load((HERE / "starts.yaml").read_text())
-    return {name: {**DEFAULTS, **block} for name, block in written.items()}
+    return {
+        name: Start({**DEFAULTS, **block}, why)
+        for name, block in written.items()
+        for why in [block.pop("why", "")]
+    }
 
 
 def _configuration(name: str, of_one: Block) -> Configuration:

@@ -6,6 +6,7 @@ the late ones `LATE_MS` after it, and at last a record that passes every deadlin
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -27,7 +28,7 @@ from stream.settings.load import load
 from stream.settings.model import Settings
 from stream.state.memory import MemoryDecisionStore, MemorySpanStore
 from tests.conformance.configurations import Block, Configuration
-from tests.conformance.corpus import Corpus
+from tests.conformance.corpus import corpus
 
 LATE_MS: Final = 14_000
 END_MS: Final = 10 * 60_000
@@ -46,19 +47,20 @@ def settings_of(block: Block, compatibility: str, directory: Path) -> Settings:
     return load(file, [f"compatibility={compatibility}"], {})
 
 
-def replay(configuration: Configuration, settings: Settings, corpus: Corpus) -> list[str]:
+def replay(configuration: Configuration, settings: Settings) -> list[str]:
     """Return which policy keeps each trace, "" where none does."""
     matcher = Matcher()
     sampler = _sampler(settings, matcher)
     receiver = Receiver(matcher.plan(), PARTITIONERS["fnv1a"])
-    records = _records(configuration, corpus)
+    records = _records(configuration)
     while poll := list(itertools.islice(records, POLL_RECORDS)):
         (batch,) = receiver.receive(poll, {0: 1}, [])
         sampler.fold(batch.records)
     sampler.fold([Record(sampler.position, END_MS, RecordKind.SKIPPED)])
     kept = _kept(sampler)
-    assert kept.keys() == set(corpus.trace_ids), "each trace is decided, once, and no other"
-    return [kept[trace_id] for trace_id in corpus.trace_ids]
+    trace_ids = corpus(configuration.corpus).trace_ids
+    assert kept.keys() == set(trace_ids), "each trace is decided, once, and no other"
+    return [kept[trace_id] for trace_id in trace_ids]
 
 
 def _sampler(settings: Settings, matcher: Matcher) -> TailSampler:
@@ -76,18 +78,26 @@ def _sampler(settings: Settings, matcher: Matcher) -> TailSampler:
     )
 
 
-def _records(configuration: Configuration, corpus: Corpus) -> Iterator[Message]:
-    reframe = FRAMES[configuration.replay]
+def _records(configuration: Configuration) -> Iterator[Message]:
     step_ms = int(configuration.replay == "spread")
+    early, late = _bodies(configuration.corpus, configuration.replay)
     offset = 0
-    for begin_ms, messages in ((0, corpus.messages), (LATE_MS, corpus.late)):
-        bodies = (each for message in messages for each in reframe(message))
+    for begin_ms, bodies in ((1, early), (LATE_MS, late)):
         for number, body in enumerate(bodies):
-            timestamp = (TIMESTAMP_LOG_APPEND_TIME, 1 + begin_ms + step_ms * number)
-            yield Message(
-                topic=TOPIC, partition=0, offset=offset, value=body, timestamp=timestamp
-            )
+            timestamp = (TIMESTAMP_LOG_APPEND_TIME, begin_ms + step_ms * number)
+            yield Message(topic=TOPIC, partition=0, offset=offset, value=body, timestamp=timestamp)
             offset += 1
+
+
+@cache
+def _bodies(name: str, frame: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return the records of a corpus, early ones and late ones."""
+    source, reframe = corpus(name), FRAMES[frame]
+    early, late = (
+        tuple(each for message in messages for each in reframe(message))
+        for messages in (source.messages, source.late)
+    )
+    return early, late
 
 
 def _whole(message: TracesData) -> Iterator[bytes]:

@@ -133,6 +133,7 @@ def test_a_collectors_file_works_as_pasted_and_the_start_says_what_is_not_used(
         "tail_sampling.num_traces",
         "tail_sampling.expected_new_traces_per_sec",
         "tail_sampling.decision_cache",
+        "tail_sampling.policies[0].status_code.status_codes (errors)",
         "tail_sampling.policies[1].drop.drop_sub_policy[0].latency.threshold_ms (fast)",
         "tail_sampling.policies[1].drop.drop_sub_policy[0].latency.upper_threshold_ms (fast)",
     ]
