@@ -210,7 +210,7 @@ def _composite_numbers(path: str, options: CompositeOptions) -> Iterator[Problem
         setting = f"{path}.max_total_spans_per_second"
         yield Problem(setting, total, "less than 1", "set it to 1 or more")
     for index, share in enumerate(options.rate_allocation):
-        if share.percent > 100:  # noqa: PLR2004 - percent
+        if share.percent > 100:  # noqa: PLR2004 - of a hundred
             setting = f"{path}.rate_allocation[{index}].percent"
             yield Problem(setting, share.percent, "more than 100", "set it to 100 or less")
     yield from _composite_shares(path, options)

@@ -153,4 +153,5 @@ def test_the_start_names_each_place_where_verdicts_differ_and_no_other(mode: str
         "[6].and.and_sub_policy[2].numeric_attribute.min_value",
         "[6].and.and_sub_policy[2].numeric_attribute.key",
         "[8].ottl_condition.error_mode (ottl)",
+        "",  # all attributes
     ]
