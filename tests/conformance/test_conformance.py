@@ -1,4 +1,4 @@
-"""Every verdict is the real Collector's, as recorded (`python -m tests.conformance`), but for bugs.
+"""Every verdict is the real Collector's, as recorded (`make conformance-record`), but for bugs.
 
 What is compared how, and what is not: README.md here.
 """
