@@ -32,7 +32,7 @@ def main() -> None:
     try:
         binary = collector(console, MANIFEST)
     except NoCollectorError as missing:
-        raise SystemExit(str(missing)) from None
+        raise SystemExit(f"{missing}\nThe replay needs no Collector: make conformance") from None
     first, again = (_verdicts(binary, console.print) for _ in range(2))
     unlike = [name for name in first if first[name] != again[name]]
     if unlike:

@@ -1,5 +1,7 @@
 """Attributes under `compatibility: collector`: as the Collector v0.158 reads them."""
 
+from collections.abc import Mapping
+
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -112,7 +114,7 @@ def test_of_attributes_with_one_key_the_first_counts_in_the_collector() -> None:
     assert kept("string_attribute", options, "span", TEXT, other) == (True, True)
 
 
-def judged(policy: dict[str, object], *spans: Span) -> tuple[bool, bool]:
+def judged(policy: Mapping[str, object], *spans: Span) -> tuple[bool, bool]:
     """Return whether a trace is kept in both modes, the Collector's first."""
     verdicts = []
     for mode in ("collector", "fixed"):
