@@ -1,11 +1,12 @@
 """Records the Collector's verdicts anew: `make conformance-record`. Needs Go, and some minutes.
 
-Everything is recorded twice, and written only if both say the same.
+Everything is recorded until two recordings say the same of it.
 """
 
 import contextlib
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.conformance.recording import FILE, Recording, entry, told, write
 MANIFEST: Final = HERE / "builder.yaml"
 TOGETHER: Final = 12
 """Pipelines of one process: a trace is copied for each, and all wait for the slowest."""
+RECORDINGS_MAX: Final = 6
 BETWEEN_S: Final = 14.0
 """From the first phase's start to the late one's: more than any wait that is to pass between."""
 
@@ -33,19 +35,35 @@ def main() -> None:
         binary = collector(console, MANIFEST)
     except NoCollectorError as missing:
         raise SystemExit(f"{missing}\nThe replay needs no Collector: make conformance") from None
-    first, again = (_verdicts(binary, console.print) for _ in range(2))
-    unlike = [name for name in first if first[name] != again[name]]
-    if unlike:
-        raise SystemExit(f"two recordings differ, nothing is written: {', '.join(unlike)}")
+    verdicts = _agreed(binary, console.print)
     digests = {name: corpus(name).digest for name in CORPORA}
     version = version_of(MANIFEST)["tailsamplingprocessor"]
-    write(Recording(version, digests, first, _starts(binary, console.print)))
-    console.print(f"{len(first)} configurations of tail_sampling {version}: {FILE.name}")
+    write(Recording(version, digests, verdicts, _starts(binary, console.print)))
+    console.print(f"{len(verdicts)} configurations of tail_sampling {version}: {FILE.name}")
 
 
-def _verdicts(binary: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+def _agreed(binary: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """Return what was recorded twice of each configuration; nothing is written if one never is."""
+    seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    agreed: dict[str, dict[str, Any]] = {}
+    left = list(configurations().values())
+    for _ in range(RECORDINGS_MAX):
+        for name, found in _verdicts(binary, left, say).items():
+            if found in seen[name]:
+                agreed[name] = found
+            seen[name].append(found)
+        left = [each for each in left if each.name not in agreed]
+        if not left:
+            return agreed
+    names = ", ".join(each.name for each in left)
+    raise SystemExit(f"no two of {RECORDINGS_MAX} recordings agree on {names}: nothing is written")
+
+
+def _verdicts(
+    binary: Path, left: list[Configuration], say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for group in _groups(list(configurations().values())):
+    for group in _groups(left):
         began_s = time.monotonic()
         found |= _recorded(binary, group)
         names = f"{group[0].name} ... {group[-1].name}"
@@ -79,6 +97,8 @@ def _recorded(binary: Path, group: Sequence[Configuration]) -> dict[str, dict[st
             assert took_s < BETWEEN_S / 3, f"a phase took {took_s:.0f} s: a wait may pass within it"
             time.sleep(BETWEEN_S - took_s)
         running.feed(source.late)
+        if group[0].compare != "verdicts":
+            time.sleep(1 - time.time() % 1)  # what `composite` counts begins with each second
         running.stop()
         return {each.name: _entry(each, running.kept(each.name)) for each in group}
 
