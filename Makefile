@@ -12,6 +12,9 @@ PEER ?=
 RSS ?=
 LATENCY ?=
 CORPUS ?=
+STORAGE ?=
+POLICIES ?=
+PERF ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # PURE=1 neither builds nor runs the compiled core.
@@ -31,7 +34,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-pure unit contract sim conformance conformance-record integration chaos bench curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo test test-pure unit contract sim conformance conformance-record integration chaos bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -69,10 +72,14 @@ integration: install ## run the tests on a real Kafka alone
 chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector, RSS=1 both their memory, LATENCY=1 to readable; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
-	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(RSS),--rss) $(if $(LATENCY),--latency) $(if $(SPANS),--spans $(SPANS)) \
+bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector, RSS=1 both their memory, LATENCY=1 to readable, POLICIES=1 what each policy costs; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
+	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(RSS),--rss) $(if $(LATENCY),--latency) $(if $(POLICIES),--policies) $(if $(SPANS),--spans $(SPANS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COMPRESSION),--compression $(COMPRESSION)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(CORPUS),--corpus $(CORPUS))
+
+profile: install $(INSTALLED_BENCH) ## draw a flame graph per stage of the worker, native frames included; SPANS=, ROUNDS=, STORAGE=rocksdb, PERF=0 (where perf is missing)
+	@$(BIN)/python -m tests.bench.profile $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(STORAGE),--storage $(STORAGE)) $(if $(filter 0,$(PERF)),--without-perf) $(if $(SEED),--seed $(SEED))
 
 curves: install $(INSTALLED_BENCH) ## draw CPU a span against partitions, window, policies ... (half an hour); SPANS=, ROUNDS= vary it
 	@$(BIN)/python -m tests.bench.curves $(if $(SPANS),--spans $(SPANS)) $(if $(ROUNDS),--rounds $(ROUNDS))
@@ -126,7 +133,7 @@ $(INSTALLED_DEV): $(INSTALLED)
 	@touch $@
 
 $(INSTALLED_BENCH): $(INSTALLED_DEV)
-	@$(PIP) matplotlib
+	@$(PIP) matplotlib py-spy
 	@touch $@
 
 $(SANITIZED): $(INSTALLED_DEV) $(shell find stream -name '*.py')

@@ -21,5 +21,6 @@ metrics.py    every Prometheus metric, declared once, with the accounting law
 clock.py      the only module that reads the time
 compiled.py   which core runs: the compiled one, or its pure-Python twin
 logs.py       structured logging, set up once
+printable.py  text from elsewhere, made fit for a terminal
 testing/      the test kit: builders, a hand-moved clock, an in-memory log
 """

@@ -73,7 +73,7 @@ def start_app(settings: Settings, *, check_topics: bool = True, scan: Scan = sca
     `scan` must be importable by its name: a child process runs it where it has killed us.
     """
     logs.configure(settings.log.level, settings.log.format)
-    allocator.give_back()
+    allocator.give_back(settings.storage.memory_bytes)
     retention_ms = check_start(settings, check_topics=check_topics)
     try:
         app = create_app(settings, retention_ms=retention_ms, scan=scan)

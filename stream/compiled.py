@@ -17,13 +17,18 @@ MODULES: Final = (
     "stream.otlp._merge",
     "stream.sampling._decision",
     "stream.sampling._judge",
+    "stream.sampling._offsets",
+    "stream.sampling._bodies",
     "stream.sampling._rows",
     "stream.sampling._trace",
     "stream.sampling._delivery",
     "stream.sampling._fold",
     "stream.sampling._settle",
+    "stream.sampling._stores",
     "stream.state._memory",
     "stream.kafka._receive",
+    "stream.kafka._commit",
+    "stream.worker._plan",
 )
 
 FORCED_PURE: Final = os.environ.get(PURE_VARIABLE, "") not in {"", "0"}

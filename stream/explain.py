@@ -8,6 +8,7 @@ from typing import Any, Final
 from stream.otlp.tracestate import THRESHOLD_LIMIT, UNKNOWN_THRESHOLD
 from stream.sampling.decision import Decision, Trigger, Verdict, Vote, decode, fields_of
 from stream.sampling.policies.ballot import Cast, read_ballot
+from stream.settings.limit_policies import CompositePolicy
 from stream.settings.model import Settings
 from stream.settings.policies import DropPolicy, sub_policies
 from stream.settings.policy_block import PolicyBlock
@@ -43,6 +44,7 @@ class NamedVote:
     cast: Cast
     below: tuple["NamedVote", ...]
     drops: bool = False
+    shares: bool = False
 
 
 def recorded(value: bytes, partition: int, offset: int) -> Recorded:
@@ -57,14 +59,13 @@ def recorded(value: bytes, partition: int, offset: int) -> Recorded:
 
 def named_votes(record: Recorded, settings: Settings) -> tuple[NamedVote, ...]:
     """Return every policy's vote, by name where it was cast by the policies of these settings."""
-    try:
-        votes = read_ballot(record.decision.ballot)
-    except ValueError:
-        return ()
     known: Sequence[PolicyBlock] = ()
     if record.config == settings.policies_hash():
         known = settings.tail_sampling.policies_in_order()
-    return _named(votes, known)
+    try:
+        return _named(read_ballot(record.decision.ballot), known)
+    except (ValueError, RecursionError):
+        return ()
 
 
 def explained(record: Recorded, settings: Settings) -> Iterator[str]:
@@ -145,6 +146,7 @@ def _named(
                 vote,
                 _named(vote.below, below, f"{number}."),
                 isinstance(policy, DropPolicy),
+                isinstance(policy, CompositePolicy),
             )
         )
     return tuple(found)
@@ -203,6 +205,9 @@ def _vote_lines(vote: NamedVote, width: int, indent: str) -> Iterator[str]:
     words = _VOTES[vote.cast.vote]
     if vote.drops and vote.cast.vote is Vote.NOT_SAMPLED:
         words = "did not drop it"
+    if vote.shares and vote.cast.vote is Vote.NOT_SAMPLED:
+        full = any(below.cast.vote is Vote.SAMPLED for below in vote.below)
+        words += ": the rate was used up for those who did" if full else ""
     if vote.cast.shadow:
         words = f"{words} (shadow: it decides nothing)"
     meaning = f"  [{vote.meaning}]" if vote.meaning else ""

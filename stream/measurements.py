@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from stream.metrics import PREFIX, Metrics
+from stream.metrics import DELAYS, PREFIX, Metrics
 from stream.sampling.accounting import Accounts
-from stream.sampling.delivery import DeadLetter, Settled
 from stream.worker.partition import Partition, PartitionPlan
+from stream.worker.tally import Tally
 
 OUTCOMES = (
     "sampled",
@@ -18,6 +18,8 @@ OUTCOMES = (
     "released",
     "replayed",
 )
+
+DELAYS_MS = [round(bound * 1000) for bound in DELAYS]
 
 
 class Measurements:
@@ -57,10 +59,16 @@ class Measurements:
     def committed(self, plans: Iterable[PartitionPlan], seconds: float, now_ms: int) -> None:
         """A transaction committed, with these plans of partitions that are still ours."""
         self._metrics["transaction_seconds"].labels("committed").observe(seconds)
+        tally = Tally(DELAYS_MS)
         for plan in plans:
             self.accounts(plan.partition, plan.owner.sampler.accounts)
-            for settled in plan.settled:
-                self._settled(settled, now_ms)
+            tally.add(plan.settled, now_ms)
+        for reason, count in tally.dead_letters.items():
+            self._metrics["dead_letters"].labels(reason).inc(count)
+        for labels, count in tally.decided.items():
+            self._metrics["traces_decided"].labels(*labels).inc(count)
+        delays = self._metrics["decision_delay_seconds"]
+        delays.observe_counted(tally.delays, tally.delay_ms / 1000)
 
     def aborted(self, seconds: float) -> None:
         """A transaction was aborted."""
@@ -116,21 +124,6 @@ class Measurements:
     def restoring(self, number: int, remaining: int) -> None:
         """A partition's decisions are being read."""
         self._metrics["restore_remaining_records"].labels(str(number)).set(remaining)
-
-    def _settled(self, settled: Settled, now_ms: int) -> None:
-        delivered = settled.delivered
-        if isinstance(delivered, DeadLetter):
-            self._metrics["dead_letters"].labels(str(delivered.bad.reason)).inc()
-            return
-        decision = delivered.decision
-        if settled.dead_lettered:
-            reason = "undeliverable" if delivered.undeliverable else "span_too_large"
-            self._metrics["dead_letters"].labels(reason).inc()
-        if not delivered.late:
-            labels = (decision.verdict.value, decision.policy, decision.trigger.value)
-            self._metrics["traces_decided"].labels(*labels).inc()
-            delay_s = max(0, now_ms - delivered.due_ms) / 1000
-            self._metrics["decision_delay_seconds"].observe(delay_s)
 
     def _partition(self, partition: Partition, end: int | None, now_ms: int) -> None:
         sampler, label = partition.sampler, str(partition.number)

@@ -7,6 +7,7 @@ received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate +
 scrape tells the law of the sum; the decisions topic tells it of each partition.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,20 @@ class Declaration:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+
+
+class CountedHistogram(Histogram):
+    """A histogram that is told of many observations at once: one a trace is half a microsecond.
+
+    It knows how prometheus-client keeps them, so the release of that is pinned.
+    """
+
+    def observe_counted(self, counts: Sequence[int], total: float) -> None:
+        """Add observations: how many in each bucket, that without a bound last, and their sum."""
+        self._sum.inc(total)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
 
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -145,6 +160,5 @@ def _instrument(declaration: Declaration, registry: CollectorRegistry) -> Any:
     options: dict[str, Any] = {"registry": registry}
     if declaration.buckets:
         options["buckets"] = declaration.buckets
-    return declaration.kind(
-        PREFIX + declaration.name, declaration.help, declaration.labels, **options
-    )
+    kind = CountedHistogram if declaration.kind is Histogram else declaration.kind
+    return kind(PREFIX + declaration.name, declaration.help, declaration.labels, **options)

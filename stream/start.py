@@ -11,6 +11,7 @@ from stream.kafka.topics import ClusterError, UnreachableError, describe, read_c
 from stream.metrics import Metrics
 from stream.settings.directory import check_directory
 from stream.settings.errors import SettingsError
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.settings.units import format_duration
 from stream.slot import Slot
@@ -42,7 +43,7 @@ def check_start(settings: Settings, *, check_topics: bool) -> int | None:
         log.warning("the slow core runs", core=compiled.core())
     for note in settings.notes():
         log.info(note)
-    _check_directory(settings)
+    _check_files(settings)
     _check_port(settings)
     slot_of(settings).wait(pages=functools.partial(_pages, settings))
     retention_ms = _check_topics(settings) if check_topics else None
@@ -95,9 +96,10 @@ def _pages(settings: Settings, why: str) -> AbstractContextManager[None]:
     return waiting_pages(settings.web.host, settings.web.port, metrics_of(settings), why)
 
 
-def _check_directory(settings: Settings) -> None:
+def _check_files(settings: Settings) -> None:
     try:
         check_directory(settings.storage.directory)
+        check_key_files(settings.kafka)
     except SettingsError as problem:
         end_process(Exit.OPERATOR, str(problem))
 

@@ -61,6 +61,7 @@ LAYERS = [
     "clock",
     "compiled",
     "logs",
+    "printable",
 ]
 TEST_KIT = "testing"  # imports all, imported by none
 ENTRY_POINTS = {

@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stream.cli.options import settings_options
 from stream.decide import Decided, Decisions, decide
 from stream.otlp.trace_files import messages
 from stream.otlp.wire import Malformed
+from stream.printable import printable
 from stream.sampling.decision import Vote
 from stream.settings.model import Settings
 
@@ -46,7 +48,8 @@ def command(settings: Settings, traces: tuple[str, ...], *, as_json: bool) -> No
     for bad in decided.bad:
         undecided[str(bad.reason)] += bad.spans
     for reason, spans in undecided.items():
-        click.echo(f"{spans:,} spans not decided: {reason}", err=True)
+        noun = "span" if spans == 1 else "spans"
+        click.echo(f"{spans:,} {noun} not decided: {reason}", err=True)
 
 
 def _messages(names: Iterable[str]) -> Iterator[bytes]:
@@ -85,15 +88,20 @@ def _print(decided: Decisions) -> None:
         table.add_row(
             decision.trace_id.hex(),
             f"[green]{decision.verdict}[/]" if decision.policy else str(decision.verdict),
-            decision.policy,
+            _name(decision.policy),
             decision.trigger.value,
-            ", ".join(_told(policy, vote) for policy, vote in trace.votes if vote in _TOLD),
+            _name(", ".join(_told(policy, vote) for policy, vote in trace.votes if vote in _TOLD)),
             f"{decision.spans:,}",
             f"{decision.errors:,}",
             f"{decision.duration_us / 1000:,.0f}",
         )
     console.print(table)
     console.print(_summary(decided), highlight=False)
+
+
+def _name(name: str) -> Text:
+    """Return a cell as it is, whatever is in it: no markup."""
+    return Text(printable(name))
 
 
 def _told(policy: str, vote: Vote) -> str:
@@ -114,6 +122,8 @@ def _summary(decided: Decisions) -> Table:
         spans[group] += trace.decision.spans
     for group in sorted(traces, reverse=True):
         share = spans[group] / spans.total()
-        table.add_row(*group, f"{traces[group]:,}", f"{spans[group]:,}", f"{share:.1%}")
+        verdict, policy = group
+        counts = f"{traces[group]:,}", f"{spans[group]:,}", f"{share:.1%}"
+        table.add_row(verdict, _name(policy), *counts)
     table.add_row("", "all", f"{traces.total():,}", f"{spans.total():,}", "")
     return table

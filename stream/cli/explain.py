@@ -12,12 +12,20 @@ from stream.cli.refused import ClusterRefused
 from stream.explain import Recorded, as_json, explained, late_line, recorded
 from stream.kafka.client_settings import connection
 from stream.kafka.decision_reader import DecisionReader
-from stream.kafka.errors import KafkaException
+from stream.kafka.errors import KafkaException, is_unknown_topic
 from stream.kafka.partitioner import PARTITIONERS
+from stream.printable import printable
 from stream.sampling.decision import Trigger
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.settings.units import format_duration, parse_duration
 
+# Ten lines a second while no broker answers; the last line says it once.
+QUIET = {"log_level": 0}
+REMEDY = (
+    "Start Kafka, or correct the address, topics.decisions or the kafka.security.*, kafka.sasl.* "
+    "and kafka.ssl.* settings; the principal needs Read on the topic"
+)
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -67,6 +75,7 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
     Reads the decisions topic; with the worker's settings it knows the policies' names. Exit code 1
     where there is no decision.
     """
+    check_key_files(settings.kafka)
     records, others = _found(settings, trace_id, since_s)
     if not records:
         raise click.ClickException(_nothing(settings, trace_id, since_s, others))
@@ -79,7 +88,7 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
     late = [each for each in records if each.decision.trigger is Trigger.LATE]
     for record in verdicts or records[:1]:
         for line in explained(record, settings):
-            click.echo(line)
+            click.echo(printable(line))
     if late:
         click.echo(late_line(late))
 
@@ -89,12 +98,16 @@ def _found(settings: Settings, trace_id: str, since_s: float) -> tuple[list[Reco
     since_ms = max(0, clock.now_ms() - round(since_s * 1000))
     topic = settings.topics.decisions
     try:
-        with DecisionReader(connection(settings.kafka), topic) as reader:
+        with DecisionReader({**QUIET, **connection(settings.kafka)}, topic) as reader:
             partitioner = PARTITIONERS[settings.topics.partitioner]
             found = reader.find(trace_id.encode(), since_ms, partitioner)
     except KafkaException as problem:
-        address = settings.kafka["bootstrap.servers"]
-        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}"
+        address, error = settings.kafka["bootstrap.servers"], problem.args[0]
+        text = f"kafka.bootstrap.servers is {address!r}: {error.str()}. "
+        if is_unknown_topic(error):
+            text += "Set topics.decisions to the worker's, or name its settings with --config"
+        else:
+            text += REMEDY
         raise ClusterRefused(text) from None
     records: list[Recorded] = []
     others = 0
@@ -116,7 +129,12 @@ def _nothing(settings: Settings, trace_id: str, since_s: float, others: int) -> 
     where = f"{settings.topics.decisions} has no decision on it of the last {last}"
     lines = [f"{trace_id}: {where} by group {settings.worker.group}."]
     if others:
-        lines.append(f"{others} records of other groups or versions are there: see worker.group.")
+        are = (
+            "record of another group or version is"
+            if others == 1
+            else "records of other groups or versions are"
+        )
+        lines.append(f"{others:,} {are} there: see worker.group.")
     wait = format_duration(settings.tail_sampling.decision_wait_s)
     causes: Sequence[str] = (
         f"it is still open (decision_wait is {wait})",

@@ -18,6 +18,7 @@ from stream.kafka.errors import KafkaException
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.required_topics import required_topics
 from stream.kafka.topics import ClusterError
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.version import build
 
@@ -34,6 +35,7 @@ def command(settings: Settings) -> None:
     what was acknowledged committed. Exit codes: 0 clean, 2 an operator's mistake, 1 gave up
     (export.retry_for) or a client that could not go on: start it again.
     """
+    check_key_files(settings.kafka)
     logs.configure(settings.log.level, settings.log.format)
     try:
         counts = _run(settings)

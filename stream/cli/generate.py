@@ -18,6 +18,7 @@ from stream.demo.truth import Truth
 from stream.demo.words import amount
 from stream.kafka.load_producer import PARTITIONERS, LoadProducer
 from stream.kafka.topics import ClusterError
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 
 UNPACED_TRACES_PER_S = 1000.0
@@ -95,6 +96,7 @@ def command(
     that. Ctrl-C ends early, with the same summary. The exit code is 1 where records could not be
     delivered.
     """
+    check_key_files(settings.kafka)
     load = _load(settings, options)
     kafka = {**settings.kafka, **({"bootstrap.servers": bootstrap} if bootstrap else {})}
     name = topic or settings.topics.input

@@ -17,6 +17,7 @@ from stream.kafka.required_topics import required_topics
 from stream.kafka.topics import ClusterError
 from stream.rekey import Rekey, RekeyCounts, RekeyPlan
 from stream.settings.errors import Problem, SettingsError
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 
 log = logs.logger("tailstream")
@@ -31,6 +32,7 @@ def command(settings: Settings) -> None:
     SIGTERM or SIGINT within seconds, what is safe committed. Exit codes: 0 clean, 2 an operator's
     mistake, 1 a client that could not go on: start it again.
     """
+    check_key_files(settings.kafka)
     check_source(settings)
     logs.configure(settings.log.level, settings.log.format)
     try:

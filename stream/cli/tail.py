@@ -19,6 +19,8 @@ from stream.demo.trace_view import render_trace
 from stream.kafka.client_settings import connection
 from stream.kafka.errors import KafkaException
 from stream.kafka.topic_reader import ReadRecord, TopicReader
+from stream.printable import printable
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 
 READ_WAIT_S = 0.5
@@ -93,6 +95,7 @@ def command(
     What it waits for is said on stderr. Exit codes: 0 ended by Ctrl-C or --limit, 2 an operator's
     mistake, or a Kafka that does not answer or has no such topic.
     """
+    check_key_files(settings.kafka)
     filters = Filters(services, policies, min_ms)
     configured = [policy.name for policy in settings.tail_sampling.policies_in_order()]
     _say([_waits_for(settings, filters, from_beginning=from_beginning)])
@@ -176,9 +179,9 @@ def _print(console: Console, kept: Kept, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_line(kept)))
         return
-    title = Text(kept.trace_id).append(f"  kept by {kept.policy}", style="green")
+    title = Text(printable(kept.trace_id)).append(f"  kept by {printable(kept.policy)}", "green")
     if kept.trigger != "decision_wait":
-        title.append(f" ({kept.trigger})", style="yellow")
+        title.append(f" ({printable(kept.trigger)})", style="yellow")
     console.print(Text("\n").join(render_trace(kept.value, title)), soft_wrap=True)
     console.print()
 

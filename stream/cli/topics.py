@@ -13,6 +13,7 @@ from stream.kafka.keying import Keying, examine, keying_findings
 from stream.kafka.sample import read_recent
 from stream.kafka.topic_rules import Finding, Level, Needs, check, plan_missing
 from stream.kafka.topics import Cluster, ClusterError, ClusterFacts, TopicFacts
+from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.start import needs_of
 
@@ -36,6 +37,7 @@ def command(settings: Settings, *, create: bool, partitions: int) -> None:
     Reads up to 1,000 recent records of the input, without joining a group. Exit code 2 where
     something must be put right before a worker can run.
     """
+    check_key_files(settings.kafka)
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 from rich.text import Text
 
+from stream.printable import printable
+
 BAR_CELLS = 20
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 NS_PER_MS = 1_000_000
@@ -33,7 +35,8 @@ def render_trace(value: bytes, title: Text) -> list[Text]:
     end_ns = max(row.span.end_time_unix_nano for row in rows)
     name_cells = max(len(_name(row)) for row in rows) + 1
     service_cells = max(len(row.service) for row in rows) + 1
-    whole = title.copy().append(f"   {rows[0].span.name} {_ms(end_ns - start_ns)}", style="bold")
+    root = printable(rows[0].span.name)
+    whole = title.copy().append(f"   {root} {_ms(end_ns - start_ns)}", style="bold")
     lines = [whole]
     for row in rows:
         span = row.span
@@ -55,7 +58,8 @@ def _spans(value: bytes) -> list[tuple[Span, str]]:
         names = {each.key: each.value.string_value for each in resource_spans.resource.attributes}
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
-                found.setdefault(span.span_id, (span, names.get("service.name", "")))
+                service = printable(names.get("service.name", ""))
+                found.setdefault(span.span_id, (span, service))
     return sorted(found.values(), key=lambda each: each[0].start_time_unix_nano)
 
 
@@ -91,7 +95,7 @@ def _branches() -> Iterator[tuple[str, str]]:
 
 
 def _name(row: _Row) -> str:
-    name = row.span.name
+    name = printable(row.span.name)
     room = NAME_CELLS_MAX - len(row.branch)
     return row.branch + (name if len(name) <= room else name[: room - 1] + "…")
 

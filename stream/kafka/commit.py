@@ -1,6 +1,9 @@
 """What one transaction produces and commits for a partition: values, no calls."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stream import compiled
 
 Headers = list[tuple[str, bytes]]
 
@@ -14,6 +17,18 @@ class Produce:
     key: bytes | None
     value: bytes
     headers: Headers = field(default_factory=list)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it has no headers; to ask them makes a list of those that have none."""
+        return not self.headers
+
+
+PureProduce = Produce
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.kafka._commit import Produce
 
 
 @dataclass(slots=True, kw_only=True)

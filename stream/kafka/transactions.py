@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from stream import clock, logs
 from stream.kafka.client_settings import LOGGER, connection
-from stream.kafka.commit import PartitionCommit, Produce, Receipt
+from stream.kafka.commit import PartitionCommit, Receipt
 from stream.kafka.errors import (
     is_fenced,
     is_message_fault,
@@ -22,16 +22,14 @@ from stream.kafka.errors import (
     is_unknown_topic,
     needed_permission,
 )
+from stream.kafka.producing import RETRY_WAIT_S, produce, produce_checked
 
 CALL_TIMEOUT_S = 30.0
 FLUSH_STEP_S = 0.5
 MISSING_AFTER_S = 3.0
 LOOK_TIMEOUT_S = 1.0
 NO_TOPIC = "no such topic: "
-RETRY_WAIT_S = 0.1
 NOT_ACKNOWLEDGED = "is the broker there, its disk full, are enough replicas in sync?"
-BY_PARTITIONER = -1
-"""librdkafka's word for a record whose partition it is to choose itself."""
 BLANK_GENERATION = b"\xff\xff\xff\xff"
 
 log = logs.logger("tailstream.kafka")
@@ -112,7 +110,7 @@ class TransactionalCommitter:
         try:
             self.doing = "producing"
             self._producer.begin_transaction()
-            _produce(self._producer, commits, ends)
+            produce(self._producer, commits, ends)
             while left := self._producer.flush(FLUSH_STEP_S):
                 self.doing = f"{left} records not acknowledged: {NOT_ACKNOWLEDGED}"
                 # librdkafka keeps what it has not sent when a transaction has failed, and says why
@@ -242,9 +240,9 @@ class AtLeastOnceCommitter:
         ends: dict[int, int] = {}
         failures: list[Any] = []
         try:
-            for wanted in (_is_no_decision, _is_decision):
+            for decisions in (False, True):
                 # A decision says that its spans are out: it must not land before they have.
-                _produce(self._producer, commits, ends, failures, wanted)
+                produce_checked(self._producer, commits, ends, failures, decisions=decisions)
                 _refuse_undelivered(failures, self._producer.flush(CALL_TIMEOUT_S))
             self._commit_offsets(_resume_offsets(commits, self._topic))
         except KafkaException as problem:
@@ -314,60 +312,6 @@ def refuse_blank(group_metadata: Any) -> None:
     """
     if group_metadata is None or bytes(group_metadata)[7:11] == BLANK_GENERATION:
         raise AbortedError("not a member of the group", message_fault=False)
-
-
-def _produce(
-    producer: Any,
-    commits: Sequence[PartitionCommit],
-    ends: dict[int, int],
-    failures: list[Any] | None = None,
-    wanted: Callable[[Produce], bool] = lambda _: True,
-) -> None:
-    for commit in commits:
-        last = _last_decision(commit.records)
-        for record in filter(wanted, commit.records):
-            delivered = None
-            if failures is not None or record is last:
-                delivered = _delivered(commit.partition if record is last else None, ends, failures)
-            _produce_one(producer, record, delivered)
-
-
-def _last_decision(records: list[Produce]) -> Produce | None:
-    # Every delivery ends in its decision record; dead letters alone leave none.
-    return next(filter(_is_decision, reversed(records)), None)
-
-
-def _is_decision(record: Produce) -> bool:
-    return record.partition is not None and not record.headers
-
-
-def _is_no_decision(record: Produce) -> bool:
-    return not _is_decision(record)
-
-
-def _delivered(
-    partition: int | None, ends: dict[int, int], failures: list[Any] | None
-) -> Callable[[Any, Any], None]:
-    def delivered(error: Any, message: Any) -> None:
-        if error is not None:
-            if failures is not None:
-                failures.append(error)
-        elif partition is not None:
-            ends[partition] = message.offset() + 1
-
-    return delivered
-
-
-def _produce_one(producer: Any, record: Produce, delivered: Any) -> None:
-    partition = BY_PARTITIONER if record.partition is None else record.partition
-    value, key, headers = record.value, record.key, record.headers or None
-    while True:
-        try:
-            producer.produce(record.topic, value, key, partition, delivered, headers=headers)
-        except BufferError:
-            producer.poll(RETRY_WAIT_S)
-        else:
-            return
 
 
 def _retry(call: Callable[[], Any]) -> Any:

@@ -77,6 +77,36 @@ cdef int fill(Schema *schema, object descriptor) except -1:
 
 
 cdef bint is_text(const uint8_t *at, const uint8_t *end) noexcept nogil:
+    """Return whether the bytes are UTF-8."""
+    return is_ascii(at, end) or is_utf_8(at, end)
+
+
+cdef inline bint is_ascii(const uint8_t *at, const uint8_t *end) noexcept nogil:
+    """Return whether no byte has its highest bit set; what is left of a text is read with it.
+
+    Most texts are, and shorter than a hundred bytes: byte by byte, their ends take longest.
+    """
+    cdef uint64_t seen = 0, eight
+    cdef uint32_t four
+    if end - at >= 8:
+        while end - at > 8:
+            memcpy(&eight, at, 8)
+            seen |= eight
+            at += 8
+        memcpy(&eight, end - 8, 8)
+        return (seen | eight) & NOT_ASCII == 0
+    if end - at >= 4:
+        memcpy(&four, at, 4)
+        seen = four
+        memcpy(&four, end - 4, 4)
+        return (seen | four) & NOT_ASCII == 0
+    while at < end:
+        seen |= at[0]
+        at += 1
+    return seen & NOT_ASCII == 0
+
+
+cdef bint is_utf_8(const uint8_t *at, const uint8_t *end) noexcept nogil:
     """Return whether the bytes are UTF-8: table 3-7 of the Unicode standard."""
     cdef uint64_t eight
     cdef uint8_t first, low, high

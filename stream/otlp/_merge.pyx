@@ -439,7 +439,12 @@ cdef class _Stamping:
             if not self.member:
                 return b""
             return framed(TRACE_STATE, b"%b,%b" % (self.member, before))
-        after = with_threshold(before, self.threshold, independent=self.stamp.independent)
+        after = with_threshold(
+            before,
+            self.threshold,
+            independent=self.stamp.independent,
+            randomness=self.stamp.randomness,
+        )
         return framed(TRACE_STATE, after) if after != before else b""
 
 

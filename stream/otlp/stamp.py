@@ -21,14 +21,17 @@ _KEY_VALUE_VALUE: Final = 2 << 3 | LENGTH
 _STRING_VALUE: Final = 1 << 3 | LENGTH
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stamp:
     """What a delivery writes on its spans.
+
+    Nobody changes one. It is not frozen, because many traces need one each, and making a frozen one
+    takes three times as long.
 
     `mode`: the attributes go on every span, on root spans, or nothing is written at all, not even a
     threshold. `threshold` is the 56-bit rejection threshold of a probabilistic verdict, 0 for none,
     `UNKNOWN_THRESHOLD` where nobody knows; it goes on every span, root or not, because each span
-    counts for itself. `independent`: see `with_threshold`.
+    counts for itself. `independent` and `randomness`: see `with_threshold`.
     """
 
     mode: Literal["spans", "root", "none"]
@@ -36,6 +39,7 @@ class Stamp:
     trigger: str
     threshold: int = 0
     independent: bool = False
+    randomness: int | None = None
 
     def attributes(self) -> bytes:
         """Return the two attributes as fields of a span, ready to be appended."""
@@ -69,7 +73,9 @@ def _with_threshold(span: bytes, stamp: Stamp) -> bytes:
     # Protobuf has it that the last one is the span's tracestate.
     field_start, start, end = found[-1] if found else (len(span),) * 3
     before = span[start:end]
-    after = with_threshold(before, stamp.threshold, independent=stamp.independent)
+    after = with_threshold(
+        before, stamp.threshold, independent=stamp.independent, randomness=stamp.randomness
+    )
     if after == before:
         return span
     return span[:field_start] + framed(_TRACE_STATE, after) + span[end:]

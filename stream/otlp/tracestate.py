@@ -12,6 +12,7 @@ from typing import Final
 LIST_MEMBERS_MAX: Final = 32
 OT_VALUE_BYTES_MAX: Final = 256
 THRESHOLD_HEX_DIGITS: Final = 14
+RANDOM_BYTES: Final = 7
 THRESHOLD_MAX: Final = (1 << 56) - 1
 THRESHOLD_LIMIT: Final = 1 << 56
 UNKNOWN_THRESHOLD: Final = THRESHOLD_LIMIT
@@ -26,19 +27,31 @@ _RV: Final = re.compile(rb"[0-9a-f]{14}")
 _BLANKS: Final = b" \t"
 
 
-def with_threshold(trace_state: bytes, threshold: int, *, independent: bool = False) -> bytes:
+def with_threshold(
+    trace_state: bytes,
+    threshold: int,
+    *,
+    independent: bool = False,
+    randomness: int | None = None,
+) -> bytes:
     """Return the tracestate of a span that was kept with this threshold, which is above 0.
 
     `UNKNOWN_THRESHOLD` erases `th`. A choice that was `independent` of the trace's randomness
     multiplies with the one that `th` tells of, for a span stands for as many as both say; one by
-    that randomness needs the higher threshold of the two.
+    that randomness needs the higher threshold of the two. Where `th` is above that randomness (the
+    span's `rv`, else `randomness`, that of its trace id) it did not choose the span: a lie, with
+    which nobody knows the probability, so it is erased, as contrib's `probabilistic_sampler` does.
     """
     if threshold == UNKNOWN_THRESHOLD:
         return erase_threshold(trace_state)
+    before, explicit = sampling_of(trace_state)
     if independent:
-        before, _ = sampling_of(trace_state)
         left = (THRESHOLD_LIMIT - (before or 0)) * (THRESHOLD_LIMIT - threshold)
         threshold = min(THRESHOLD_LIMIT - (left >> 56), THRESHOLD_MAX)
+    elif before is not None:
+        chosen_by = randomness if explicit is None else explicit
+        if chosen_by is not None and chosen_by < before:
+            return erase_threshold(trace_state)
     return raise_threshold(trace_state, threshold)
 
 
@@ -55,6 +68,11 @@ def erase_threshold(trace_state: bytes) -> bytes:
     value = b";".join([k + b":" + v for k, v in subkeys.items() if k != b"th"])
     others = [key + b"=" + value for key, value in members if key != b"ot"]
     return b",".join([b"ot=" + value, *others] if value else others)
+
+
+def randomness_of(trace_id: bytes) -> int:
+    """Return a trace id's randomness: its last 56 bits (W3C trace context, level 2)."""
+    return int.from_bytes(trace_id[-RANDOM_BYTES:])
 
 
 @lru_cache(maxsize=1_024)

@@ -1,3 +1,6 @@
 from stream.sampling.decision import Decision
 
+class Context:
+    def __init__(self, config: str, topic_id: str, group: str) -> None: ...
+
 def encode(decision: Decision, config: str, topic_id: str, group: str) -> bytes | None: ...

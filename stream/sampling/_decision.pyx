@@ -2,7 +2,8 @@
 """A decision record, written field by field in C: the compiled half of `decision.py`'s `encode`.
 
 One is made for every trace that ends. What is not as decisions are made (negative numbers, more
-offsets than are listed), and the levels of limits, which few have, is for the pure-Python twin, with msgpack.
+offsets than are listed), and the levels of limits, which few have, is for the pure-Python twin,
+with msgpack.
 Format: https://github.com/msgpack/msgpack/blob/master/spec.md
 """
 
@@ -11,9 +12,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
 from cpython.unicode cimport PyUnicode_Check
-from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+
+from stream.sampling._delivery cimport Decision
+from stream.sampling._offsets cimport Offsets
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -23,7 +27,9 @@ cdef enum:
     FIXED_BYTES_MAX = 512
     # What comes before a text, at most.
     PREFIX_BYTES_MAX = 5
-    TEXTS = 10
+    TEXTS = 5
+    # The names of a context's fields, and what comes before each.
+    CONTEXT_BYTES_MAX = 64
     OFFSET_BYTES_MAX = 10
     SCRATCH_BYTES = 1024
     OFFSETS_BYTES_MAX = 2048
@@ -34,6 +40,23 @@ cdef enum:
 ctypedef struct Text:
     const char *start
     Py_ssize_t size
+
+
+cdef class Context:
+    """What the records of one partition and configuration have in common, written once."""
+
+    def __init__(self, str config not None, str topic_id not None, str group not None):
+        cdef Text[3] texts = [text_of(config), text_of(topic_id), text_of(group)]
+        cdef Py_ssize_t size = texts[0].size + texts[1].size + texts[2].size
+        cdef bytes fields = PyBytes_FromStringAndSize(NULL, size + CONTEXT_BYTES_MAX)
+        cdef uint8_t *start = <uint8_t *>PyBytes_AS_STRING(fields)
+        cdef uint8_t *out = start
+        out = put_text(put(out, b"\xa6config", 7), texts[0])
+        out = put_text(put(out, b"\xa8topic_id", 9), texts[1])
+        out = put_text(put(out, b"\xa5group", 6), texts[2])
+        out = put(out, b"\xa7offsets", 8)
+        assert out - start <= PyBytes_GET_SIZE(fields), "the context is longer than was thought"
+        self.fields = fields[:out - start]
 
 
 class _Odd(Exception):
@@ -123,15 +146,27 @@ cdef inline uint8_t *put_truth(uint8_t *out, bint truth) noexcept nogil:
     return out + 1
 
 
-cdef Py_ssize_t deltas_of(list offsets, uint8_t *deltas) except -1:
+cdef Py_ssize_t count_of(offsets) except -1:
+    if isinstance(offsets, Offsets):
+        return (<Offsets>offsets).count
+    if type(offsets) is not list:
+        raise _Odd
+    return PyList_GET_SIZE(<list>offsets)
+
+
+cdef Py_ssize_t deltas_of(offsets, uint8_t *deltas) except -1:
     """Write the offsets' deltas; return their size."""
     cdef uint8_t *out = deltas
     cdef uint64_t last = 0
     cdef uint64_t delta, offset
     cdef Py_ssize_t index
-    for index in range(PyList_GET_SIZE(offsets)):
-        offset = number_of(<object>PyList_GET_ITEM(offsets, index))
-        if offset < last:
+    cdef Offsets in_c = <Offsets>offsets if isinstance(offsets, Offsets) else None
+    for index in range(count_of(offsets)):
+        if in_c is not None:
+            offset = <uint64_t>in_c.at[index]
+        else:
+            offset = number_of(<object>PyList_GET_ITEM(<list>offsets, index))
+        if offset < last or offset > INT64_MAX:
             raise _Odd
         delta = offset - last
         last = offset
@@ -146,34 +181,34 @@ cdef Py_ssize_t deltas_of(list offsets, uint8_t *deltas) except -1:
 
 def encode(decision, str config not None, str topic_id not None, str group not None):
     """Return the record of a decision as `encode_in_python` does; None if it is none for C."""
+    if not isinstance(decision, Decision):
+        return None
+    return packed(<Decision>decision, Context(config, topic_id, group))
+
+
+cdef bytes packed(Decision decision, Context context):
+    """Return the record of a decision; None if it is none for C."""
     cdef uint8_t[SCRATCH_BYTES] scratch
     cdef uint8_t *buffer = scratch
-    cdef bytes span_ids
-    cdef list offsets
     cdef Py_ssize_t bytes_max
+    cdef Py_ssize_t count
+    if decision.levels:
+        return None
     try:
-        offsets = decision.offsets
-        span_ids = decision.span_ids
-        policy, ballot = decision.policy, decision.ballot
-        if offsets is None or span_ids is None or len(offsets) > OFFSETS_BYTES_MAX:
-            return None
-        if decision.levels:
+        count = count_of(decision.offsets)
+        if count > OFFSETS_BYTES_MAX:
             return None
         bytes_max = (
-            FIXED_BYTES_MAX + TEXTS * PREFIX_BYTES_MAX + OFFSET_BYTES_MAX * len(offsets)
-            + len(span_ids)
-            + text_of(policy).size + text_of(config).size + text_of(topic_id).size
-            + text_of(group).size + text_of(ballot).size
+            FIXED_BYTES_MAX + TEXTS * PREFIX_BYTES_MAX + PyBytes_GET_SIZE(context.fields)
+            + OFFSET_BYTES_MAX * count + len(<bytes?>decision.span_ids)
+            + text_of(decision.policy).size + text_of(decision.ballot).size
         )
         # The deltas are made at the end of the room, and copied to their place.
         if 2 * bytes_max > SCRATCH_BYTES:
             buffer = <uint8_t *>malloc(2 * <size_t>bytes_max)
             if buffer == NULL:
                 raise MemoryError
-        return written(
-            decision, policy, ballot, offsets, span_ids, config, topic_id, group, buffer,
-            buffer + bytes_max,
-        )
+        return written(decision, context, buffer, buffer + bytes_max)
     except (_Odd, OverflowError, TypeError):
         return None
     finally:
@@ -181,46 +216,46 @@ def encode(decision, str config not None, str topic_id not None, str group not N
             free(buffer)
 
 
-cdef bytes written(
-    decision, policy, ballot, list offsets, bytes span_ids, config, topic_id, group,
-    uint8_t *buffer, uint8_t *deltas,
-):
-    cdef bytes trace_id = decision.trace_id
-    verdict, trigger, clock = decision.verdict, decision.trigger, decision.clock
-    cdef Text verdict_text = text_of(verdict)
-    cdef Text trigger_text = text_of(trigger)
-    cdef Text clock_text = text_of(clock)
-    cdef Text votes = text_of(ballot)
+cdef bytes written(Decision decision, Context context, uint8_t *buffer, uint8_t *deltas):
+    cdef bytes trace_id = <bytes?>decision.trace_id
+    cdef bytes span_ids = <bytes>decision.span_ids
+    cdef Text verdict = text_of(decision.verdict)
+    cdef Text trigger = text_of(decision.trigger)
+    cdef Text clock = text_of(decision.clock)
+    cdef Text votes = text_of(decision.ballot)
     cdef bint cut = not truth_of(decision.span_ids_complete)
-    cdef Py_ssize_t deltas_bytes = deltas_of(offsets, deltas)
+    cdef Py_ssize_t deltas_bytes = deltas_of(decision.offsets, deltas)
     cdef uint8_t *out = buffer
     if trace_id is None or PyBytes_GET_SIZE(trace_id) != 16 or deltas_bytes > OFFSETS_BYTES_MAX:
         raise _Odd
     # The names of the verdict, the trigger and the clock are ours, and short.
-    if verdict_text.size + trigger_text.size + clock_text.size > 128:
+    if verdict.size + trigger.size + clock.size > 128:
+        raise _Odd
+    if (
+        decision.threshold | decision.spans | decision.errors | decision.duration_us
+        | decision.time_ms | decision.upto | decision.duplicates | decision.dead_lettered
+    ) < 0:
         raise _Odd
     out = put_big_endian(
         out, 0xDE, FIELDS + (PyBytes_GET_SIZE(span_ids) > 0) + cut + (votes.size > 0), 2
     )
-    out = put(out, b"\xa1v\x01\xa8trace_id", 12)
-    out = put_bytes(out, PyBytes_AS_STRING(trace_id), 16)
-    out = put_text(put(out, b"\xa7verdict", 8), verdict_text)
-    out = put_text(put(out, b"\xa6policy", 7), text_of(policy))
-    out = put_text(put(out, b"\xa7trigger", 8), trigger_text)
-    out = put_number(put(out, b"\xa2th", 3), number_of(decision.threshold))
-    out = put_number(put(out, b"\xa5spans", 6), number_of(decision.spans))
-    out = put_number(put(out, b"\xa6errors", 7), number_of(decision.errors))
-    out = put_number(put(out, b"\xabduration_us", 12), number_of(decision.duration_us))
+    out = put(out, b"\xa1v\x01\xa8trace_id\xc4\x10", 14)
+    out = put(out, PyBytes_AS_STRING(trace_id), 16)
+    out = put_text(put(out, b"\xa7verdict", 8), verdict)
+    out = put_text(put(out, b"\xa6policy", 7), text_of(decision.policy))
+    out = put_text(put(out, b"\xa7trigger", 8), trigger)
+    out = put_number(put(out, b"\xa2th", 3), decision.threshold)
+    out = put_number(put(out, b"\xa5spans", 6), decision.spans)
+    out = put_number(put(out, b"\xa6errors", 7), decision.errors)
+    out = put_number(put(out, b"\xabduration_us", 12), decision.duration_us)
     out = put_truth(put(out, b"\xa8complete", 9), truth_of(decision.complete))
-    out = put_number(put(out, b"\xa7time_ms", 8), number_of(decision.time_ms))
-    out = put_text(put(out, b"\xa5clock", 6), clock_text)
-    out = put_number(put(out, b"\xa4upto", 5), number_of(decision.upto))
-    out = put_number(put(out, b"\xaaduplicates", 11), number_of(decision.duplicates))
-    out = put_number(put(out, b"\xaddead_lettered", 14), number_of(decision.dead_lettered))
-    out = put_text(put(out, b"\xa6config", 7), text_of(config))
-    out = put_text(put(out, b"\xa8topic_id", 9), text_of(topic_id))
-    out = put_text(put(out, b"\xa5group", 6), text_of(group))
-    out = put_bytes(put(out, b"\xa7offsets", 8), deltas, <size_t>deltas_bytes)
+    out = put_number(put(out, b"\xa7time_ms", 8), decision.time_ms)
+    out = put_text(put(out, b"\xa5clock", 6), clock)
+    out = put_number(put(out, b"\xa4upto", 5), decision.upto)
+    out = put_number(put(out, b"\xaaduplicates", 11), decision.duplicates)
+    out = put_number(put(out, b"\xaddead_lettered", 14), decision.dead_lettered)
+    out = put(out, PyBytes_AS_STRING(context.fields), <size_t>PyBytes_GET_SIZE(context.fields))
+    out = put_bytes(out, deltas, <size_t>deltas_bytes)
     if PyBytes_GET_SIZE(span_ids):
         out = put(out, b"\xa8span_ids", 9)
         out = put_bytes(out, PyBytes_AS_STRING(span_ids), <size_t>PyBytes_GET_SIZE(span_ids))

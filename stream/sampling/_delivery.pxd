@@ -8,17 +8,17 @@ cdef class Decision:
     cdef public object verdict
     cdef public object policy
     cdef public object trigger
-    cdef public object threshold
-    cdef public object spans
-    cdef public object errors
-    cdef public object duration_us
+    cdef public int64_t threshold
+    cdef public int64_t spans
+    cdef public int64_t errors
+    cdef public int64_t duration_us
     cdef public object complete
-    cdef public object time_ms
+    cdef public int64_t time_ms
     cdef public object clock
-    cdef public object upto
+    cdef public int64_t upto
     cdef public object offsets
-    cdef public object duplicates
-    cdef public object dead_lettered
+    cdef public int64_t duplicates
+    cdef public int64_t dead_lettered
     cdef public object span_ids
     cdef public object span_ids_complete
     cdef public object ballot
@@ -36,7 +36,17 @@ cdef class Delivery:
     cdef public bint late
     cdef public bint undeliverable
     cdef public int64_t held_bytes
-    cdef public bint waits
+
+
+cdef class Settled:
+    cdef public object delivered
+    cdef public int64_t duplicates
+    cdef public int64_t dead_lettered
+    cdef public bytes span_ids
+    cdef public bint span_ids_complete
+
+
+cdef Settled settled_of(delivered)
 
 
 cdef class Queue:
@@ -46,7 +56,6 @@ cdef class Queue:
     cdef public dict _late
     cdef public int64_t _behind
     cdef public object _dead_letters
-    cdef public list _oldest
-    cdef public int64_t _entries
+    cdef public object _lowest
 
     cdef int append_cut(self, Delivery delivery) except -1

@@ -6,8 +6,6 @@ Python object for a record. Whatever is rarer (several traces in a record, heade
 limit) is left to the methods there, with the state in between as they would have left it.
 """
 
-from heapq import heappop, heappush
-
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -15,7 +13,10 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy
 
 from stream.otlp._scan cimport ASIDE, NOTHING, TRACE, bits_of
+from stream.sampling._bodies cimport Bodies
+from stream.sampling._deadlines cimport Due
 from stream.sampling._delivery cimport Decision, Delivery, Queue
+from stream.sampling._judge cimport Judge
 from stream.sampling._rows cimport Row, Rows
 from stream.sampling._trace cimport OpenTrace, opened
 
@@ -27,6 +28,7 @@ cdef enum:
     # As in trace.py; `_trace.pyx` says that it is checked.
     RECORD_BYTES = 48
     NO_TIMESTAMP = -1
+    JUDGED_MAX = 16
 
 cdef uint64_t WORD = <uint64_t>0xFFFFFFFFFFFFFFFF
 cdef object CLOCK_LOG = Clock.LOG
@@ -36,6 +38,8 @@ cdef object ROOT_RECEIVED = Trigger.ROOT_RECEIVED
 cdef object SPAN_LIMIT = Trigger.SPAN_LIMIT
 cdef object TRACE_BYTES_LIMIT = Trigger.TRACE_BYTES_LIMIT
 cdef object SPANS = RecordKind.SPANS
+# Of every trace that has none: what is delivered is not added to.
+cdef dict NO_HEADERS = {}
 
 
 # What a fold asks of the configuration, once; and what it has received.
@@ -47,6 +51,8 @@ cdef struct Known:
     int64_t too_large_bytes
     int64_t open_traces_max
     bint bodies_spill
+    # Whether decisions are beyond what is in memory: none are put while a batch is folded.
+    bint decisions_beyond
     int64_t received
 
 
@@ -67,18 +73,30 @@ cdef class State:
     cdef public object _policies
     cdef public bint _at_ingest
     cdef public bint _judges_plainly
+    cdef public Judge _judge
+    cdef public object _ask
+    # Judgements whose votes are not counted yet, and how many traces had each.
+    cdef list _uncounted
+    cdef int64_t[JUDGED_MAX] _uncounted_traces
     cdef public bint _custom_root
     cdef public object _windows
     cdef public object _limits
     cdef public object _budget
     cdef public object _spans
     cdef public object _decisions
-    cdef public object _open
-    cdef public object _deadlines
+    # Of its `InMemory`, if it has one.
+    cdef public dict _known
+    cdef public object _beyond
+    cdef public Bodies _in_memory
+    cdef public dict _open
+    cdef public Due _deadlines
     cdef public object _undelivered
     cdef public dict _uncommitted
     cdef public list _bodies
     cdef public set _dropped
+
+    def __cinit__(self):
+        self._uncounted = []
 
     cdef int advance(self, const Row *row, Wall *wall) except -1:
         """Let the time advance to a record's, and cut what is due then."""
@@ -90,14 +108,9 @@ cdef class State:
             timestamp_ms = max(wall.time_ms, self.time_ms)
         self.time_ms = timestamp_ms
         self.position = row.offset
-        if self.next_deadline() <= timestamp_ms:
-            cut_due(self, timestamp_ms, CLOCK_LOG)
+        if self._deadlines.due_ms <= timestamp_ms:
+            cut_all_due(self, timestamp_ms, CLOCK_LOG)
         return 0
-
-    cdef int64_t next_deadline(self) except? -2:
-        """Return a lower bound of the next deadline."""
-        cdef list heap = self._deadlines._heap
-        return <int64_t>(<tuple>heap[0])[0] if heap else INT64_MAX
 
     cdef bint might_cut(self, const Row *row, Known *known, Wall *wall) except -1:
         """Tell whether a record that is not aside might cut something (`held_cuts.py`)."""
@@ -107,7 +120,7 @@ cdef class State:
         cdef OpenTrace trace
         if wall.clamps:
             stamp_ms = min(stamp_ms, wall.time_ms)
-        if self.next_deadline() <= max(self.time_ms, stamp_ms):
+        if self._deadlines.due_ms <= max(self.time_ms, stamp_ms):
             return True
         if <int64_t>self._budget.used + (row.kind == TRACE) > known.open_traces_max:
             return True
@@ -139,7 +152,7 @@ cdef class State:
             trace = <OpenTrace?>(<object>found)
             trace_id = trace.trace_id
         else:
-            decision = self._uncommitted.get(trace_id) or self._decisions.get(trace_id)
+            decision = self.decision_of(trace_id, known)
             if decision is not None:
                 record = rows.record(at)
                 self._follow(decision, record.fragments[0], record)
@@ -147,13 +160,15 @@ cdef class State:
             trace = self.opened_at(trace_id, row.offset, known)
         known.received += row.spans
         had_root = trace.root
-        offset = row.offset
         merge_bits(trace, &rows.bits[at * rows.words], rows.words)
         trace.add(
-            row.spans, row.errors, row.start_ns, row.end_ns, root, row.body_bytes, offset
+            row.spans, row.errors, row.start_ns, row.end_ns, root, row.body_bytes, row.offset
         )
         trace.last_ms = self.time_ms
-        self._bodies.append((trace_id, offset, body))
+        if self._in_memory is not None:
+            self._in_memory.add(trace_id, row.offset, body)
+        else:
+            self._bodies.append((trace_id, row.offset, body))
         trace.held_bytes += kept_bytes
         self.open_bytes += kept_bytes + RECORD_BYTES
         if 0 < known.too_large_bytes < trace.body_bytes:
@@ -166,6 +181,20 @@ cdef class State:
             self._hasten(trace)
         return 0
 
+    cdef object decision_of(self, bytes trace_id, const Known *known):
+        """Return the decision that a trace has, None without one."""
+        decision = self._uncommitted.get(trace_id)
+        if decision is not None:
+            return decision
+        if self._known is not None:
+            for generation in reversed(self._known.values()):
+                decision = (<dict>generation).get(trace_id)
+                if decision is not None:
+                    return decision
+            if not known.decisions_beyond:
+                return None
+        return self._decisions.get(trace_id)
+
     cdef OpenTrace opened_at(self, bytes trace_id, int64_t offset, Known *known):
         cdef OpenTrace trace
         cdef int64_t deadline_ms = self.time_ms + known.wait_ms
@@ -174,7 +203,9 @@ cdef class State:
         trace = opened(trace_id, offset, self.time_ms, deadline_ms)
         self._open[trace_id] = trace
         self.open_bytes += trace.held_bytes
-        heappush(self._deadlines._heap, (deadline_ms, offset, trace_id))
+        self._deadlines._opened.append(trace)
+        if deadline_ms < self._deadlines.due_ms:
+            self._deadlines.due_ms = deadline_ms
         self._budget.used += 1
         return trace
 
@@ -203,61 +234,57 @@ def fold_rows(State state, Rows rows, wall_ms):
                 state.fold_row(rows, at, row, &known)
     finally:
         state.accounts.received += known.received
+        count_votes(state)
 
 
 def cut_due(State state, int64_t time_ms, clock):
     """Cut the open traces whose deadline is at most `time_ms`, in their order."""
-    cdef list heap = state._deadlines._heap
-    cdef tuple entry
+    try:
+        cut_all_due(state, time_ms, clock)
+    finally:
+        count_votes(state)
+
+
+cdef int cut_all_due(State state, int64_t time_ms, clock) except -1:
+    cdef Due deadlines = state._deadlines
     cdef OpenTrace trace
     cdef int64_t wait_ms = state._windows.decision_wait_ms
-    cdef Py_ssize_t run = 0
-    last = None
-    if not heap or <int64_t>(<tuple>heap[0])[0] > time_ms:
-        return
-    try:
-        while heap:
-            entry = <tuple>heap[0]
-            if <int64_t>entry[0] > time_ms:
-                break
-            heappop(heap)
-            found = state._open.get(entry[2])
-            if found is None:
-                continue
-            trace = <OpenTrace?>found
-            if trace.deadline_ms != <int64_t>entry[0] or trace.first_offset != <int64_t>entry[1]:
-                continue
-            hastened = trace.deadline_ms < trace.opened_ms + wait_ms
-            judgement = cut(state, trace, ROOT_RECEIVED if hastened else DECISION_WAIT, clock)
-            if judgement is not last:
-                count_votes(state, last, run)
-                last, run = judgement, 0
-            run += 1
-    finally:
-        count_votes(state, last, run)
+    while deadlines.due_ms <= time_ms:
+        trace = deadlines.first_of(state._open)
+        if trace is None or trace.deadline_ms > time_ms:
+            deadlines.due_ms = INT64_MAX if trace is None else trace.deadline_ms
+            break
+        hastened = trace.deadline_ms < trace.opened_ms + wait_ms
+        cut(state, trace, ROOT_RECEIVED if hastened else DECISION_WAIT, clock)
+    return 0
 
 
-cdef object cut(State state, OpenTrace trace, trigger, clock):
-    """Cut a trace at the position, and return its judgement, whose votes are not counted."""
+cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
+    """Cut a trace at the position."""
     cdef Delivery delivery
     assert not state.cuts_held, "a trace whose decision may be known must not be judged"
     del state._open[trace.trace_id]
     state._budget.used -= 1
     state.open_bytes -= trace.held_bytes
-    if state._judges_plainly:
+    if state._judge is not None:
+        judgement = state._judge.judgement_of(trace, state._ask)
+    elif state._judges_plainly:
         judgement = state._policies.judge(
             trace, body_bytes=trace.body_bytes, due_ms=due_ms_of(state, trace, clock)
         )
     else:
         judgement = state._judged(trace, clock)
     if judgement.verdict is NOT_SAMPLED:
-        state._spans.delete(trace.trace_id, trace.offsets)
-        if state._bodies:
-            state._dropped.add(trace.trace_id)
+        if state._in_memory is not None:
+            state._in_memory.remove(trace.trace_id, trace.its_offsets)
+        else:
+            state._spans.delete(trace.trace_id, trace.its_offsets)
+            if state._bodies:
+                state._dropped.add(trace.trace_id)
     delivery = delivery_of(state, trace, judgement, trigger, clock)
     state._uncommitted[trace.trace_id] = delivery.decision
     (<Queue?>state._undelivered).append_cut(delivery)
-    return judgement
+    return remember_votes(state, judgement)
 
 
 cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, clock):
@@ -276,17 +303,20 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     decision.time_ms = state.time_ms
     decision.clock = clock
     decision.upto = state.position
-    decision.offsets = trace.offsets
+    decision.offsets = trace.its_offsets
     decision.ballot = judgement.ballot
     decision.levels = judgement.levels
     delivery.decision = decision
     delivery.first_offset = trace.first_offset
     delivery.opened_ms = trace.opened_ms
-    delivery.body_bytes = trace.body_bytes
     delivery.due_ms = due_ms_of(state, trace, clock)
     delivery.votes = judgement.votes
-    delivery.headers = trace.headers
+    delivery.headers = NO_HEADERS if trace.its_headers is None else trace.its_headers
     delivery.held_bytes = trace.held_bytes
+    if decision.verdict is not NOT_SAMPLED:
+        delivery.body_bytes = trace.body_bytes
+    elif not state._budget.bodies_spill:
+        delivery.held_bytes -= trace.body_bytes
     return delivery
 
 
@@ -303,13 +333,32 @@ cdef uint64_t duration_us_of(OpenTrace trace):
     return (trace.end_ns - trace.start_ns) // 1000
 
 
-cdef count_votes(State state, judgement, Py_ssize_t traces):
-    """Count the votes of a judgement that so many traces had."""
-    if judgement is None:
-        return
+cdef int remember_votes(State state, judgement) except -1:
+    """Remember to count the votes of a trace's judgement, which many traces share."""
+    cdef list judged = state._uncounted
+    cdef Py_ssize_t at
+    for at in range(len(judged)):
+        if judged[at] is judgement:
+            state._uncounted_traces[at] += 1
+            return 0
+    if len(judged) == JUDGED_MAX:
+        count_votes(state)
+    state._uncounted_traces[len(judged)] = 1
+    judged.append(judgement)
+    return 0
+
+
+cdef int count_votes(State state) except -1:
+    """Count the votes that are remembered."""
+    cdef Py_ssize_t at
+    if not state._uncounted:
+        return 0
     votes = state.accounts.votes
-    for policy, vote in judgement.votes:
-        votes[policy, vote.value] += traces
+    for at in range(len(state._uncounted)):
+        for policy, vote in state._uncounted[at].votes:
+            votes[policy, vote.value] += state._uncounted_traces[at]
+    state._uncounted.clear()
+    return 0
 
 
 cdef Known known_of(State state):
@@ -322,6 +371,7 @@ cdef Known known_of(State state):
         within(state._policies.maximum_trace_size_bytes),
         within(budget.limit),
         budget.bodies_spill,
+        bool(state._beyond),
         0,
     )
 

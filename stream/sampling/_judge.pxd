@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from stream.sampling._trace cimport OpenTrace
+
 
 cdef enum:
     JUDGED_KEY_MAX = 512
@@ -24,6 +26,7 @@ cdef class Judge:
     cdef int64_t body_bytes_max
     cdef dict known
 
+    cdef object judgement_of(self, OpenTrace trace, ask)
     cdef Py_ssize_t key_of(
         self, uint8_t *key, const uint8_t *trace_id, Py_ssize_t trace_id_bytes, int64_t spans,
         uint64_t start_ns, uint64_t end_ns, int64_t body_bytes,

@@ -77,6 +77,29 @@ cdef class Judge:
             self.remember(known, judgement)
         return judgement
 
+    cdef object judgement_of(self, OpenTrace trace, ask):
+        """Return what `judge` returns of a trace that is cut."""
+        cdef uint8_t[JUDGED_KEY_MAX] key
+        cdef bytes trace_id = trace.trace_id
+        cdef Py_ssize_t size
+        if trace.high_bits is not None:
+            return self.judge(trace, trace.body_bytes, ask)
+        size = self.key_of(
+            key, <const uint8_t *>PyBytes_AS_STRING(trace_id), PyBytes_GET_SIZE(trace_id),
+            trace.spans, trace.start_ns, trace.end_ns, trace.body_bytes,
+        )
+        if trace.low_bits and size + 8 <= JUDGED_KEY_MAX:
+            memcpy(&key[size], &trace.low_bits, 8)
+            size += 8
+        elif trace.low_bits:
+            return ask(trace, body_bytes=trace.body_bytes)
+        known = PyBytes_FromStringAndSize(<const char *>key, size)
+        judgement = self.known.get(known)
+        if judgement is None:
+            judgement = ask(trace, body_bytes=trace.body_bytes)
+            self.remember(known, judgement)
+        return judgement
+
     cdef Py_ssize_t key_of(
         self, uint8_t *key, const uint8_t *trace_id, Py_ssize_t trace_id_bytes, int64_t spans,
         uint64_t start_ns, uint64_t end_ns, int64_t body_bytes,

@@ -3,10 +3,10 @@
 
 from libc.stdint cimport int64_t
 
-from stream.sampling._delivery cimport Decision, Delivery
+from stream.sampling._delivery cimport Decision, Delivery, Settled
+from stream.sampling._stores cimport KnownDecision, known_of
 
 from stream.sampling.decision import Verdict
-from stream.sampling.stores import KnownDecision
 
 cdef object SAMPLED = Verdict.SAMPLED
 
@@ -15,31 +15,31 @@ def settle(settled, accounts, spans, dict uncommitted not None):
     """Count, forget the bodies and what is not uncommitted any more; return what to remember."""
     cdef int64_t[2][2] delivered_spans = [[0, 0], [0, 0]]  # by late, by sampled
     cdef int64_t duplicates = 0, dead_lettered = 0
-    cdef int64_t gone, lost, count
+    cdef int64_t count
     cdef bint sampled
+    cdef Settled one
     cdef Delivery delivery
     cdef Decision decision
+    cdef KnownDecision known
     cdef list decisions = []
     for one in settled:
-        delivered = one.delivered
-        if not isinstance(delivered, Delivery):
-            dead_lettered += <int64_t>delivered.bad.spans
+        if type(one.delivered) is not Delivery:
+            dead_lettered += <int64_t>one.delivered.bad.spans
             continue
-        delivery = <Delivery>delivered
+        delivery = <Delivery>one.delivered
         decision = delivery.decision
-        gone, lost, count = one.duplicates, one.dead_lettered, decision.spans
-        duplicates += gone
-        dead_lettered += lost
+        duplicates += one.duplicates
+        dead_lettered += one.dead_lettered
+        count = decision.spans - one.duplicates - one.dead_lettered
         sampled = decision.verdict is SAMPLED
-        delivered_spans[delivery.late][sampled] += count - gone - lost
+        delivered_spans[delivery.late][sampled] += count
         if sampled:
             spans.delete(decision.trace_id, decision.offsets)
         if not delivery.late:
             del uncommitted[decision.trace_id]
-        known = KnownDecision(
-            decision.verdict, decision.policy, decision.trigger, decision.threshold,
-            decision.upto, decision.time_ms, one.span_ids, one.span_ids_complete,
-        )
+        known = known_of(decision)
+        known.span_ids = one.span_ids
+        known.span_ids_complete = one.span_ids_complete
         decisions.append((decision.trace_id, known))
     accounts.not_sampled += delivered_spans[0][0]
     accounts.sampled += delivered_spans[0][1]

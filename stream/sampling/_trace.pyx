@@ -3,6 +3,8 @@
 
 cimport cython
 
+from stream.sampling._offsets cimport Offsets, offsets_of
+
 cdef enum:
     # As in trace.py, which checks it.
     TRACE_BYTES = 1_100
@@ -21,6 +23,7 @@ def held_by() -> tuple:
 
 
 @cython.freelist(1024)
+@cython.no_gc
 cdef class OpenTrace:
     """What is known of a trace that has not been decided."""
 
@@ -42,8 +45,8 @@ cdef class OpenTrace:
         self.bits = bits
         self.body_bytes = body_bytes
         self.last_ms = last_ms
-        self.offsets = [] if offsets is None else offsets
-        self.headers = {} if headers is None else headers
+        self.its_offsets = Offsets.__new__(Offsets) if offsets is None else offsets_of(offsets)
+        self.its_headers = headers
         self.held_bytes = held_bytes
 
     @property
@@ -58,6 +61,26 @@ cdef class OpenTrace:
         self.low_bits = <uint64_t>(value & WORD)
         self.high_bits = (value >> 64) or None
 
+    @property
+    def offsets(self):
+        """Where its records are, ascending."""
+        return self.its_offsets
+
+    @offsets.setter
+    def offsets(self, offsets):
+        self.its_offsets = offsets_of(offsets)
+
+    @property
+    def headers(self):
+        """Those of its records that go out with it."""
+        if self.its_headers is None:
+            self.its_headers = {}
+        return self.its_headers
+
+    @headers.setter
+    def headers(self, dict headers not None):
+        self.its_headers = headers
+
     def fold(self, fragment, offset):
         """Add a fragment's summary; its body is the span store's."""
         bits = fragment.bits
@@ -70,7 +93,7 @@ cdef class OpenTrace:
 
     cdef int add(
         self, int64_t spans, int64_t errors, uint64_t start_ns, uint64_t end_ns, bint root,
-        int64_t body_bytes, offset,
+        int64_t body_bytes, int64_t offset,
     ) except -1:
         """Add a summary but for its bits."""
         self.spans += spans
@@ -82,7 +105,7 @@ cdef class OpenTrace:
             self.end_ns = end_ns
         if root:
             self.root = True
-        self.offsets.append(offset)
+        self.its_offsets.add(offset)
         self.held_bytes += RECORD_BYTES
         return 0
 
@@ -110,14 +133,13 @@ cdef class OpenTrace:
         return (self.end_ns - self.start_ns) // 1000
 
 
-cdef OpenTrace opened(bytes trace_id, offset, int64_t opened_ms, int64_t deadline_ms):
+cdef OpenTrace opened(bytes trace_id, int64_t offset, int64_t opened_ms, int64_t deadline_ms):
     """Return a trace of which nothing has been folded."""
     cdef OpenTrace trace = OpenTrace.__new__(OpenTrace)
     trace.trace_id = trace_id
     trace.first_offset = offset
     trace.opened_ms = opened_ms
     trace.deadline_ms = deadline_ms
-    trace.offsets = []
-    trace.headers = {}
+    trace.its_offsets = Offsets.__new__(Offsets)
     trace.held_bytes = TRACE_BYTES
     return trace

@@ -1,6 +1,6 @@
 """What a cut makes of an open trace: its decision, and the delivery of it."""
 
-from stream.sampling.decision import Clock, Decision, Trigger
+from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery
 from stream.sampling.policies.evaluate import Judgement
 from stream.sampling.trace import OpenTrace
@@ -24,8 +24,14 @@ def cut_delivery(
     clock: Clock,
     upto: int,
     time_ms: int,
+    bodies_spill: bool,
 ) -> Delivery:
-    """Return the delivery of a trace that was judged at this offset and partition time."""
+    """Return the delivery of a trace that was judged at this offset and partition time.
+
+    The bodies of one that is not sampled are gone by then: it has none, and holds none.
+    """
+    sampled = judgement.verdict is Verdict.SAMPLED
+    gone_bytes = 0 if sampled or bodies_spill else trace.body_bytes
     decision = Decision(
         trace.trace_id,
         judgement.verdict,
@@ -47,9 +53,9 @@ def cut_delivery(
         decision,
         trace.first_offset,
         trace.opened_ms,
-        trace.body_bytes,
+        trace.body_bytes if sampled else 0,
         due_ms=due_ms(trace, clock, time_ms),
         votes=judgement.votes,
         headers=trace.headers,
-        held_bytes=trace.held_bytes,
+        held_bytes=trace.held_bytes - gone_bytes,
     )

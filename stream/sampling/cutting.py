@@ -1,6 +1,5 @@
 """The half of a tail sampler that cuts traces: verdicts, fixed on what lies below a cut."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from stream.sampling.stores import SpanStore
 from stream.sampling.trace import OpenTrace
 
 if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._bodies import Bodies
     from stream.sampling._fold import State, cut_due
 else:
     State = object
@@ -33,7 +33,8 @@ class Cutting(State):
     _windows: Windows
     _budget: OpenTracesBudget
     _spans: SpanStore
-    _open: OrderedDict[bytes, OpenTrace]
+    _in_memory: "Bodies | None"
+    _open: dict[bytes, OpenTrace]
     _deadlines: Deadlines
     _undelivered: DeliveryQueue
     _uncommitted: dict[bytes, Decision]
@@ -77,7 +78,13 @@ class Cutting(State):
             if self._bodies:
                 self._dropped.add(trace.trace_id)
         delivery = cut_delivery(
-            trace, judgement, trigger=trigger, clock=clock, upto=upto, time_ms=self.time_ms
+            trace,
+            judgement,
+            trigger=trigger,
+            clock=clock,
+            upto=upto,
+            time_ms=self.time_ms,
+            bodies_spill=self._budget.bodies_spill,
         )
         self._uncommitted[trace.trace_id] = delivery.decision
         self._undelivered.append(delivery)
@@ -92,7 +99,7 @@ class Cutting(State):
 
     def _store_bodies(self) -> None:
         """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""
-        if self._bodies:
+        if self._bodies or self._in_memory is not None:
             dropped = self._dropped
             self._spans.put([body for body in self._bodies if body[0] not in dropped])
             self._bodies, self._dropped = [], set()

@@ -15,6 +15,7 @@ RECORD_VERSION = 1
 VARINT_BITS = 0x7F  # seven to a byte; the eighth says that more follow
 VARINT_MORE = 0x80
 OFFSETS_BYTES_MAX = 2048
+INT64_MAX = 2**63 - 1
 
 
 class Verdict(StrEnum):
@@ -222,19 +223,26 @@ def _decision(record: dict[str, Any]) -> Decision:
         verdict=Verdict(record["verdict"]),
         policy=record["policy"],
         trigger=Trigger(record["trigger"]),
-        threshold=record["th"],
-        spans=record["spans"],
-        errors=record["errors"],
-        duration_us=record["duration_us"],
+        threshold=_number(record["th"]),
+        spans=_number(record["spans"]),
+        errors=_number(record["errors"]),
+        duration_us=_number(record["duration_us"]),
         complete=record["complete"],
-        time_ms=record["time_ms"],
+        time_ms=_number(record["time_ms"]),
         clock=Clock(record["clock"]),
-        upto=record["upto"],
+        upto=_number(record["upto"]),
         offsets=offsets,
-        duplicates=record["duplicates"],
-        dead_lettered=record["dead_lettered"],
+        duplicates=_number(record["duplicates"]),
+        dead_lettered=_number(record["dead_lettered"]),
         span_ids=record.get("span_ids", b""),
         span_ids_complete=record.get("span_ids_complete", True),
         ballot=record.get("votes", ""),
         levels=tuple(tuple(of_one) for of_one in record.get("levels", ())),
     )
+
+
+def _number(value: Any) -> int:
+    """Return a number as a worker writes it; `Decision` has room for one of 64 bits."""
+    if type(value) is not int or not 0 <= value <= INT64_MAX:
+        raise ValueError(f"no number of a decision: {value!r}")
+    return value

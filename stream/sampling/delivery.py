@@ -16,11 +16,12 @@ DEAD_LETTER_BYTES = 500
 class Delivery:
     """A decision and the fragments it covers: the whole trace at its cut, or late spans after it.
 
+    `body_bytes` are those of the bodies that go out: none of a trace that is not sampled.
     `first_offset` holds the resume offset until the delivery has committed, `opened_ms` is the
     partition time there. `due_ms` is when it was due, in partition time; `votes` are the policies'
     at its cut, in the order they were cast (none for late spans). `headers` go out with it.
     `undeliverable` is set when the broker refused it for its own fault. `held_bytes` is what it
-    takes in memory; `waits` is the queue's own mark.
+    takes in memory.
     """
 
     decision: Decision
@@ -33,7 +34,6 @@ class Delivery:
     late: bool = False
     undeliverable: bool = False
     held_bytes: int = 0
-    waits: bool = False
 
 
 PureDelivery = Delivery
@@ -52,7 +52,6 @@ class DeadLetter:
     bad: BadSpans
     key: bytes | None
     undeliverable: bool = False
-    waits: bool = False
 
     @property
     def body_bytes(self) -> int:
@@ -90,3 +89,10 @@ class Settled:
     dead_lettered: int = 0
     span_ids: bytes = b""
     span_ids_complete: bool = True
+
+
+PureSettled = Settled
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._delivery import Settled

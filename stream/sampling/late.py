@@ -49,7 +49,7 @@ def is_full(late: Delivery, limits: Limits) -> bool:
     return late.body_bytes >= limits.late_bytes_max or late.decision.spans >= limits.late_spans_max
 
 
-def turned_late(trace: OpenTrace, known: KnownDecision) -> Delivery:
+def turned_late(trace: OpenTrace, known: KnownDecision, *, bodies_spill: bool) -> Delivery:
     """Return what the trace's fragments are, now that its decision is known: late spans."""
     late = late_delivery(known, trace.trace_id, trace.first_offset, trace.opened_ms)
     decision = late.decision
@@ -59,6 +59,8 @@ def turned_late(trace: OpenTrace, known: KnownDecision) -> Delivery:
     late.held_bytes = trace.held_bytes
     if known.verdict is Verdict.SAMPLED:
         late.body_bytes, late.headers = trace.body_bytes, trace.headers
+    elif not bodies_spill:
+        late.held_bytes -= trace.body_bytes
     return late
 
 

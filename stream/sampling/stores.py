@@ -5,11 +5,15 @@ of the spans, the decisions topic that of the decisions. Every implementation pa
 `tests/contract/`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from stream import compiled
 from stream.sampling.decision import Decision, Trigger, Verdict
+
+if TYPE_CHECKING:
+    from stream.sampling._bodies import Bodies
 
 
 @dataclass(slots=True)
@@ -66,11 +70,25 @@ class KnownDecision:
         )
 
 
+PureKnownDecision = KnownDecision
+"""The one in Python, whichever core runs."""
+
+if not TYPE_CHECKING and compiled.RUNS:
+    from stream.sampling._stores import KnownDecision
+
+
 class SpanStore(Protocol):
     """The bodies of the undecided and undelivered fragments of one partition."""
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
         """Keep bodies, each (trace id, offset, body). A pair (trace id, offset) comes once."""
+
+    @property
+    def in_memory(self) -> "Bodies | None":
+        """What the compiled core may put bodies in, and delete them from, without a call.
+
+        It calls `put` all the same after each batch, with what is left to put. None: nothing.
+        """
 
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         """Return the trace's bodies at these offsets, in their order. All must be there."""
@@ -95,11 +113,26 @@ class SpanStore(Protocol):
         """Drop everything and release files. The store is not used again."""
 
 
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """The decisions of a store that are in memory: by generation, the newest last.
+
+    Where `beyond` is empty there are no others.
+    """
+
+    by_generation: dict[int, dict[bytes, KnownDecision]]
+    beyond: Sized
+
+
 class DecisionStore(Protocol):
     """The committed decisions of one partition."""
 
     def get(self, trace_id: bytes) -> KnownDecision | None:
         """Return the newest decision put for this trace, None if unknown or expired."""
+
+    @property
+    def in_memory(self) -> "InMemory | None":
+        """Where the compiled core may look before it asks `get`. None: nowhere."""
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """Remember decisions, each (trace id, decision). A later one replaces an earlier one."""

@@ -7,7 +7,6 @@ the records below its cut, never on how many of them a poll brought.
 Read `fold`, `_cut` (`cutting.py`), `take`, `settle` and `put_back` (transactions); `learn` last.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -63,15 +62,19 @@ class TailSampler(Cutting):
         self._policies = policies = policies.of_partition()
         self._at_ingest, self._custom_root = policies.at_ingest, policies.custom_root
         self._judges_plainly = policies.judges_plainly
+        self._judge, self._ask = policies.judge_in_c, policies.ask
         self._windows = windows
         self._limits = limits
         self._budget = budget
         self._spans = spans
+        self._in_memory = spans.in_memory
         self._decisions = decisions
+        in_memory = decisions.in_memory
+        self._known = in_memory and in_memory.by_generation
+        self._beyond = in_memory and in_memory.beyond
         self.count_decisions()
         self._dead_letters_upto = dead_letters_upto
-        # By first offset. A dict would search for its first key among those that are gone.
-        self._open: OrderedDict[bytes, OpenTrace] = OrderedDict()
+        self._open: dict[bytes, OpenTrace] = {}
         self._deadlines = Deadlines()
         self._undelivered = DeliveryQueue()
         self._uncommitted: dict[bytes, Decision] = {}
@@ -191,7 +194,7 @@ class TailSampler(Cutting):
         deadline_ms = self.time_ms + self._windows.decision_wait_after_root_ms
         if deadline_ms < trace.deadline_ms:
             trace.deadline_ms = deadline_ms
-            self._deadlines.schedule(trace)
+            self._deadlines.hasten(trace)
 
     def _follow(self, known: KnownDecision | Decision, fragment: Fragment, record: Record) -> None:
         """A decision stands: below its `upto` this is a replay, above it a late fragment."""
@@ -212,7 +215,10 @@ class TailSampler(Cutting):
 
     def _keep(self, of: OpenTrace | Delivery, fragment: Fragment, record: Record) -> int:
         """Keep the body, and the headers; return the bytes that cannot spill of them."""
-        self._bodies.append((fragment.trace_id, record.offset, fragment.body))
+        if self._in_memory is not None:
+            self._in_memory.put_one(fragment.trace_id, record.offset, fragment.body)
+        else:
+            self._bodies.append((fragment.trace_id, record.offset, fragment.body))
         held_bytes = 0 if self._budget.bodies_spill else len(fragment.body)
         if record.headers:
             held_bytes -= headers_bytes(of.headers)
@@ -256,7 +262,7 @@ class TailSampler(Cutting):
         self._budget.keep()
 
     def _oldest(self) -> OpenTrace | None:
-        return next(iter(self._open.values()), None)
+        return self._deadlines.oldest(self._open)
 
     # Delivering
 
@@ -337,7 +343,8 @@ class TailSampler(Cutting):
             if (trace := self._open.pop(trace_id, None)) is not None:
                 self._budget.used -= 1
                 self.open_bytes -= trace.held_bytes
-                self._undelivered.append_late(turned_late(trace, known))
+                late = turned_late(trace, known, bodies_spill=self._budget.bodies_spill)
+                self._undelivered.append_late(late)
                 if known.verdict is Verdict.NOT_SAMPLED:
                     self._spans.delete(trace_id, trace.offsets)
         self._decisions.put(list(news.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from stream.otlp.trace_state_value import trace_state_value
 from stream.sampling.ottl.compile import compile_condition
@@ -12,6 +12,7 @@ from stream.sampling.ottl.errors import BadCondition
 from stream.sampling.ottl.parse import parse
 from stream.sampling.ottl.paths import Kind
 from stream.sampling.regex import AnyRegex, BadRegex
+from stream.settings.client_checks import client_checks, whole
 from stream.settings.compatibility_checks import (
     collector_checks,
     fixed_checks,
@@ -61,28 +62,7 @@ def cross_checks(settings: Settings) -> Iterator[Problem]:
     yield from _topics(settings)
     yield from _times(settings)
     yield from _output(settings)
-    yield from _kafka_times(settings)
-    yield from _group_protocol(settings)
-    yield from _security(settings)
-
-
-def _group_protocol(settings: Settings) -> Iterator[Problem]:
-    protocol = settings.kafka.get("group.protocol", "classic")
-    if protocol not in ("classic", "consumer"):
-        remedy = "write classic, or consumer (KIP-848, brokers from 4.0)"
-        yield Problem("kafka.group.protocol", protocol, "no such protocol", remedy)
-    if protocol == "consumer" and settings.worker.static_membership:
-        yield Problem(
-            "worker.static_membership",
-            True,
-            "with kafka.group.protocol consumer a restart after kill -9 would be refused until "
-            "the session ends",
-            "set it to false, or remove kafka.group.protocol",
-        )
-    if protocol == "classic" and "group.remote.assignor" in settings.kafka:
-        assignor = settings.kafka["group.remote.assignor"]
-        remedy = "set kafka.group.protocol to consumer, or remove it"
-        yield Problem("kafka.group.remote.assignor", assignor, "only KIP-848 has one", remedy)
+    yield from client_checks(settings)
 
 
 def _sampling(sampling: TailSampling) -> Iterator[Problem]:
@@ -295,7 +275,7 @@ def _output(settings: Settings) -> Iterator[Problem]:
             path = f"output.copy_headers[{index}]"
             remedy = f"remove it: the output has {OUR_HEADERS}* headers of its own"
             yield Problem(path, name, "is ours", remedy)
-    client_max = _whole(settings.kafka.get("message.max.bytes"))
+    client_max = whole(settings.kafka.get("message.max.bytes"))
     if client_max is not None and settings.output.message_bytes_max > client_max:
         yield Problem(
             "output.message_bytes_max",
@@ -303,37 +283,3 @@ def _output(settings: Settings) -> Iterator[Problem]:
             f"more than kafka.message.max.bytes ({client_max})",
             "lower it, or raise the other (and the broker's)",
         )
-
-
-def _kafka_times(settings: Settings) -> Iterator[Problem]:
-    session_ms = round(settings.worker.session_timeout_s * 1000)
-    poll_ms = _whole(settings.kafka.get("max.poll.interval.ms"))
-    if poll_ms is not None and poll_ms < session_ms:
-        wrong = f"shorter than worker.session_timeout ({session_ms} ms)"
-        yield Problem("kafka.max.poll.interval.ms", poll_ms, wrong, "raise it, or remove it")
-    heartbeat_ms = _whole(settings.kafka.get("heartbeat.interval.ms"))
-    if heartbeat_ms is not None and heartbeat_ms * 3 > session_ms:
-        wrong = f"more than a third of worker.session_timeout ({session_ms} ms)"
-        yield Problem("kafka.heartbeat.interval.ms", heartbeat_ms, wrong, "lower it, or remove it")
-
-
-def _security(settings: Settings) -> Iterator[Problem]:
-    """Credentials that the protocol would not use mean that the protocol was forgotten."""
-    protocol = str(settings.kafka["security.protocol"])
-    for prefix, word, choices in (
-        ("sasl.", "SASL", "SASL_SSL or SASL_PLAINTEXT"),
-        ("ssl.", "SSL", "SSL or SASL_SSL"),
-    ):
-        given = sorted(name for name in settings.kafka if name.startswith(prefix))
-        if given and word not in protocol.upper().split("_"):
-            wrong = f"does not use kafka.{given[0]}"
-            remedy = f"set it to {choices}, or remove the kafka.{prefix}* settings"
-            yield Problem("kafka.security.protocol", protocol, wrong, remedy)
-
-
-def _whole(value: Any) -> int | None:
-    """Return a librdkafka number, None if it is not given or none (librdkafka then says so)."""
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None

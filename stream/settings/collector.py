@@ -15,6 +15,10 @@ _SECTIONS: Final = (
 )
 
 
+_TELLING: Final = ("connectors", "exporters", "extensions", "receivers", "service")
+"""What no file of ours has."""
+
+
 def take_tail_sampling(tree: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the settings in a file, and what to say of the rest of it.
 
@@ -26,8 +30,17 @@ def take_tail_sampling(tree: dict[str, Any]) -> tuple[dict[str, Any], tuple[str,
         SettingsError: there is no such processor, or more than one.
     """
     if "processors" not in tree:
+        if "tail_sampling" not in tree and (
+            sections := [name for name in _TELLING if name in tree]
+        ):
+            wrong = f"missing in what is a Collector's file ({', '.join(sections)})"
+            remedy = "add processors: with tail_sampling below it, or give the file that has it"
+            raise SettingsError([Problem("processors", ABSENT, wrong, remedy)])
         return tree, ()
-    processors = tree["processors"] if isinstance(tree["processors"], dict) else {}
+    processors = {} if tree["processors"] is None else tree["processors"]
+    if not isinstance(processors, dict):
+        wrong, remedy = "must be a map of processors", "write processors: {tail_sampling: {...}}"
+        raise SettingsError([Problem("processors", processors, wrong, remedy)])
     found = [name for name in processors if str(name).partition("/")[0] == "tail_sampling"]
     if len(found) != 1:
         raise SettingsError([_not_one(processors, found)])

@@ -12,10 +12,10 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
-from stream.settings.errors import Problem, SettingsError
+from stream.settings.errors import ABSENT, Problem, SettingsError
 from stream.settings.yaml_text import parse_scalar
 
-_DEPTH_MAX: Final = 64
+_DEPTH_MAX: Final = 128
 _TOKEN: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _REFERENCE: Final = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
@@ -71,9 +71,10 @@ def _replace(
     tree: Any, path: str, environment: Mapping[str, str], problems: list[Problem], depth: int = 0
 ) -> Any:
     if depth > _DEPTH_MAX:
-        raise SettingsError(
-            [Problem(path[:80], "...", "it is nested too deeply", "remove the YAML alias in it")]
-        )
+        begins = ".".join(path.split(".")[:3])
+        wrong = f"it is nested too deeply (more than {_DEPTH_MAX} levels)"
+        remedy = "write it flatter; a YAML alias in what it stands for has no end"
+        raise SettingsError([Problem(begins, ABSENT, wrong, remedy)])
     if isinstance(tree, dict):
         return {
             key: _replace(

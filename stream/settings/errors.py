@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from stream.printable import printable
+
 ABSENT: Final = object()
 """The value of a problem that is about a setting which is not there."""
 
 MASK: Final = "****"
 _SECRET: Final = re.compile(
-    r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.|key\.pem|private\.key|ssl_key"
+    r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.(?!mechanisms?$)|key\.pem|private\.key|ssl_key"
     r"|authorization|(^|\.)export\.headers?",
     re.IGNORECASE,
 )
@@ -33,10 +35,11 @@ class Problem:
     place: str = ""
 
     def __str__(self) -> str:
-        place = self.place or self.setting
+        place = printable(self.place or self.setting)
+        wrong = printable(self.wrong)
         if self.value is ABSENT:
-            return f"{place}: {self.wrong}; {self.remedy}"
-        return f"{place} = {shown(self.setting, self.value)}: {self.wrong}; {self.remedy}"
+            return f"{place}: {wrong}; {self.remedy}"
+        return f"{place} = {shown(self.setting, self.value)}: {wrong}; {self.remedy}"
 
 
 class SettingsError(Exception):
@@ -69,7 +72,12 @@ def shown(setting: str, value: object) -> str:
     # A `kafka:` that is not a map may well be a connection string with a password in it.
     opaque = setting == "kafka" and not isinstance(value, Mapping)
     text = json.dumps(MASK if opaque else masked(setting, value), ensure_ascii=False, default=str)
-    return text if len(text) <= _VALUE_CHARS_MAX else text[: _VALUE_CHARS_MAX - 3] + "..."
+    return cut(printable(text), _VALUE_CHARS_MAX)
+
+
+def cut(text: str, chars_max: int) -> str:
+    """Return the text, its end replaced by `...` where it is longer."""
+    return text if len(text) <= chars_max else text[: chars_max - 3] + "..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

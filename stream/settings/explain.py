@@ -8,11 +8,18 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from stream.settings.errors import ABSENT, Problem, nearest
-from stream.settings.fields import Unit, fields_by_key, unit_of
+from stream.settings.errors import ABSENT, Problem, cut, nearest
+from stream.settings.fields import Unit, block_of, fields_by_key, unit_of
 from stream.settings.policies import POLICY_BLOCKS
-from stream.settings.units import format_duration, format_size
-from stream.settings.walk import all_paths, block_at, choices_of, field_at, is_policy_type
+from stream.settings.units import format_duration, format_size, parse_duration, parse_size
+from stream.settings.walk import (
+    LISTS_OF_POLICIES,
+    all_paths,
+    block_at,
+    choices_of,
+    field_at,
+    is_policy_type,
+)
 
 _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -23,7 +30,7 @@ _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "bool_type": ("must be true or false", "write true or false, without quotes"),
         "string_type": ("must be text", "write it in quotes"),
         "string_unicode": ("is no text", "write it without halves of surrogate pairs"),
-        "tuple_type": ("must be a list", "write [a, b], or one `- ` a line"),
+        "tuple_type": ("must be a list", "write it as a list: [a, b], or one `- ` a line"),
         "path_type": ("must be a path", "write it in quotes"),
         "model_type": ("must be a map of settings", "write `name: value` lines below it"),
         "model_attributes_type": ("must be a map of settings", "write `name: value` lines"),
@@ -46,6 +53,8 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _POLICY: Final = re.compile(r"^tail_sampling\.policies\[(\d+)\](?!\.name$)")
+_NAME_CHARS_MAX: Final = 60
+_POLICIES: Final = ("tail_sampling", "policies")
 _BOUNDS: Final = (
     ("ge", "less than {}", "set it to {} or more"),
     ("gt", "not more than {}", "set it above {}"),
@@ -84,7 +93,9 @@ def _named(found: re.Match[str], tree: Any) -> str:
         name = tree["tail_sampling"]["policies"][int(found[1])]["name"]
     except (LookupError, TypeError):
         return found[0]
-    return f"{found[0]} ({name})" if isinstance(name, str) and name.strip() else found[0]
+    if not isinstance(name, str) or not name.strip():
+        return found[0]
+    return f"{found[0]} ({cut(name, _NAME_CHARS_MAX)})"
 
 
 def _problems(
@@ -107,10 +118,10 @@ def _problems(
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
         yield _policy_type(path, value)
     elif value is None:
-        yield Problem(path, None, "has no value", "write its value, or remove it for the default")
+        yield Problem(path, None, "has no value", f"write its value{_or_remove(location)}")
     else:
         wrong, remedy = _wrong(kind, location, context)
-        yield Problem(path, value, wrong, remedy)
+        yield Problem(path, value, wrong, _of_number(kind, path, value) or remedy)
 
 
 def _wrong(kind: str, location: Sequence[str | int], context: Mapping[str, Any]) -> tuple[str, str]:
@@ -123,9 +134,47 @@ def _wrong(kind: str, location: Sequence[str | int], context: Mapping[str, Any])
             bound = _bound(context[key], unit_of(field) if field else None)
             return wrong.format(bound), remedy.format(bound)
     wrong, remedy = _KINDS[kind]
-    if kind in ("too_short", "tuple_type"):
+    if kind == "too_short":
         remedy = _REMEDIES.get(str(location[-1]), remedy)
+    elif kind == "tuple_type" and location[-1] in LISTS_OF_POLICIES:
+        remedy = "write it as a list: `- name: ...` for each policy"
     return wrong, remedy
+
+
+def _or_remove(location: Sequence[str | int]) -> str:
+    if not isinstance(location[-1], str):
+        return ", or remove it"
+    field = field_at(location)
+    is_needed = field is None or field.is_required() or location[-1] == "name"
+    return "" if is_needed else ", or remove it for the default"
+
+
+def _of_number(kind: str, path: str, value: Any) -> str:
+    """Return what to write where a number is wanted; empty where there is no better advice."""
+    match kind, value:
+        case "float_type", str():
+            number = value.strip().removesuffix("%").rstrip()
+            is_one = re.fullmatch(r"[0-9]+(\.[0-9]+)?", number)
+            wanted = number if is_one else "a number alone, e.g. 5 or 0.1,"
+            return f"write {wanted} without quotes"
+        case "int_type" | "int_from_float", float():
+            whole = f"{value:.0f}" if value.is_integer() else "it without a fraction, e.g. 1000"
+            return f"write {whole}"
+        case "int_type", str():
+            return f"write {_as_number(path, value) or 'a number alone, e.g. 1000,'} without quotes"
+    return ""
+
+
+def _as_number(path: str, text: str) -> int | None:
+    """Return `5s` in milliseconds, `1MB` in bytes, by what the setting's name says it counts."""
+    try:
+        if path.endswith("_ms"):
+            return round(parse_duration(text) * 1000)
+        if "bytes" in path.rpartition(".")[2] or ".bytes_limiting." in path:
+            return parse_size(text)
+        return int(text.removesuffix("%"))
+    except ValueError:
+        return None
 
 
 def _bound(bound: float, unit: Unit | None) -> str:
@@ -163,13 +212,20 @@ def _unknown_remedy(location: Sequence[str | int]) -> str:
     block = block_at(location[:-1])
     assert block is not None, "only a block has names"
     name, known = str(location[-1]), fields_by_key(block)
-    prefix = _path(location[:-1])
+    prefix = f"{_path(location[:-1])}.".removeprefix(".")
     near = nearest(name, known)
-    elsewhere = [path for path in all_paths() if path.rpartition(".")[2] == name]
-    if elsewhere:
-        return f"did you mean {' or '.join(elsewhere)}?"
+    below = [
+        f"{prefix}{key}.{name}"
+        for key, field in known.items()
+        if (inner := block_of(field)) and name in fields_by_key(inner)
+    ]
+    # A policy's options have namesakes all over the settings, of which none is meant.
+    in_policy = len(location) > len(_POLICIES) + 1 and tuple(location[:2]) == _POLICIES
+    elsewhere = [path for path in all_paths() if path.rpartition(".")[2] == name and not in_policy]
+    if places := below or elsewhere:
+        return f"did you mean {' or '.join(places)}?"
     if near:
-        return f"did you mean {prefix + '.' if prefix else ''}{near}?"
+        return f"did you mean {prefix}{near}?"
     return f"remove it, or write one of {', '.join(known)}"
 
 

@@ -1,11 +1,13 @@
 """The map below `kafka.`: librdkafka's names, but for those that belong to Tailstream."""
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from pydantic import PlainSerializer, PlainValidator
 
+from stream.kafka.refused_values import refused_value
 from stream.settings.errors import Problem, nearest
 from stream.settings.fields import problems_error
 from stream.settings.librdkafka import LIBRDKAFKA_NAMES
@@ -17,6 +19,8 @@ KAFKA_DEFAULTS: Final = {
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 """What `security.protocol` may be, in either case, as librdkafka takes it."""
+
+_PORT_MAX: Final = 65_535
 
 _GROUP: Final = "the worker joins as a classic cooperative-sticky member"
 _COMMITS: Final = "remove it: offsets are committed with the output, every worker.commit_interval"
@@ -78,10 +82,46 @@ def _problems(given: Any) -> Iterator[Problem]:
             yield _unknown(str(name), value)
         elif not isinstance(value, (str, int, float)) or value == "":
             wrong = "empty" if value in (None, "") else "must be text, a number, true or false"
-            remedy = "write its value, or remove it"
-            yield Problem(name, value, wrong, remedy)
+            is_list = isinstance(value, list) and value
+            as_one = " as one text, with commas between" if is_list else ""
+            yield Problem(name, value, wrong, f"write its value{as_one}, or remove it")
         elif name == "security.protocol" and str(value).upper() not in PROTOCOLS:
             yield Problem(name, value, "no such choice", f"write one of {', '.join(PROTOCOLS)}")
+        elif name == "bootstrap.servers" and (wrong := _no_addresses(str(value))):
+            yield Problem(name, value, wrong, "write host:port, several with commas between")
+        elif name != "group.protocol" and (said := refused_value(name, value)):
+            yield _refused(name, value, said)
+
+
+def _no_addresses(text: str) -> str:
+    """Return what is wrong with the addresses of brokers, empty if nothing is."""
+    addresses = [address.strip() for address in text.split(",") if address.strip()]
+    for address in addresses:
+        protocol, scheme, rest = address.rpartition("://")
+        if scheme and protocol.upper() not in PROTOCOLS:
+            return f"{protocol}:// is not Kafka's"
+        host, colon, port = rest.rpartition(":")
+        if colon and not rest.endswith("]") and not (host and port.isdecimal()):
+            return f"{(port or rest)!r} is no port" if host else f"{rest!r} has no host"
+        if colon and port.isdecimal() and not 0 < int(port) <= _PORT_MAX:
+            return f"there is no port {port}"
+    return "" if addresses else "no address is in it"
+
+
+def _refused(name: str, value: Any, said: str) -> Problem:
+    if found := re.search(r"outside allowed range (\S+?)\.\.(\S+)", said):
+        low, high = found.groups()
+        wrong, remedy = f"outside librdkafka's range {low} to {high}", "write a number within it"
+        if isinstance(value, str) and not value.isdecimal():
+            remedy = "write a number within it, without a unit"
+    elif "Expected bool" in said:
+        wrong, remedy = "must be true or false", "write true or false"
+    elif "Invalid value for" in said:
+        wrong, remedy = "must be a number", "write a number, without a unit"
+    else:
+        wrong = "librdkafka does not take it"
+        remedy = "see librdkafka's CONFIGURATION.md for its values, or remove it"
+    return Problem(name, value, wrong, remedy)
 
 
 def _unknown(name: str, value: Any) -> Problem:

@@ -26,6 +26,8 @@ PER_SECOND_MAX: Final = 10**15
 PERCENT_MAX: Final = 1_000
 """Of a share, under `compatibility: collector`: the Collector does not look at the sum."""
 
+_ALL_PERCENT: Final = 100
+
 SPREAD: Final = (
     "for all workers together: each partition has an equal share, in partition time (in the "
     "Collector each instance has the whole)"
@@ -203,14 +205,14 @@ def _composite_shares(path: str, options: CompositeOptions) -> Iterator[Problem]
 
 def _composite_numbers(path: str, options: CompositeOptions) -> Iterator[Problem]:
     if not options.composite_sub_policy:
-        wrong, remedy = "empty", "write at least one: it keeps none when it is empty"
+        wrong, remedy = "empty", "write at least one: the Collector keeps none when it is empty"
         yield Problem(f"{path}.composite_sub_policy", [], wrong, remedy)
     if options.max_total_spans_per_second < 1:
         total = options.max_total_spans_per_second
         setting = f"{path}.max_total_spans_per_second"
         yield Problem(setting, total, "less than 1", "set it to 1 or more")
     for index, share in enumerate(options.rate_allocation):
-        if share.percent > 100:  # noqa: PLR2004 - of a hundred
+        if share.percent > _ALL_PERCENT:
             setting = f"{path}.rate_allocation[{index}].percent"
             yield Problem(setting, share.percent, "more than 100", "set it to 100 or less")
     yield from _composite_shares(path, options)
@@ -220,6 +222,13 @@ def limit_notes(path: str, policy: PolicyBlock) -> Iterator[str]:
     """Yield how a policy that is a limit differs from the Collector's."""
     if isinstance(policy, RateLimitingPolicy | BytesLimitingPolicy | CompositePolicy):
         yield f"{path}.{policy.type}: {SPREAD}"
+    if isinstance(policy, CompositePolicy):
+        percent = sum(share.percent for share in policy.composite.rate_allocation)
+        if percent > _ALL_PERCENT:
+            yield (
+                f"{path}.composite.rate_allocation: its percents are {percent} together: who is "
+                "asked first can leave nothing of max_total_spans_per_second to the others"
+            )
 
 
 def _name(setting: str, name: str, before: list[str], known: list[str]) -> Iterator[Problem]:
@@ -227,7 +236,9 @@ def _name(setting: str, name: str, before: list[str], known: list[str]) -> Itera
         yield Problem(setting, name, "named twice", "name it once")
     if name not in known:
         near = nearest(name, known)
-        remedy = f"did you mean {near}?" if near else f"write one of {', '.join(known) or 'none'}"
+        remedy = f"did you mean {near}?" if near else f"write one of {', '.join(known)}"
+        if not known:
+            remedy = "give the sub-policy it is meant for this name"
         yield Problem(setting, name, "no sub-policy of this one has this name", remedy)
 
 

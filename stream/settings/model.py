@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from stream.settings.checks import cross_checks
 from stream.settings.differences import differences
-from stream.settings.errors import MASK, masked
+from stream.settings.errors import MASK, Problem, masked
 from stream.settings.export import Export, OptionalName
 from stream.settings.fields import (
     Block,
@@ -26,6 +26,13 @@ from stream.settings.policies import default_policies
 from stream.settings.tail_sampling import DAY_S, NOT_NEEDED, TailSampling
 
 MIB = 1 << 20
+
+
+def _not_empty(given: Any) -> Any:
+    """Refuse an empty path, which would be the directory where the worker was started."""
+    if isinstance(given, str) and not given.strip():
+        raise problems_error([Problem("", given, "empty", "name a directory, e.g. ./data")])
+    return given
 
 
 class Worker(Block):
@@ -133,7 +140,7 @@ class Decisions(Block):
 class Storage(Block):
     """Where spans and decisions are held until they are not needed. Kafka is the durable copy."""
 
-    directory: Annotated[Path, FromList] = Field(
+    directory: Annotated[Path, BeforeValidator(_not_empty), FromList] = Field(
         default=Path("./data"), description="Directory of the files, this worker's own."
     )
     memory_bytes: Size = Field(

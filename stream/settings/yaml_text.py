@@ -20,6 +20,21 @@ _CORE_TYPES: Final = (
 )
 
 
+_QUOTED: Final = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+_HARMLESS: Final = re.compile(r"""['"](?:.|\\.|\\x..|<[a-z ]+>)['"]""")
+_REMEDIES: Final = (
+    ("character '\\t'", "indent with spaces, not with tabs"),
+    ("alias", "quote a text that begins with `*`, or define the anchor with `&` before it"),
+    ("mapping values", "mend the indentation, or quote a text that holds `: `"),
+    ("<block end>", "indent the lines of one list or map alike"),
+    ("expected ',' or", "close the bracket before this place"),
+    ("end of stream", "close the quote that is open; quote texts"),
+    ("another document", "keep one document, without `---` between"),
+    ("tag", "remove the `!`, or quote a text that begins with it"),
+)
+"""What to do, by what PyYAML says."""
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader with YAML 1.2's core types.
 
@@ -64,8 +79,8 @@ def parse_yaml(text: str, source: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.YAMLError as error:
         raise SettingsError([_problem(error, source)]) from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise SettingsError([Problem(source, ABSENT, str(error), "write it shorter")]) from None
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise SettingsError([_misread(error, source)]) from None
     except RecursionError:
         problem = Problem(source, ABSENT, "it is nested too deeply", "write it flat")
         raise SettingsError([problem]) from None
@@ -100,5 +115,19 @@ def _problem(error: yaml.YAMLError, source: str) -> Problem:
     if "comes twice" in wrong:
         return Problem(place, ABSENT, wrong, "keep one of them")
     # PyYAML quotes what it stumbled over; after `password: *` or `password: !` that is the secret.
-    wrong = re.sub(r"'(?!<)[^']{2,}'|\"(?!<)[^\"]{2,}\"", "(not shown)", wrong)
-    return Problem(place, ABSENT, f"not YAML: {wrong}", "mend it there or just before; quote texts")
+    told = _QUOTED.sub(
+        lambda found: found[0] if _HARMLESS.match(found[0]) else "(not shown)", wrong
+    )
+    return Problem(place, ABSENT, f"not YAML: {told}", _remedy(wrong))
+
+
+def _misread(error: Exception, source: str) -> Problem:
+    """Return what is wrong with a scalar that PyYAML stumbles over; its words may tell a secret."""
+    if "Exceeds the limit" in str(error):  # an integer of more digits than Python converts
+        return Problem(source, ABSENT, str(error), "write it shorter")
+    wrong = "not YAML: a tag (`!!int`, `!!timestamp`, ...) does not fit what it stands before"
+    return Problem(source, ABSENT, wrong, "remove the tag")
+
+
+def _remedy(wrong: str) -> str:
+    return next((remedy for said, remedy in _REMEDIES if said in wrong), "mend it there or before")

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream import compiled
-from stream.sampling.stores import KnownDecision
+from stream.sampling.stores import InMemory, KnownDecision
 from stream.state.generations import Generations, known_in
 
-DECISION_OVERHEAD_BYTES = 300
-"""What Python holds for one decision beside its span ids (objects, key, dict slot; measured)."""
+DECISION_OVERHEAD_BYTES = 210 if compiled.RUNS else 300
+"""What is held for one decision beside its span ids (objects, key, dict slot; measured)."""
 
 _BUCKET_OFFSETS = 1024
 """Bodies are discarded in buckets of so many offsets."""
 
 if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._bodies import Bodies
     from stream.state import _memory as in_c
 
 
@@ -37,10 +38,6 @@ class MemorySpanStore:
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
         """See `SpanStore.put`."""
-        if compiled.RUNS and isinstance(bodies, list):
-            self._held_bytes += in_c.put_bodies(self._buckets, bodies, _BUCKET_OFFSETS)
-            self._held_bodies += len(bodies)
-            return
         number, bucket, held = -1, {}, 0
         for trace_id, offset, body in bodies:
             if offset // _BUCKET_OFFSETS != number:
@@ -67,10 +64,6 @@ class MemorySpanStore:
 
     def delete(self, trace_id: bytes, offsets: Sequence[int]) -> None:
         """See `SpanStore.delete`; the space is free at once."""
-        if compiled.RUNS and isinstance(offsets, list):
-            freed = in_c.delete_bodies(self._buckets, trace_id, offsets, _BUCKET_OFFSETS)
-            self._forget(*freed)
-            return
         for offset in offsets:
             number = offset // _BUCKET_OFFSETS
             bucket = self._buckets.get(number)
@@ -108,6 +101,10 @@ class MemorySpanStore:
             bucket = self._buckets.pop(number)
             self._forget(len(bucket), sum(map(len, bucket.values())))
 
+    @property
+    def in_memory(self) -> None:
+        """See `SpanStore.in_memory`."""
+
     def lowest_affordable(self) -> int:
         """See `SpanStore.lowest_affordable`; bodies in memory are the business of its budget."""
         return 0
@@ -124,6 +121,25 @@ class MemorySpanStore:
     def _forget(self, bodies: int, body_bytes: int) -> None:
         self._held_bodies -= bodies
         self._held_bytes -= body_bytes
+
+
+if not TYPE_CHECKING and compiled.RUNS:
+
+    class MemorySpanStore(Bodies):
+        """A `SpanStore` in memory: an array of bodies for each trace, in C."""
+
+        @property
+        def in_memory(self) -> Bodies:
+            """See `SpanStore.in_memory`."""
+            return self
+
+        def lowest_affordable(self) -> int:
+            """See `SpanStore.lowest_affordable`; these are the business of its budget."""
+            return 0
+
+        def held_bytes(self) -> Mapping[str, int]:
+            """See `SpanStore.held_bytes`."""
+            return {"memory": self.body_bytes, "rocksdb": 0}
 
 
 class MemoryDecisionStore:
@@ -146,6 +162,11 @@ class MemoryDecisionStore:
             if decision is not None:
                 return decision
         return None
+
+    @property
+    def in_memory(self) -> InMemory:
+        """See `DecisionStore.in_memory`."""
+        return InMemory(self._known, ())
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`."""

@@ -9,7 +9,7 @@ number of partitions. Keys begin with the partition, numbers are big-endian so t
 import os
 import shutil
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,29 +20,34 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
-    ReadOptions,
-    WriteBatch,
     WriteBufferManager,
-    WriteOptions,
 )
 
 from stream.sampling.decision import Trigger, Verdict
 from stream.sampling.stores import KnownDecision
 from stream.state.directory import lock, storage_error, wipe
 from stream.state.disk import DiskBudget
+from stream.state.family import Family
 from stream.state.generation_filter import GenerationFilter
 from stream.state.generations import Generation, Generations
+from stream.state.slices import Part, Slice, Slices
 
-BUCKET_OFFSETS: Final = 2048
+BUCKET_OFFSETS: Final = 512
 """Bodies are discarded in buckets of so many offsets: one range delete each."""
 
 _MIB: Final = 1 << 20
-_SPANS: Final = "spans"
+_SLICES: Final = 8
+"""Bodies are divided into so many: with fewer more of what is dead waits for the rest of its slice,
+with more each is flushed sooner and smaller (measured at 16: half as much again on disk)."""
+
+_ARENA_BLOCK_BYTES_MIN: Final = 4 << 10
+_ARENA_BLOCK_BYTES_MAX: Final = 64 << 10
+"""Memtables grow by so much: a larger block malloc maps anew each time, page by page."""
+
 _DECISIONS: Final = "decisions"
 
-_partition_key = struct.Struct(">I").pack
-_bucket_key = struct.Struct(">II").pack
-_span_key = struct.Struct(">II16sQ").pack
+_offset_key = struct.Struct(">IQ").pack
+_span_key = struct.Struct(">IQ16s").pack
 _generation_key = struct.Struct(">IQ").pack
 _decision_key = struct.Struct(">IQ16s").pack
 
@@ -51,8 +56,8 @@ class RocksDB:
     """The database of this process, below `directory`, locked for it and empty when it is opened.
 
     `memory_bytes` bounds the memtables and the block cache (with index and filter blocks) of all
-    partitions together: memtables are charged to the cache, and may take half of it. `disk_bytes`
-    is what the table files are to keep to: see `DiskBudget`.
+    partitions together: memtables are charged to the cache, and their sum is what flushes the
+    oldest. `disk_bytes` is what the table files are to keep to: see `DiskBudget`.
 
     Raises:
         StorageError: the directory cannot be written to, or another live process has it.
@@ -68,11 +73,16 @@ class RocksDB:
             path = directory / "rocksdb"
             wipe(path)
             self._cache = Cache(memory_bytes)
+            memtables_bytes = memory_bytes - memory_bytes // 8
+            # The oldest is flushed at seven eighths, which leaves the last to the files' blocks.
+            # No stalls of its own: they wait for ever where the flush they begin frees too little.
             self._memtables = WriteBufferManager.new_write_buffer_manager_with_cache(
-                memory_bytes // 2, False, self._cache
+                memory_bytes, False, self._cache
             )
+            spans = self._options(memtables_bytes, block_bytes=16 << 10)
+            names = [f"spans-{number}" for number in range(_SLICES)]
             families = {
-                _SPANS: self._options(memory_bytes // 4, block_bytes=16 << 10),
+                **dict.fromkeys(names, spans),
                 _DECISIONS: self._options(memory_bytes // 8, bloom=True),
             }
             self._db: Any = Rdict(str(path), self._options(_MIB), column_families=families)
@@ -80,8 +90,9 @@ class RocksDB:
             os.close(self._lock)
             raise storage_error(directory, "cannot be used", exc) from exc
         self._open = True
-        self.spans = Family(self, self._db, _SPANS)
-        self.decisions = Family(self, self._db, _DECISIONS)
+        slices = [Family(self, self._db, name, read_once=True) for name in names]
+        self.spans = Slices(slices, self._memtables, memtables_bytes // _SLICES, memory_bytes)
+        self.decisions = Family(self, self._db, _DECISIONS, read_once=False)
 
     @property
     def is_open(self) -> bool:
@@ -102,8 +113,9 @@ class RocksDB:
             return
         self._open = False
         # Dropped before the handles die: rocksdict flushes the memtables of a family that lives.
-        for family in (self.spans, self.decisions):
-            self._db.drop_column_family(family.name)
+        for family in (*self.spans.families, self.decisions):
+            if family.written:
+                self._db.drop_column_family(family.name)
             family.forget_handles()
         self._db.close()
         shutil.rmtree(self.directory / "rocksdb", ignore_errors=True)
@@ -123,6 +135,9 @@ class RocksDB:
         options.create_missing_column_families(True)
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self._memtables)
+        arena_bytes = max(memtable_bytes // _SLICES // 8, _ARENA_BLOCK_BYTES_MIN)
+        options.set_arena_block_size(min(arena_bytes, _ARENA_BLOCK_BYTES_MAX))
+        options.set_allow_concurrent_memtable_write(False)
         options.set_write_buffer_size(max(memtable_bytes, 64 << 10))
         options.set_compression_type(DBCompressionType.none())
         options.set_max_background_jobs(2)
@@ -132,112 +147,56 @@ class RocksDB:
         return options
 
 
-class Family:
-    """One kind of rows of the database, divided by partition: a column family.
-
-    Raises:
-        StorageError: from every method, where RocksDB fails (a full or broken disk).
-    """
-
-    def __init__(self, owner: RocksDB, db: Any, name: str) -> None:
-        self.name = name
-        self._owner = owner
-        self._db: Any = db
-        self._rows: Any = db.get_column_family(name)
-        self._handle: Any = db.get_column_family_handle(name)
-        self._partitions: set[int] = set()
-        self._write_options = WriteOptions()
-        self._write_options.disable_wal = True  # an attribute, whatever rocksdict.pyi says
-        self._read_options = ReadOptions()
-        # A body is read once at most: caching its block would push the index blocks out.
-        self._read_options.fill_cache(name != _SPANS)
-
-    def claim(self, partition: int) -> None:
-        """Make a store the only user of this partition's rows, of which there are none."""
-        assert self._owner.is_open, "the database is closed"
-        assert partition not in self._partitions, f"{self.name} {partition} is open already"
-        self._partitions.add(partition)
-
-    def release(self, partition: int) -> None:
-        """Drop the partition's rows. Harmless after the database was closed."""
-        if self._owner.is_open and partition in self._partitions:
-            self.delete_range(_partition_key(partition), _partition_key(partition + 1))
-        self._partitions.discard(partition)
-
-    def put(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write rows, each (key, value), in one batch."""
-        batch = WriteBatch(raw_mode=True)
-        batch.set_default_column_family(self._handle)
-        put = batch.put
-        for key, value in rows:
-            put(key, value)
-        try:
-            self._db.write(batch, self._write_options)
-        except Exception as exc:
-            raise storage_error(self._owner.directory, "cannot be written", exc) from exc
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key, None if there is none."""
-        try:
-            value: bytes | None = self._rows.get(key, None, self._read_options)
-        except Exception as exc:
-            raise storage_error(self._owner.directory, "cannot be read", exc) from exc
-        return value
-
-    def delete_range(self, begin: bytes, end: bytes) -> None:
-        """Forget the rows from `begin` to below `end`; compaction gives the disk back."""
-        try:
-            self._rows.delete_range(begin, end, self._write_options)
-        except Exception as exc:
-            raise storage_error(self._owner.directory, "cannot be written", exc) from exc
-
-    def disk_bytes(self) -> int:
-        """Bytes of this family's live table files."""
-        return int(self._rows.property_int_value("rocksdb.live-sst-files-size") or 0)
-
-    def forget_handles(self) -> None:
-        """Let go of the database, which is being closed."""
-        self._db = self._rows = self._handle = None
-        self._partitions.clear()
-
-
 class RocksDBSpanStore:
     """A `SpanStore` in RocksDB.
 
-    Keys: partition (4 bytes) | offset // 2048 (4) | trace id (16) | offset (8).
-    A trace's bodies of one bucket lie side by side. `delete` does nothing: a tombstone costs as
-    much as a body, and the bucket goes whole soon.
+    Keys: partition (4 bytes) | offset (8) | trace id (16), in the slice that is being filled; what
+    a bucket of offsets has in which slices is known here. `delete` does nothing: a tombstone costs
+    as much as a body, and the bucket goes whole soon.
     """
 
     def __init__(self, db: RocksDB, partition: int) -> None:
-        self._rows = db.spans
-        self._rows.claim(partition)
+        self._slices = db.spans
+        self._slices.claim(partition)
         self._partition = partition
-        self._bucket_bytes: dict[int, int] = {}
+        self._buckets: dict[int, list[Part]] = {}
         self._held_bytes = 0
         self._budget = db.budget
         self._budget.join(self)
 
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
-        """See `SpanStore.put`; one batch."""
-        partition, held = self._partition, self._bucket_bytes
+        """See `SpanStore.put`."""
+        partition = self._partition
+        where = self._slices.current()
         rows = []
         size = 0
+        number, part = -1, Part(where)
         for trace_id, offset, body in bodies:
-            bucket = offset // BUCKET_OFFSETS
-            rows.append((_span_key(partition, bucket, trace_id, offset), body))
-            held[bucket] = held.get(bucket, 0) + len(body)
+            if offset // BUCKET_OFFSETS != number:
+                number = offset // BUCKET_OFFSETS
+                part = self._part(number, where)
+            part.add(offset, len(body))
+            rows.append((_span_key(partition, offset, trace_id), body))
             size += len(body)
         if rows:
-            self._rows.put(rows)
+            where.put(rows, size)
             self._hold(size)
+
+    @property
+    def in_memory(self) -> None:
+        """See `SpanStore.in_memory`."""
 
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         """See `SpanStore.get`."""
         found = []
         for offset in offsets:
-            bucket = offset // BUCKET_OFFSETS
-            body = self._rows.get(_span_key(self._partition, bucket, trace_id, offset))
+            key = _span_key(self._partition, offset, trace_id)
+            body = None
+            for part in reversed(self._buckets.get(offset // BUCKET_OFFSETS, ())):
+                if part.lowest <= offset <= part.highest:
+                    body = part.where.rows.get(key)
+                    if body is not None:
+                        break
             assert body is not None, f"no body of trace {trace_id.hex()} at offset {offset}"
             found.append(body)
         return found
@@ -246,15 +205,14 @@ class RocksDBSpanStore:
         """See `SpanStore.delete`; the space comes back with the bucket."""
 
     def discard_below(self, offset: int) -> None:
-        """See `SpanStore.discard_below`; whole buckets go, in one range delete."""
+        """See `SpanStore.discard_below`; whole buckets go, in a range delete for each slice."""
         bound = offset // BUCKET_OFFSETS
-        gone = [bucket for bucket in self._bucket_bytes if bucket < bound]
+        gone = [bucket for bucket in self._buckets if bucket < bound]
         if not gone:
             return
-        begin, end = _bucket_key(self._partition, min(gone)), _bucket_key(self._partition, bound)
-        self._rows.delete_range(begin, end)
-        for bucket in gone:
-            self._hold(-self._bucket_bytes.pop(bucket))
+        begin = _offset_key(self._partition, min(gone) * BUCKET_OFFSETS)
+        end = _offset_key(self._partition, bound * BUCKET_OFFSETS)
+        self._discard(gone, begin, end)
 
     def lowest_affordable(self) -> int:
         """See `SpanStore.lowest_affordable`; the start of a bucket."""
@@ -262,10 +220,10 @@ class RocksDBSpanStore:
             return 0
         excess = self._held_bytes - self._budget.level()
         lowest = 0
-        for bucket in sorted(self._bucket_bytes):
+        for bucket in sorted(self._buckets):
             if excess <= 0:
                 break
-            excess -= self._bucket_bytes[bucket]
+            excess -= sum([part.held_bytes for part in self._buckets[bucket]])
             lowest = (bucket + 1) * BUCKET_OFFSETS
         return lowest
 
@@ -280,9 +238,24 @@ class RocksDBSpanStore:
     def close(self) -> None:
         """See `SpanStore.close`."""
         self._budget.leave(self)
-        self._rows.release(self._partition)
-        self._bucket_bytes.clear()
-        self._hold(-self._held_bytes)
+        begin, end = _offset_key(self._partition, 0), _offset_key(self._partition + 1, 0)
+        self._discard(list(self._buckets), begin, end)
+        self._slices.release(self._partition)
+
+    def _part(self, bucket: int, where: Slice) -> Part:
+        parts = self._buckets.setdefault(bucket, [])
+        if not parts or parts[-1].where is not where:
+            parts.append(Part(where))
+        return parts[-1]
+
+    def _discard(self, buckets: Sequence[int], begin: bytes, end: bytes) -> None:
+        rows: dict[Slice, int] = {}
+        for bucket in buckets:
+            for part in self._buckets.pop(bucket):
+                rows[part.where] = rows.get(part.where, 0) + part.rows
+                self._hold(-part.held_bytes)
+        for where, count in rows.items():
+            self._slices.discard(where, count, begin, end)
 
     def _hold(self, more_bytes: int) -> None:
         self._held_bytes += more_bytes
@@ -317,6 +290,10 @@ class RocksDBDecisionStore:
                 if value is not None:
                     return _unpack(value)
         return None
+
+    @property
+    def in_memory(self) -> None:
+        """See `DecisionStore.in_memory`."""
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`; one batch."""

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-ROCKSDB_SHARE = 4
-"""RocksDB's memtables and cache get this fraction (one in four) of the memory."""
+ROCKSDB_EIGHTHS = 2
+BODIES_EIGHTHS = 3
+"""RocksDB's memtables and cache get so many eighths of the memory; more where all bodies are there:
+what is discarded before its memtable is full is never written to disk."""
 
 INBOX_SHARE = 8
 INBOX_BYTES_MAX = 64 << 20
@@ -43,9 +45,10 @@ class Shares:
     undelivered: int
 
     @classmethod
-    def of(cls, memory_bytes: int, *, rocksdb: bool) -> "Shares":
-        """Share it out; `rocksdb`: whether there is a database."""
-        database = memory_bytes // ROCKSDB_SHARE if rocksdb else 0
+    def of(cls, memory_bytes: int, *, rocksdb: bool, bodies: bool = False) -> "Shares":
+        """Share it out; `rocksdb`: whether there is a database, `bodies`: with all the bodies."""
+        eighths = BODIES_EIGHTHS if bodies else ROCKSDB_EIGHTHS
+        database = memory_bytes * eighths // 8 if rocksdb else 0
         inbox = min(memory_bytes // INBOX_SHARE, INBOX_BYTES_MAX)
         fetched = min(memory_bytes // FETCHED_SHARE, FETCHED_BYTES_MAX)
         transaction = min(memory_bytes // TRANSACTION_SHARE, TRANSACTION_BYTES_MAX)

@@ -4,10 +4,13 @@ The window of a small deployment never touches the disk, that of a large one is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stream.state.memory import MemorySpanStore
 from stream.state.rocksdb import RocksDB, RocksDBSpanStore
+
+if TYPE_CHECKING:
+    from stream.sampling._bodies import Bodies
 
 BODY_OVERHEAD_BYTES = 210
 """What Python holds for one body in memory beside its bytes (objects, key, dict slot; measured)."""
@@ -87,6 +90,11 @@ class SpillingSpanStore:
         """See `SpanStore.put`; spills what is over the budget."""
         self._memory.put(bodies)
         self._budget.keep()
+
+    @property
+    def in_memory(self) -> "Bodies | None":
+        """See `SpanStore.in_memory`."""
+        return self._memory.in_memory
 
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         """See `SpanStore.get`."""

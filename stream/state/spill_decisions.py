@@ -4,8 +4,9 @@ Nearly all late spans ask for young decisions; the old ones are kept for the few
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from stream.sampling.stores import KnownDecision
+from stream.sampling.stores import InMemory, KnownDecision
 from stream.state.memory import MemoryDecisionStore
 from stream.state.rocksdb import RocksDB, RocksDBDecisionStore
 from stream.state.spill import Budget
@@ -33,6 +34,11 @@ class SpillingDecisionStore:
     def get(self, trace_id: bytes) -> KnownDecision | None:
         """See `DecisionStore.get`."""
         return self._memory.get(trace_id) or self._rocksdb.get(trace_id)
+
+    @property
+    def in_memory(self) -> InMemory:
+        """See `DecisionStore.in_memory`."""
+        return replace(self._memory.in_memory, beyond=self._rocksdb)
 
     def put(self, decisions: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """See `DecisionStore.put`; spills what is over the budget."""

@@ -47,7 +47,7 @@ class Storage:
         self._partitions_told = 0
         self._rocksdb: RocksDB | None = None
         uses_rocksdb = (spans, decisions) != ("memory", "memory")
-        self.shares = Shares.of(memory_bytes, rocksdb=uses_rocksdb)
+        self.shares = Shares.of(memory_bytes, rocksdb=uses_rocksdb, bodies=spans == "rocksdb")
         if uses_rocksdb:
             self._rocksdb = RocksDB(
                 directory, memory_bytes=self.shares.rocksdb, disk_bytes=disk_bytes

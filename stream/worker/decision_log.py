@@ -40,19 +40,29 @@ class DecisionLog:
 
         `offset` is known when it was read; a produced one lies at `next_offset` or above.
         """
+        self.add(1, decision.upto, decision.time_ms, offset)
+
+    def room(self) -> int:
+        """Return how many produced records may be added at once."""
+        last = self._chunks[-1] if self._chunks else None
+        left = CHUNK_RECORDS - last.records if last else 0
+        return left if left > 0 else CHUNK_RECORDS
+
+    def add(self, records: int, upto: int, time_ms: int, offset: int | None = None) -> None:
+        """Add so many records, `room()` at most; `upto` and `time_ms` are the highest of theirs.
+
+        See `append`.
+        """
         last = self._chunks[-1] if self._chunks else None
         end = None if offset is None else offset + 1
         if last is None or last.records >= CHUNK_RECORDS:
             first = self.next_offset if offset is None else offset
-            self._chunks.append(_Chunk(first, end, decision.upto, decision.time_ms, 1))
+            self._chunks.append(_Chunk(first, end, upto, time_ms, records))
         else:
             last.end = end
-            last.records += 1
-            # One for every trace that ends: a call of max() costs more than the branch.
-            if decision.upto > last.upto:  # noqa: PLR1730  # see above
-                last.upto = decision.upto
-            if decision.time_ms > last.time_ms:  # noqa: PLR1730  # see above
-                last.time_ms = decision.time_ms
+            last.records += records
+            last.upto = max(last.upto, upto)
+            last.time_ms = max(last.time_ms, time_ms)
 
     def tell_levels(self, levels: Levels, config: str) -> None:
         """The record that was appended last tells these; where it is of no cut, none."""

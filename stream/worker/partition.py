@@ -3,14 +3,16 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from stream import compiled
 from stream.kafka.commit import PartitionCommit, Produce
 from stream.kafka.dead_letters import dead_letter
 from stream.kafka.log_state import Identity
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
 from stream.otlp.stamp import Stamp
+from stream.otlp.tracestate import randomness_of
 from stream.sampling.decision import Decision, Verdict, encode
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
 from stream.sampling.record import Record
@@ -19,6 +21,10 @@ from stream.sampling.tail_sampler import TailSampler
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
 from stream.worker.hints import Hints
+
+if TYPE_CHECKING or compiled.RUNS:
+    from stream.sampling._decision import Context
+    from stream.worker import _plan as in_c
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,15 @@ class Delivering:
 
 @dataclass(slots=True, kw_only=True)
 class PartitionPlan(PartitionCommit):
-    """One partition's share of a transaction, and what becomes of it here when it commits."""
+    """One partition's share of a transaction, and what becomes of it here when it commits.
+
+    `body_bytes` are those of its deliveries.
+    """
 
     owner: "Partition"
     decisions_from: int
     settled: list[Settled] = field(default_factory=list)
+    body_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class Partition:
         self._restore_levels()
         self._retention_ms = retention_ms
         self._span_ids_bytes_max = span_ids_bytes_max
+        self._renderer = self._in_c() if compiled.RUNS else None
         self._committed: tuple[int, int] | None = None
         self._waiting: deque[_Poll] = deque()
 
@@ -171,9 +182,13 @@ class Partition:
             owner=self,
             decisions_from=decisions_from,
         )
+        if self._renderer is not None:
+            self._renderer.render(taken, plan)
+            return plan
         seen: dict[bytes, tuple[bytes, bool]] = {}
         for delivery in taken:
             plan.settled.append(self._render(delivery, plan.records, seen))
+            plan.body_bytes += delivery.body_bytes
         return plan
 
     def committed(self, plan: PartitionPlan, *, decisions_end: int | None) -> None:
@@ -182,15 +197,22 @@ class Partition:
         `decisions_end` is the offset after its last decision record, None if it wrote none.
         """
         self._committed = (plan.resume_offset, plan.position)
-        for settled in plan.settled:
-            if isinstance(settled.delivered, Delivery):
-                decision = settled.delivered.decision
-                self._log.append(decision)
-                self._log.tell_levels(decision.levels, self._config)
+        self._remember(plan.settled)
         if decisions_end is not None:
             self._log.advance(decisions_end)
         self._log.forget_below(plan.decisions_from)
         self.sampler.settle(plan.settled)
+
+    def stamp_of(self, decision: Decision) -> Stamp:
+        """Return what the spans of a decision are stamped with."""
+        return Stamp(
+            self._delivering.stamp,
+            decision.policy,
+            decision.trigger.value,
+            decision.threshold,
+            self._delivering.independent,
+            randomness_of(decision.trace_id),
+        )
 
     def aborted(self) -> None:
         """Nothing of the plan happened."""
@@ -214,6 +236,20 @@ class Partition:
         if self._log.levels is not None and self._log.levels[0] == self._config:
             self.sampler.restore_levels(self._log.levels[1])
 
+    def _in_c(self) -> "in_c.Renderer":
+        context = Context(self._config, self._topic_id, self._group)
+        return in_c.Renderer(self, self._spans, self._delivering, context, self._span_ids_bytes_max)
+
+    def _remember(self, settled: list[Settled]) -> None:
+        if compiled.RUNS:
+            in_c.append_all(self._log, settled, self._config)
+            return
+        for one in settled:
+            if isinstance(one.delivered, Delivery):
+                decision = one.delivered.decision
+                self._log.append(decision)
+                self._log.tell_levels(decision.levels, self._config)
+
     def _fold(self, poll: "_Poll") -> bool:
         """Return whether all of it could be folded. What was, is skipped the next time."""
         self.sampler.fold(poll.records, wall_ms=poll.wall_ms)
@@ -235,7 +271,7 @@ class Partition:
         settled = Settled(undelivered)
         if decision.verdict is Verdict.SAMPLED:
             self._render_spans(undelivered, settled, records, seen)
-        records.append(self._decision_record(decision))
+        records.append(self._decision_record(undelivered))
         return settled
 
     def _render_spans(
@@ -275,14 +311,7 @@ class Partition:
             # The broker refused it, alone in its transaction: a pointer must do.
             bad = BadSpans(DeadLetterReason.UNDELIVERABLE, decision.spans, b"".join(bodies))
             return Merged([], 0, 0, b"", [bad])
-        stamp = Stamp(
-            self._delivering.stamp,
-            decision.policy,
-            decision.trigger.value,
-            decision.threshold,
-            self._delivering.independent,
-        )
-        return merge(bodies, stamp, self._delivering.output_bytes_max, seen)
+        return merge(bodies, self.stamp_of(decision), self._delivering.output_bytes_max, seen)
 
     def _delivered_before(self, delivery: Delivery) -> tuple[bytes, bool]:
         known = self._decisions.get(delivery.decision.trace_id) if delivery.late else None
@@ -299,7 +328,12 @@ class Partition:
             self._delivering.output_topic, self.number, trace_id.encode(), value, headers
         )
 
-    def _decision_record(self, decision: Decision) -> Produce:
+    def _decision_record(self, delivery: Delivery) -> Produce:
+        decision = delivery.decision
+        if self._renderer is not None:
+            record = self._renderer.record(delivery)
+            if record is not None:
+                return record
         key = decision.trace_id.hex().encode()
         value = encode(decision, config=self._config, topic_id=self._topic_id, group=self._group)
         return Produce(self._decisions_topic, self.number, key, value)

@@ -166,22 +166,22 @@ class Restore:
         if (fields["topic_id"], fields["group"]) != (self._identity.topic_id, self._identity.group):
             raise ValueError("of another topic or group")
         trace_id, found = fields["trace_id"], KnownDecision.read(fields)
-        if type(trace_id) is not bytes or len(trace_id) != TRACE_ID_BYTES or not _sound(found):
+        if type(trace_id) is not bytes or len(trace_id) != TRACE_ID_BYTES or not _sound(fields):
             raise ValueError("not as a worker writes it")
         return trace_id, found, fields
 
 
-def _sound(known: KnownDecision) -> bool:
+def _sound(fields: Mapping[str, Any]) -> bool:
     """Tell whether late spans can follow it: what a worker would not write would end the process.
 
     Again at each start, for as long as the topic keeps the record.
     """
-    numbers = (known.upto, INT64_MAX), (known.time_ms, INT64_MAX), (known.threshold, TH_MAX)
+    numbers = (fields["upto"], INT64_MAX), (fields["time_ms"], INT64_MAX), (fields["th"], TH_MAX)
     return (
         all(type(number) is int and 0 <= number <= most for number, most in numbers)
-        and type(known.policy) is str
-        and type(known.span_ids) is bytes
-        and type(known.span_ids_complete) is bool
+        and type(fields["policy"]) is str
+        and type(fields.get("span_ids", b"")) is bytes
+        and type(fields.get("span_ids_complete", True)) is bool
     )
 
 

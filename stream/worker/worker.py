@@ -66,7 +66,7 @@ class Worker:
                 continue
             plan = partition.plan(count_max=max(0, count), bytes_max=max(0, size))
             count -= len(plan.settled)
-            size -= sum(one.delivered.body_bytes for one in plan.settled)
+            size -= plan.body_bytes
             plans.append(plan)
         self.more = any(plan.owner.sampler.undelivered for plan in plans)
         self._planned = Transaction(plans) if plans else None

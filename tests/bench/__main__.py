@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import alone, comparison, latency, memory, report
+from tests.bench import alone, comparison, latency, memory, policy_costs, report
 from tests.bench.corpus import SEED, SHAPES
 from tests.bench.kept import WrongOutputError
 from tests.bench.peer.build import NoCollectorError, collector, version_of
@@ -23,6 +23,7 @@ SPANS = 200_000
 PEER_SPANS = {"reference": 400_000, "single": 300_000, "wide": 150_000}
 """So many that ticks of the CPU's clock do not matter, so few that the Collector has memory left:
 it holds what it reads in five seconds as objects, and lets its heap grow to five times that."""
+POLICY_SPANS = 20_000
 LIVE_RATE = 10_000
 CAPACITY_SPANS = 1_200_000
 COLLECTOR = {"modules": version_of(), "tuning": str(STRONGEST)}
@@ -35,21 +36,25 @@ def main() -> None:
     """Load, run, check, print, write."""
     args = _arguments()
     console = Console(highlight=False)
+    chosen = [name for name in PARTS if getattr(args, name)]
+    if args.policies:
+        _policies(args, console)
+        if not chosen:
+            return
     with running_broker() as broker:
         given = isinstance(broker, GivenBroker)
         kafka = args.kafka_version or (NOT_TOLD if given else kafka_version())
         origin = report.origin(kafka=kafka, compression=args.compression, seed=args.seed)
-        parts = [name for name in PARTS if getattr(args, name)]
-        if not parts:
+        if not chosen:
             _alone(args, broker.bootstrap, origin, console)
             return
         tree, tables = origin, []
-        for name in parts:
+        for name in chosen:
             found, table = PARTS[name](args, broker.bootstrap, console)
             tables.append(table)
             tree = {**tree, **found}
             console.print(f"\n{table}", soft_wrap=True, markup=False)
-    path = _write(args, tree, f"{origin['date']}-{origin['commit']}-{'-'.join(parts)}", console)
+    path = _write(args, tree, f"{origin['date']}-{origin['commit']}-{'-'.join(chosen)}", console)
     path.with_suffix(".md").write_text("\n".join(tables))
 
 
@@ -65,6 +70,22 @@ def _alone(args: argparse.Namespace, bootstrap: str, origin: Tree, console: Cons
     tree = report.results(loaded, runs, stages, origin)
     report.show(tree, console)
     _write(args, tree, f"{origin['date']}-{origin['commit']}-{compression}", console)
+
+
+def _policies(args: argparse.Namespace, console: Console) -> None:
+    """Measure the policies, for which no broker is needed."""
+    origin = report.origin(kafka="none", compression="none", seed=args.seed)
+    spans = args.spans or POLICY_SPANS
+    console.print(f"Policies over {spans:,} spans ...")
+    found = policy_costs.measure_policies(
+        spans, seed=args.seed, rounds=args.rounds, console=console
+    )
+    table = policy_costs.table(found)
+    console.print(f"\n{table}", soft_wrap=True, markup=False)
+    path = RESULTS / f"{args.name or origin['date'] + '-' + origin['commit']}-policies.json"
+    report.write({**origin, "policies": found}, path)
+    path.with_suffix(".md").write_text(table)
+    console.print(f"written: {path.name}")
 
 
 def _peer(args: argparse.Namespace, bootstrap: str, console: Console) -> Part:
@@ -128,6 +149,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peer", action="store_true", help="compare with the Collector")
     parser.add_argument("--rss", action="store_true", help="memory of both on a live feed")
     parser.add_argument("--latency", action="store_true", help="from deadline to readable")
+    parser.add_argument("--policies", action="store_true", help="what each policy costs a trace")
     parser.add_argument("--rate", type=int, help="spans a second of the live feed")
     parser.add_argument("--window", type=int, default=30, help="seconds, with --rss")
     parser.add_argument(

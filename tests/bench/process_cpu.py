@@ -41,7 +41,7 @@ class ProcessCpu:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
                 name = (task / "comm").read_text().strip()
                 on_cpu_ns = int((task / "schedstat").read_text().split()[0])
-                threads[MAIN if int(task.name) == pid else _role(name)] += on_cpu_ns // 1000
+                threads[MAIN if int(task.name) == pid else role_of(name)] += on_cpu_ns // 1000
         # After the name, in parentheses: fields 14 and 15 of proc(5), counted from 1.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return cls((int(fields[11]) + int(fields[12])) * TICK_US, threads)
@@ -64,6 +64,11 @@ class ProcessCpu:
         return cls(total_us, threads)
 
 
+def role_of(thread: str) -> str:
+    """Return what a thread of this name does, unless it is the main one."""
+    return next((role for prefix, role in ROLES.items() if thread.startswith(prefix)), OTHER)
+
+
 def peak_rss_bytes(pid: int) -> int:
     """Return the most memory that the process has had resident."""
     return _status_bytes(pid, "VmHWM:")
@@ -79,7 +84,3 @@ def _status_bytes(pid: int, name: str) -> int:
         if line.startswith(name):
             return int(line.split()[1]) * 1024
     raise RuntimeError(f"this kernel does not tell {name}")
-
-
-def _role(name: str) -> str:
-    return next((role for prefix, role in ROLES.items() if name.startswith(prefix)), OTHER)

@@ -34,9 +34,9 @@ class Recording:
     def judge(self, judge: Callable[..., Judgement]) -> Callable[..., Judgement]:
         """Return `Policies.judge` that keeps what it was asked."""
 
-        def recorded(trace: OpenTrace, *, body_bytes: int = 0) -> Judgement:
+        def recorded(trace: OpenTrace, *, body_bytes: int = 0, due_ms: int = 0) -> Judgement:
             self.judged.append((trace, body_bytes))
-            return judge(trace, body_bytes=body_bytes)
+            return judge(trace, body_bytes=body_bytes, due_ms=due_ms)
 
         return recorded
 
@@ -52,6 +52,10 @@ class RecordingSpanStore:
     def put(self, bodies: Sequence[tuple[bytes, int, bytes]]) -> None:
         self._asked("put", bodies)
         self._spans.put(bodies)
+
+    @property
+    def in_memory(self) -> None:
+        """Nothing: every body is to come by `put`, and to be recorded."""
 
     def get(self, trace_id: bytes, offsets: Sequence[int]) -> list[bytes]:
         self._asked("get", trace_id, list(offsets))

@@ -1,7 +1,8 @@
 """The stages of a span's way, each by itself: the product's own functions on the corpus' records.
 
-Nothing of the product is instrumented. What one stage calls of another (the sampler its store and
-its policies) is recorded once, untimed; replayed by itself, timed; and taken off.
+Nothing of the product is instrumented. What the sampler asks of its policies is recorded once,
+untimed; replayed by itself, timed; and taken off. So is what it asks of its store, for a store on
+disk; bodies in memory are held by the fold itself.
 """
 
 import contextlib
@@ -51,11 +52,11 @@ STAGES = {
     "consume": "fetch and consume(), messages dropped",
     "receive": "Receiver.receive less scan",
     "scan": "scan of every record",
-    "fold": "TailSampler.fold less store, judge",
+    "fold": "TailSampler.fold less judge: bodies held in memory",
     "judge": "Policies.judge of every trace",
-    "store": "SpanStore's put, get, delete",
-    "plan": "Worker.plan less store: merge, stamp",
-    "settle": "Worker.committed less store",
+    "store": "put, get, delete of a SpanStore on disk",
+    "plan": "Worker.plan: merge, stamp",
+    "settle": "Worker.committed",
     "transactions": "Committer.commit",
 }
 """The stages, in the order of the way. Those on clients or stores count all threads, the rest one.
@@ -110,24 +111,21 @@ class Stages:
         self._receive(_stopwatch(spent, time.thread_time_ns))
         self._way(_stopwatch(spent, time.thread_time_ns), StoresOnly(lambda _: MemorySpanStore()))
         self._judge(_stopwatch(spent, time.thread_time_ns))
-        stores = {kind: self._store(kind) for kind in ("memory", "rocksdb")}
+        on_disk = self._store("rocksdb").total()
         self._transactions(_stopwatch(spent, time.process_time_ns))
-        memory = stores["memory"]
         each = {
             "receive": spent["receive"] - spent["scan"],
             "scan": spent["scan"],
-            "fold": spent["fold"] - spent["judge"] - memory["fold"],
+            "fold": spent["fold"] - spent["judge"],
             "judge": spent["judge"],
-            "plan": spent["plan"] - memory["plan"],
-            "settle": spent["settle"] - memory["settle"],
+            "plan": spent["plan"],
+            "settle": spent["settle"],
             "transactions": spent["transactions"],
         }
         a_span = {name: ns / 1000 / self.spans for name, ns in each.items()}
         a_span["consume"] = spent["consume"] / 1000 / self._loaded.expected.spans
-        return {
-            kind: {**a_span, "store": store.total() / 1000 / self.spans}
-            for kind, store in stores.items()
-        }
+        stores = {"memory": 0, "rocksdb": on_disk}
+        return {kind: {**a_span, "store": ns / 1000 / self.spans} for kind, ns in stores.items()}
 
     def _received(self, messages: list[Message]) -> list[Batch]:
         errors: list[object] = []
@@ -188,7 +186,7 @@ class Stages:
         recording = Recording()
         policies = policies_of(self._settings.tail_sampling, Matcher())
         # Set on the object: whoever has it calls the recorder instead.
-        vars(policies)["judge"] = recording.judge(policies.judge)
+        vars(policies).update(judge=recording.judge(policies.judge), _judge=None)
         tables = StoresOnly(lambda number: RecordingSpanStore(recording, number))
         recording.transactions = self._way(recording.phase, tables, policies)
         return recording

@@ -38,6 +38,7 @@ stamps = st.builds(
     st.sampled_from(["late", "decision_wait"]),
     st.sampled_from([0, UNKNOWN_THRESHOLD]) | st.integers(1, THRESHOLD_MAX),
     st.booleans(),
+    st.none() | st.integers(0, THRESHOLD_MAX),
 )
 limits = st.just(NO_LIMIT) | st.integers(1, 900)
 seen_ids = st.sets(st.sampled_from(SPAN_IDS), max_size=3).map(b"".join)

@@ -24,6 +24,7 @@ STAMPS = [
     Stamp("spans", "limited", "late", 1 << 56),
     Stamp("root", "limited", "late", 1 << 56, independent=True),
     Stamp("spans", "rest", "late", 1 << 55, independent=True),
+    Stamp("spans", "rest", "late", 1 << 55, randomness=3 << 54),
 ]
 
 

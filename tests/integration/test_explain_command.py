@@ -103,7 +103,7 @@ def test_without_a_decision_it_says_what_may_be_and_ends_with_1(topics: Topics) 
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "no decision on it of the last 1m30s" in done.stderr
-    assert "1 records of other groups" in done.stderr
+    assert "1 record of another group or version is there" in done.stderr
 
 
 @pytest.mark.parametrize(

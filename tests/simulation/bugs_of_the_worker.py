@@ -1,13 +1,13 @@
 """Planted bugs of the worker: what it plans, what it forgets, what it does of an answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from stream.sampling.decision import Verdict
-from stream.sampling.delivery import Delivery, Settled, Undelivered
+from stream.sampling.delivery import Delivery
 from stream.testing.driver import Driver
 from stream.testing.log import DECISIONS, INPUT, Broker, Membership, OutOfRangeError
 from stream.worker.decision_log import DecisionLog
@@ -19,15 +19,7 @@ from tests.simulation.bug import Patch, bug
 
 @bug
 def a_late_delivery_writes_no_decision(patch: Patch) -> None:
-    render = Partition._render
-
-    def without(self: Partition, one: Undelivered, records: list[Any], seen: Any) -> Settled:
-        settled = render(self, one, records, seen)
-        if isinstance(one, Delivery) and one.late:
-            records.pop()
-        return settled
-
-    patch.setattr(Partition, "_render", without)
+    _without_decisions(patch, lambda one: one.late)
 
 
 @bug
@@ -116,15 +108,7 @@ def the_wall_clock_cuts_while_a_partition_is_revoked(patch: Patch) -> None:
 
 @bug
 def a_dropped_trace_writes_no_decision(patch: Patch) -> None:
-    render = Partition._render
-
-    def without(self: Partition, one: Undelivered, records: list[Any], seen: Any) -> Settled:
-        settled = render(self, one, records, seen)
-        if isinstance(one, Delivery) and one.decision.verdict is Verdict.NOT_SAMPLED:
-            records.pop()
-        return settled
-
-    patch.setattr(Partition, "_render", without)
+    _without_decisions(patch, lambda one: one.decision.verdict is Verdict.NOT_SAMPLED)
 
 
 @bug
@@ -254,3 +238,24 @@ def decisions_may_land_before_what_they_vouch_for(patch: Patch) -> None:
         yield from phases(self, planned, who)
 
     patch.setattr(Driver, "_phases_at_least_once", decisions_first)
+
+
+def _without_decisions(patch: Patch, of: Callable[[Delivery], bool]) -> None:
+    plan = Partition.plan
+
+    def without(self: Partition, **bounds: int) -> PartitionPlan:
+        planned = plan(self, **bounds)
+        delivered = [one.delivered for one in planned.settled]
+        left_out = {
+            one.decision.trace_id.hex().encode()
+            for one in delivered
+            if isinstance(one, Delivery) and of(one)
+        }
+        planned.records[:] = [
+            record
+            for record in planned.records
+            if record.topic != self._decisions_topic or record.key not in left_out
+        ]
+        return planned
+
+    patch.setattr(Partition, "plan", without)

@@ -205,3 +205,26 @@ def test_every_late_span_of_a_giant_is_counted_however_many_deliveries_it_takes(
     content = traces_data(*a_trace(2, spans=4_000))
     (decided,) = decide(settings, [content] * 6).traces
     assert (decided.decision.spans, decided.late_spans) == (4_000, 20_000)
+
+
+HOSTILE = ["[/x]", "[red]x[/]", "a\x1b[31m", "two\nlines", "\u202eback", "n" * 300]
+
+
+@pytest.mark.parametrize("command", ["decide", "validate"])
+def test_a_policys_name_is_printed_as_it_is_and_obeyed_by_nobody(
+    command: str, tmp_path: Path
+) -> None:
+    config, traces = tmp_path / "c.yaml", tmp_path / "t.bin"
+    policies = [{"name": name, "type": "always_sample"} for name in HOSTILE]
+    config.write_text(json.dumps({"tail_sampling": {"policies": policies}}))
+    traces.write_bytes(FAILED)
+    files = [str(traces)] if command == "decide" else []
+
+    result = CliRunner().invoke(
+        main, [command, "--config", str(config), *files], catch_exceptions=False
+    )
+
+    assert result.exit_code == 0
+    assert result.output.replace("\n", "").isprintable()
+    for shown in ("[/x]", "[red]x[/]", r"a\u001b[31m", r"two\nlines", r"\u202eback"):
+        assert shown in result.output

@@ -119,6 +119,11 @@ def record_but(**changed: object) -> bytes:
         record_but(upto=None, verdict=None),
         record_but(offsets=None),
         record_but(topic_id=None),
+        record_but(spans=2**63),
+        record_but(time_ms=2**64 - 1),
+        record_but(upto=-1),
+        record_but(th=True),
+        record_but(errors=1.5),
     ],
 )
 def test_what_is_not_a_decision_record_is_refused_by_one_kind_of_error(value: bytes) -> None:

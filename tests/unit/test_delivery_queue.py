@@ -69,7 +69,7 @@ def test_aborts_without_end_leave_no_entries_behind() -> None:
     for _ in range(2_000):
         queue.take(count_max=10, bytes_max=1 << 30)
         queue.put_back()
-    assert len(queue._oldest) < 2_000
+    assert len(queue._lowest) < 2_000
     assert queue.oldest() == (0, 1_000)
 
 

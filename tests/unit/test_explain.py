@@ -7,6 +7,7 @@ import pytest
 
 from stream.explain import Recorded, as_json, explained, late_line, recorded
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
+from stream.settings.load import checked
 from stream.settings.model import Settings
 
 POLICIES = [
@@ -147,3 +148,20 @@ def test_programs_get_the_votes_as_a_tree() -> None:
         "votes": [{"policy": "slow", "vote": "sampled"}, {"policy": "policy 3.2", "vote": None}],
     }
     assert told["votes"][3] == {"policy": "new", "vote": "sampled", "shadow": True}
+
+
+def test_a_composite_that_had_no_room_says_so_and_one_that_nobody_wanted_does_not() -> None:
+    sub = {"name": "all", "type": "always_sample"}
+    options = {"max_total_spans_per_second": 5, "composite_sub_policy": [sub]}
+    policies = [{"name": "shared", "type": "composite", "composite": options}]
+    settings = checked({"tail_sampling": {"policies": policies}})
+    for ballot, is_full in (("n(s)", True), ("n(n)", False), ("s(s)", False)):
+        record = a_record(settings.policies_hash(), ballot=ballot)
+        told = "\n".join(explained(record, settings))
+        assert ("shared  did not vote to keep it: the rate was used up" in told) is is_full
+        assert told.count("used up") == is_full
+
+
+def test_a_ballot_that_is_too_deep_to_read_is_no_reason_to_fail() -> None:
+    deep = "n(" * 100_000 + "n" + ")" * 100_000
+    assert "votes" not in text_of(a_record(ballot=deep))

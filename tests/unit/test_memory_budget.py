@@ -14,7 +14,7 @@ from stream.sampling.limits import OpenTracesBudget, Windows, fair_level
 from stream.sampling.stores import KnownDecision
 from stream.sampling.tail_sampler import TailSampler
 from stream.sampling.trace import RECORD_BYTES, TRACE_BYTES
-from stream.state.memory import DECISION_OVERHEAD_BYTES
+from stream.state.memory import DECISION_OVERHEAD_BYTES, MemorySpanStore
 from stream.state.shares import Shares
 from stream.state.storage import OPEN_BYTES_MIN, Storage
 from stream.testing.core import Core, a_bad_record, a_record, an_error, an_ordinary
@@ -243,3 +243,20 @@ def test_the_shares_are_the_memory(memory_bytes: int, *, rocksdb: bool) -> None:
     assert aside + shares.held == memory_bytes
     assert shares.open + shares.undelivered == shares.held
     assert 0 <= shares.decisions <= shares.held
+
+
+@pytest.mark.parametrize("bodies_spill", [False, True])
+def test_a_trace_that_was_dropped_holds_no_bodies_until_it_is_delivered(
+    *, bodies_spill: bool
+) -> None:
+    # It would make reading wait for bodies that are gone already.
+    sampler = CORE.sampler(
+        budget=OpenTracesBudget(bodies_spill=bodies_spill), spans=MemorySpanStore()
+    )
+    sampler.fold([a_record(offset, 100, an_ordinary(1, first_span=offset)) for offset in (1, 2)])
+    held_open_bytes = sampler.open_bytes
+    sampler.idle(wall_ms=10_000_000, position=3)
+    (dropped,) = sampler.take(count_max=1, bytes_max=1)
+    assert sampler.undelivered_bytes == TRACE_BYTES + 2 * RECORD_BYTES
+    assert (held_open_bytes > sampler.undelivered_bytes) == (not bodies_spill)
+    assert dropped.body_bytes == 0, "nothing of it goes out"

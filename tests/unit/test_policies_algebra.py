@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream.otlp.fragment import Fragment
 from stream.otlp.tracestate import UNKNOWN_THRESHOLD
-from stream.sampling.decision import Vote
+from stream.sampling.decision import Verdict, Vote
 from stream.sampling.matcher import BooleanIs, Matcher
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
@@ -102,6 +102,98 @@ def test_stopping_at_the_first_match_changes_neither_the_verdict_nor_the_policy_
     else:  # of those who were not asked nobody knows
         assert first.threshold in {0, UNKNOWN_THRESHOLD}
         assert first.threshold >= every.threshold
+
+
+def named(policies: list[Policy]) -> list[Policy]:
+    return [And(f"{number}", [policy]) for number, policy in enumerate(policies)]
+
+
+@given(st.lists(POLICIES, min_size=1, max_size=4), TRACES)
+def test_not_of_and_of_nots_keeps_what_any_keeps(policies: list[Policy], trace: Fragment) -> None:
+    any_of_them = Not("", And("", [Not("", policy) for policy in policies]))
+    keeps = any(policy.vote(trace) is Vote.SAMPLED for policy in policies)
+    assert (any_of_them.vote(trace) is Vote.SAMPLED) is keeps
+    # What any of them keeps is what they keep side by side, at the top.
+    assert (Policies(named(policies)).judge(trace).verdict is Verdict.SAMPLED) is keeps
+
+
+@given(st.lists(POLICIES, min_size=1, max_size=4), TRACES)
+def test_not_of_and_keeps_what_not_all_keep(policies: list[Policy], trace: Fragment) -> None:
+    some_do_not = any(Not("", policy).vote(trace) is Vote.SAMPLED for policy in policies)
+    assert (Not("", And("", policies)).vote(trace) is Vote.SAMPLED) is some_do_not
+
+
+@given(
+    st.lists(POLICIES, max_size=4),
+    st.lists(st.lists(POLICIES, min_size=1, max_size=2), max_size=2),
+    st.randoms(),
+    TRACES,
+)
+def test_the_order_of_policies_changes_who_is_named_and_nothing_else(
+    policies: list[Policy], dropping: list[list[Policy]], order: Random, trace: Fragment
+) -> None:
+    drops: list[Policy] = [Drop(f"drop {at}", subs) for at, subs in enumerate(dropping)]
+    everyone = [*named(policies), *drops]
+    shuffled = list(everyone)
+    order.shuffle(shuffled)
+    one, other = Policies(everyone).judge(trace), Policies(shuffled).judge(trace)
+    assert (one.verdict, one.threshold) == (other.verdict, other.threshold)
+    assert bool(one.policy) is bool(other.policy)
+    votes = dict(other.votes)
+    assert votes[other.policy] is dict(one.votes)[one.policy] if one.policy else not other.policy
+    if Vote.DROPPED not in votes.values():
+        assert votes == dict(one.votes)
+
+
+@given(st.lists(POLICIES, max_size=4), st.lists(POLICIES, min_size=1, max_size=2), TRACES)
+def test_a_drop_that_matches_beats_all_others_and_one_that_does_not_changes_no_verdict(
+    policies: list[Policy], dropping: list[Policy], trace: Fragment
+) -> None:
+    drop = Drop("drop", dropping)
+    without, with_it = Policies(named(policies)), Policies([*named(policies), drop])
+    if drop.vote(trace) is Vote.DROPPED:
+        dropped = with_it.judge(trace)
+        assert (dropped.verdict, dropped.policy) == (Verdict.NOT_SAMPLED, "drop")
+        assert dropped.votes == [("drop", Vote.DROPPED)]
+    else:
+        verdicts = [
+            (each.verdict, each.policy) for each in (without.judge(trace), with_it.judge(trace))
+        ]
+        assert verdicts[0] == verdicts[1]
+
+
+@given(
+    st.lists(POLICIES, max_size=3),
+    st.lists(POLICIES, max_size=2),
+    st.lists(st.one_of(POLICIES, POLICIES.map(lambda sub: Drop("", [sub]))), max_size=3),
+    TRACES,
+)
+def test_a_shadow_changes_nothing_but_the_votes_that_are_told(
+    policies: list[Policy], dropping: list[Policy], shadows: list[Policy], trace: Fragment
+) -> None:
+    everyone = named(policies)
+    everyone += [Drop("drop", dropping)] if dropping else []
+    without = Policies(everyone).judge(trace)
+    with_them = Policies(everyone, shadows=shadows).judge(trace)
+    decided = len(without.votes)
+    assert with_them.votes[:decided] == without.votes
+    assert [vote for _, vote in with_them.votes[decided:]] == [each.vote(trace) for each in shadows]
+    assert with_them.ballot.startswith(without.ballot)
+    assert (with_them.verdict, with_them.policy, with_them.threshold) == (
+        without.verdict,
+        without.policy,
+        without.threshold,
+    )
+
+
+@given(TRACES)
+def test_inverting_a_match_is_the_other_vote_and_is_what_not_does(trace: Fragment) -> None:
+    condition = BooleanIs("a", value=True)
+    plain = Attribute("", condition, MATCHER)
+    inverted = Attribute("", condition, MATCHER, invert_match=True)
+    assert {plain.vote(trace), inverted.vote(trace)} == {Vote.SAMPLED, Vote.NOT_SAMPLED}
+    assert inverted.vote(trace) is Not("", plain).vote(trace)
+    assert plain.vote(trace) is Not("", inverted).vote(trace)
 
 
 def test_the_threshold_of_and_is_the_highest_inside_and_that_of_not_is_unknown() -> None:

@@ -15,6 +15,7 @@ from stream.otlp.tracestate import (
     UNKNOWN_THRESHOLD,
     erase_threshold,
     raise_threshold,
+    randomness_of,
     sampling_of,
     with_threshold,
 )
@@ -151,3 +152,43 @@ def test_what_is_erased_is_gone_and_erasing_twice_is_erasing_once(state: bytes) 
     assert sampling_of(once)[0] is None
     assert sampling_of(once)[1] == sampling_of(state)[1]
     assert erase_threshold(once) == once
+
+
+@given(before=THRESHOLDS, threshold=THRESHOLDS, random=RANDOMS, of_id=RANDOMS, told=st.booleans())
+def test_a_threshold_above_the_randomness_is_a_lie_and_is_erased(
+    before: int, threshold: int, random: int, of_id: int, *, told: bool
+) -> None:
+    explicit = b";rv:%014x" % random if told else b""
+    state = b"a=1,ot=th:%014x%b" % (before, explicit)
+    after, randomness = sampling_of(with_threshold(state, threshold, randomness=of_id))
+    assert randomness == (random if told else None)
+    is_a_lie = (random if told else of_id) < before
+    assert after == (None if is_a_lie else max(before, threshold))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("ot=th:c", ""),  # the id's randomness is a half: no sampler of a quarter chose it
+        ("ot=th:c;x:1,a=1", "ot=x:1,a=1"),
+        ("ot=th:8", "ot=th:8"),  # the randomness reaches it, just so
+        ("ot=th:4", "ot=th:8"),
+        ("ot=th:c;rv:c0000000000000", "ot=th:c;rv:c0000000000000"),
+        ("ot=th:4;rv:30000000000000", "ot=rv:30000000000000"),
+        ("ot=rv:00000000000001", "ot=th:8;rv:00000000000001"),
+        ("", "ot=th:8"),
+    ],
+)
+def test_a_span_goes_out_without_a_threshold_that_its_randomness_does_not_reach(
+    before: str, after: str
+) -> None:
+    span = a_span(trace_state=before).SerializeToString()
+    stamp = Stamp("spans", "rest", "decision_wait", HALF, randomness=randomness_of(id_of(HALF)))
+    assert Span.FromString(stamp_span(span, stamp, b"", root=True)).trace_state == after
+
+
+def test_what_was_chosen_by_a_hash_claims_no_randomness_so_it_multiplies_all_the_same() -> None:
+    lie = b"ot=th:c;rv:00000000000001"
+    assert with_threshold(lie, HALF, independent=True, randomness=0) == (
+        b"ot=th:e;rv:00000000000001"
+    )

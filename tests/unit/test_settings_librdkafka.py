@@ -1,8 +1,12 @@
 """The names that are known below `kafka.` are librdkafka's own."""
 
+import json
+
 import pytest
 from confluent_kafka import KafkaException, Producer
 
+from stream.kafka.refused_values import refused_value
+from stream.settings.errors import SettingsError
 from stream.settings.kafka import OWNED
 from stream.settings.librdkafka import LIBRDKAFKA_NAMES
 from stream.settings.load import load
@@ -28,15 +32,65 @@ def test_librdkafka_knows_every_name_that_is_let_through() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "value"),
     [
-        *("bootstrap.servers", "client.id", "linger.ms", "message.max.bytes", "sasl.mechanism"),
-        *("ssl.ca.location", "fetch.min.bytes", "queued.min.messages", "test.mock.num.brokers"),
+        *(("bootstrap.servers", "a:9092"), ("client.id", 5), ("linger.ms", 2.5)),
+        *(("message.max.bytes", 1_000_001), ("message.max.bytes", "1000001")),
+        *(("fetch.min.bytes", 1), ("queued.min.messages", 100_000), ("test.mock.num.brokers", 3)),
+        *(("socket.keepalive.enable", True), ("socket.keepalive.enable", "true")),
+        *(("ssl.ca.location", "5MB.pem"), ("client.dns.lookup", "use_all_dns_ips")),
+        *(
+            ("broker.address.family", "v4"),
+            ("debug", "broker,topic"),
+            ("plugin.library.paths", "x"),
+        ),
     ],
 )
-def test_the_names_people_need_are_let_through(name: str) -> None:
-    protocol = "kafka.security.protocol=SASL_SSL"
-    assert load(None, [f"kafka.{name}=1000001", protocol], {}).kafka[name] == 1000001
+def test_what_librdkafka_takes_is_let_through(name: str, value: object) -> None:
+    overrides = [f"kafka.{name}={json.dumps(value)}", "kafka.security.protocol=SSL"]
+    assert load(None, overrides, {}).kafka[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("fetch.min.bytes", "lots"), ("fetch.max.bytes", "10MB"), ("linger.ms", "5ms")),
+        *(("queued.min.messages", "5 k"), ("retries", -1), ("message.max.bytes", 10**12)),
+        *(("fetch.min.bytes", True), ("socket.keepalive.enable", "maybe")),
+        *(("client.dns.lookup", "all"), ("debug", "everything"), ("test.mock.num.brokers", "3x")),
+    ],
+)
+def test_what_librdkafka_does_not_take_or_would_read_as_less_is_refused(
+    name: str, value: str | int
+) -> None:
+    assert refused_value(name, value)
+    with pytest.raises(SettingsError, match=rf"^kafka\.{name} = .*: .*; (write|see) "):
+        load(None, [f"kafka.{name}={json.dumps(value)}"], {})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "kafka.sasl.mechanism: missing"),
+        (["mechanism=plain"], 'kafka.sasl.mechanism = "plain": no such choice'),
+        (["mechanism=PLAIN", "username=u"], "kafka.sasl.password: missing: PLAIN needs it"),
+        (["mechanisms=SCRAM-SHA-512"], "kafka.sasl.username: missing: SCRAM-SHA-512 needs it"),
+    ],
+)
+def test_a_login_that_lacks_something_is_refused(given: list[str], said: str) -> None:
+    overrides = [f"kafka.sasl.{each}" for each in given]
+    with pytest.raises(SettingsError) as refused:
+        load(None, ["kafka.security.protocol=SASL_SSL", *overrides], {})
+    assert str(refused.value).startswith(said)
+    assert "; write " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given", [["mechanism=OAUTHBEARER"], ["mechanism=GSSAPI"], ["kerberos.principal=me"]]
+)
+def test_a_login_without_a_password_needs_none(given: list[str]) -> None:
+    overrides = [f"kafka.sasl.{each}" for each in given]
+    assert load(None, ["kafka.security.protocol=SASL_PLAINTEXT", *overrides], {})
 
 
 def test_every_name_that_is_ours_says_what_to_do() -> None:

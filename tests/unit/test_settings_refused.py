@@ -21,6 +21,7 @@ def refusal(directory: Path, text: str, *overrides: str) -> str:
 
 POLICY = "{name: p, type: always_sample}"
 FIRST = "tail_sampling.policies[0]"
+LOGIN = (("mechanism", "PLAIN"), ("username", "u"), ("password", "p"))
 OF_A_SHARE = "probabilistic: {sampling_percentage: 5, mode: proportional}"
 SHADOW_BELOW = "{not_sub_policy: {type: always_sample, mode: shadow}}"
 
@@ -198,7 +199,7 @@ BAD_VALUES = [
         "or to 0s",
     ),
     ("tail_sampling: {policies: []}", "tail_sampling.policies = []", "empty", "nothing would be"),
-    ("tail_sampling: {policies: p}", 'tail_sampling.policies = "p"', "must be a list", "at least"),
+    ("tail_sampling: {policies: p}", 'tail_sampling.policies = "p"', "must be a list", "as a list"),
     ("tail_sampling: {policy: []}", "tail_sampling.policy = []", "", "tail_sampling.policies?"),
     (
         "tail_sampling: {sampling_strategy: span-ingested}",
@@ -246,7 +247,7 @@ BAD_POLICIES = [
         "{name: p, type: latency, latency: {threshold_ms: 1s}}",
         f'{FIRST}.latency.threshold_ms = "1s"',
         "must be a whole number",
-        "e.g. 1000",
+        "write 1000 without quotes",
     ),
     (
         "{name: p, type: latency, latency: {treshold_ms: 1}}",
@@ -549,7 +550,8 @@ def test_a_security_protocol_that_librdkafka_has_not_is_refused(protocol: object
 
 @pytest.mark.parametrize("protocol", [*PROTOCOLS, "ssl", "Sasl_Plaintext"])
 def test_a_security_protocol_is_taken_in_either_case(protocol: str) -> None:
-    settings = load(None, [f"kafka.security.protocol={protocol}"], {})
+    login = [f"kafka.sasl.{name}={value}" for name, value in LOGIN if "SASL" in protocol.upper()]
+    settings = load(None, [f"kafka.security.protocol={protocol}", *login], {})
     assert settings.kafka["security.protocol"] == protocol
 
 
@@ -566,12 +568,15 @@ BAD_FILES = [
     ("worker\n", "bad.yaml: is not a map", "worker:"),
     ("worker: {group: a\nlog: {}\n", "bad.yaml:2:", "not YAML"),
     ("worker:\n  group: 'a\n", "bad.yaml:3:1: not YAML", "quote texts"),
-    ("worker:\n\tgroup: a\n", "bad.yaml:2:1: not YAML", "mend it there"),
+    ("worker:\n\tgroup: a\n", "bad.yaml:2:1: not YAML", "with spaces, not with tabs"),
     ("log: {}\nworker: {}\nlog: {}\n", "bad.yaml:3:1: the key log comes twice", "keep one"),
     ("worker:\n  group: a\n  group: b\n", "bad.yaml:3:3: the key group comes twice", "keep one"),
     ("log: {}\n---\nlog: {}\n", "bad.yaml:2:1: not YAML", ""),
     ("worker: {group: !env a}\n", "bad.yaml:1:17: not YAML", "could not determine"),
     ("web: {port: " + "9" * 5000 + "}", "bad.yaml: Exceeds the limit", "shorter"),
+    ("worker: {group: !!timestamp a}\n", "bad.yaml: not YAML: a tag", "remove the tag"),
+    ("web: {port: !!int hunter2}\n", "bad.yaml: not YAML: a tag", "remove the tag"),
+    ("web: {port: !!bool hunter2}\n", "bad.yaml: not YAML: a tag", "remove the tag"),
     ("worker: &w {group: *w}", "worker", "nested too deeply"),
     ("[" * 600, "bad.yaml", "nested too deeply"),
     (
@@ -645,6 +650,8 @@ def test_a_wrong_override_is_named(override: str, begin: str) -> None:
         "kafka: sasl.password=hunter2",
         "kafka: {sasl.password: *hunter2}",
         "kafka: {sasl.password: !hunter2}",
+        "kafka: {sasl.password: !!int hunter2}",
+        "kafka: {sasl.password: !!bool hunter2}",
         "kafka: {ssl.key.pem: {hunter2: 1}, sasl.password: 'hunter2, hunter2: 2}",
     ],
 )

@@ -77,3 +77,13 @@ def test_the_tree_hangs_calls_below_their_parents_in_the_order_they_began() -> N
     lines = render_trace(traces_data(child, root), Text("t"))
 
     assert lines[2].plain.startswith("└─ ")
+
+
+def test_names_of_spans_and_services_are_drawn_and_not_obeyed() -> None:
+    span = a_span(trace_id=trace_id_of(1), name="a\x1b[2J\n[red]b")
+    value = traces_data(resource_spans([span], service="c\x07\u202e"))
+
+    whole, line = render_trace(value, Text("t"))
+
+    assert whole.plain.startswith(r"t   a\u001b[2J\n[red]b ")
+    assert line.plain.startswith(r"a\u001b[2J\n[red]b c\u0007\u202e ")

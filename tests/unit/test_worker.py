@@ -3,11 +3,13 @@
 import functools
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stream.kafka.commit import Receipt
+from stream.otlp.tracestate import THRESHOLD_MAX
 from stream.sampling.delivery import DeadLetter, Undelivered
-from stream.testing.core import Core, a_bad_record, a_record, a_tick, an_error
-from stream.testing.spans import a_span
+from stream.testing.core import Core, a_bad_record, a_record, a_tick, an_error, rules
+from stream.testing.spans import a_span, trace_id_of
 from stream.worker.decision_log import DecisionLog
 from stream.worker.partition import Partition
 from stream.worker.transaction import Bounds, Transaction
@@ -271,3 +273,25 @@ def test_a_replay_remains_until_the_position_before_and_is_owed_meanwhile() -> N
         partition.sampler.fold([a_record(offset, 100, an_error(1))])
         owed.append((partition.replay_remaining, partition.replay_debt))
     assert owed == [(2, 2), (1, 2), (0, 2), (0, 3)]
+
+
+def test_a_threshold_that_did_not_choose_a_trace_is_not_told_on() -> None:
+    chosen = rules(sampling_percentage=99)
+    worker = Worker()
+    worker.ready(Core(rules=chosen).partition(0))
+    lie = f"a=1,ot=th:{THRESHOLD_MAX:x}"  # above what these ids have, counted up from 1
+    spans = [a_span(trace_id=trace_id_of(number), trace_state=lie) for number in range(1, 40)]
+    records = [a_record(at, 0, [span], rules=chosen) for at, span in enumerate(spans)]
+    worker.fold(0, [*records, a_tick(len(records), 1_000)], wall_ms=None)
+
+    kept_spans = [
+        span
+        for record in planned(worker).records()
+        if record.topic == "output"
+        for resource in TracesData.FromString(record.value).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+    assert kept_spans
+    assert {span.trace_state for span in kept_spans} == {"a=1"}

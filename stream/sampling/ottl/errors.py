@@ -39,7 +39,9 @@ def _pointed_at(text: str, at: int) -> str:
     """Return the line of the place, cut where it is long, and a caret below the place."""
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
-    line = text[start : end if end >= 0 else len(text)].replace("\t", " ")
+    line = text[start : end if end >= 0 else len(text)]
+    # One for one, so that the caret stays below its place.
+    line = "".join(c if c.isprintable() else " " for c in line)
     column = at - start
     cut = max(0, column - _SHOWN_CHARS_MAX // 2)
     shown = line[cut : cut + _SHOWN_CHARS_MAX]

@@ -64,18 +64,32 @@ class Expressions:
             self._refuse(node, f"no such function: {node.name}", _supported(node.name, known))
         return FUNCTIONS[node.name]
 
+    def _meant(self, node: syntax.Path, names: tuple[str, ...]) -> str:
+        """Return what to write instead of a path that is none."""
+        if names in {("null",), ("none",), ("undefined",)}:
+            return "write nil"
+        if self._kind == "span" and readable("spanevent", names):
+            return "write the condition below spanevent:, where events are"
+        # What reads like a map of attributes, in two ways: attributes.key, and resource["key"].
+        for path, key in (names[:-1], names[-1]), ((*names, "attributes"), _key(node)):
+            if key and path and isinstance(readable(self._kind, path), Attributes):
+                return f'write {".".join(path)}["{key}"]'
+        known = [".".join(each) for each in FIELDS[self._kind]]
+        return _supported(".".join(names), known)
+
     def _enum(self, node: syntax.Enum) -> int:
         if node.name not in ENUMS:
-            self._refuse(node, f"no such name: {node.name}", _supported(node.name, ENUMS))
+            ends = [name for name in ENUMS if name.endswith(f"_{node.name}")]
+            remedy = f"did you mean {ends[0]}?" if ends else _supported(node.name, ENUMS)
+            self._refuse(node, f"no such name: {node.name}", remedy)
         return ENUMS[node.name]
 
     def _path(self, node: syntax.Path) -> Reading:
         names = tuple(segment.name for segment in node.segments)
         field = readable(self._kind, names)
         if field is None:
-            known = [".".join(names) for names in FIELDS[self._kind]]
             dotted = ".".join(names)
-            self._refuse(node, f"no such path: {dotted}", _supported(dotted, known))
+            self._refuse(node, f"no such path: {dotted}", self._meant(node, names))
         *before, last = node.segments
         if any(segment.keys for segment in before) or (
             last.keys and not isinstance(field, Attributes | Members)
@@ -150,7 +164,9 @@ class Expressions:
         try:
             return function.prepare(*(argument.value for argument in arguments))
         except Failed as failed:
-            self._refuse(node, f"{node.name}: {failed}", "mend it")
+            told = str(failed)
+            remedy = "mend it: RE2 has no look-around and no backreferences"
+            self._refuse(node, f"{node.name}: {told}", remedy if "RE2" in told else "mend it")
 
     def _applied(
         self, node: syntax.Node, call: Callable[..., Value], arguments: Sequence[Reading]
@@ -185,6 +201,14 @@ def _first_of(readings: Sequence[Reading]) -> Reading:
         return None
 
     return Reading(first)
+
+
+def _key(node: syntax.Path) -> str:
+    """Return the text that a path is indexed by, empty if it is by none."""
+    match node.segments[-1].keys:
+        case (syntax.Literal(value=bytes() as key), *_):
+            return key.decode(errors="replace")
+    return ""
 
 
 def _supported(given: str, known: Iterable[str]) -> str:

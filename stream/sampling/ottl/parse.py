@@ -87,8 +87,21 @@ _WORDS: Final = {
     "$END": "the end",
 }
 _HINTS: Final = (
-    (re.compile(r"=>"), "functions as arguments are behind a gate that is shut in the Collector"),
-    (re.compile(r"="), "two values are compared with =="),
+    (
+        re.compile(r"=>"),
+        "at least is >=; functions as arguments are behind a gate that is shut in the Collector",
+    ),
+    (re.compile(r"=~|~|(matches|like)\b"), "a text is searched with IsMatch(target, pattern)"),
+    (re.compile(r"=(?!=)"), "two values are compared with =="),
+    (re.compile(r"`"), 'texts stand in double quotes, e.g. "GET"'),
+    (re.compile(r"(AND|OR|NOT)\b"), "`and`, `or` and `not` are written small"),
+    (
+        re.compile(r"in\b"),
+        "compare with each, joined with `or`, or write ContainsValue(list, value)",
+    ),
+    (re.compile(r"is\b"), "write == nil or != nil, or a function like IsString(...)"),
+    (re.compile(r"where\b"), "a condition has no `where`: join what stands before and after it"),
+    (re.compile(r";"), "write each condition as one more of the list"),
     (re.compile(r"'"), 'texts stand in double quotes, e.g. "GET"'),
     (re.compile(r'"'), "the text has no closing quote"),
     (re.compile(r"&"), "conditions are joined with `and`"),
@@ -263,7 +276,7 @@ def _explained(text: str, unexpected: UnexpectedInput) -> BadCondition:
         at = _at(unexpected.token)
     elif isinstance(unexpected, UnexpectedCharacters):
         at = int(unexpected.pos_in_stream or 0)
-    shown = re.match(r'\w+|"(?:\\.|[^\\"])*"|.', text[at:], re.DOTALL)
+    shown = re.match(r'\w+|==|"(?:\\.|[^\\"])*"|.', text[at:], re.DOTALL)
     wrong = f"`{shown[0][:40] if shown else ''}` cannot stand here"
     for pattern, hint in _HINTS:
         if pattern.match(text, at):

@@ -4,9 +4,7 @@ https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/;
 it behind the feature gate `processor.tailsamplingprocessor.usetracestate`.
 """
 
-from typing import Final
-
-from stream.otlp.tracestate import THRESHOLD_LIMIT
+from stream.otlp.tracestate import THRESHOLD_LIMIT, randomness_of
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import (
     FirstSamplingIs,
@@ -16,9 +14,6 @@ from stream.sampling.matcher import (
 )
 from stream.sampling.policies.policy import TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic, rejection_threshold
-
-RANDOM_BYTES: Final = 7
-"""The last bytes of a trace id are random, 56 bits of it (W3C trace context, level 2)."""
 
 
 class ConsistentProbabilistic:
@@ -70,5 +65,5 @@ class ConsistentProbabilistic:
         if bits & self._given:
             reached = bits & self._reached != 0
         else:
-            reached = int.from_bytes(trace.trace_id[-RANDOM_BYTES:]) >= self.rejected
+            reached = randomness_of(trace.trace_id) >= self.rejected
         return Vote.SAMPLED if reached else Vote.NOT_SAMPLED

@@ -157,6 +157,11 @@ class Policies:
         """Whether a cut trace's summary is all that `judge` needs."""
         return self.look_back is None and not self.at_ingest
 
+    @property
+    def judge_in_c(self) -> "Judge | None":
+        """The compiled judge, where it alone is all of `judge`; None elsewhere."""
+        return self._judge if self.judges_plainly and not self._limits else None
+
     def judge_cut(
         self, trace: OpenTrace, bodies: Callable[[], Sequence[bytes]], *, due_ms: int
     ) -> Judgement:

@@ -1,0 +1,2 @@
+class Due:
+    due_ms: int

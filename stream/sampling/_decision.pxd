@@ -1,0 +1,10 @@
+"""Decision records in C."""
+
+from stream.sampling._delivery cimport Decision
+
+
+cdef class Context:
+    cdef bytes fields
+
+
+cdef bytes packed(Decision decision, Context context)
