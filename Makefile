@@ -34,11 +34,11 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-pure unit contract sim integration chaos bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo test test-pure unit contract sim conformance conformance-record integration chaos bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
-		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+		while IFS="$$(printf '\t')" read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
 
 install: $(INSTALLED_DEV) ## make .venv with the tailstream command and the tools; PURE=1: nothing compiled
 
@@ -48,8 +48,8 @@ demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port ru
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST)
 
-test-pure: install ## run unit, contract and simulation without the compiled core
-	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/simulation
+test-pure: install ## run unit, contract, conformance and simulation without the compiled core
+	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/conformance tests/simulation
 
 unit: install ## run the unit tests alone
 	$(PYTEST) tests/unit
@@ -59,6 +59,12 @@ contract: install ## run the contract suites: one suite, every implementation
 
 sim: install ## run the simulator; SEEDS=2000 says how many seeds, SEED=1 the first
 	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(BIN)/pytest tests/simulation
+
+conformance: install ## decide as the real Collector did, from its recorded verdicts (tests/conformance)
+	$(PYTEST) tests/conformance
+
+conformance-record: install ## record the real Collector's verdicts anew (needs Go; some minutes)
+	@$(BIN)/python -m tests.conformance
 
 integration: install ## run the tests on a real Kafka alone
 	$(PYTEST) tests/integration

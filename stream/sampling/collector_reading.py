@@ -1,16 +1,24 @@
-"""Attributes as the Collector v0.158 reads them, with its known traps (`compatibility: collector`).
+"""Spans as the Collector v0.158 reads them, with its known traps (`compatibility: collector`).
 
 contrib, tailsamplingprocessor/internal/sampling: `Value.Int()`, `.Bool()` and `.Str()` read a value
-of another type as 0, false and "". Of attributes with one key the first one counts.
+of another type as 0, false and "". Of attributes with one key the first one counts. A status code
+that OTLP does not define is none of those that it does.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stream.sampling.ottl.view import RESOURCE_ATTRIBUTES, SPAN_ATTRIBUTES, View
+from stream.sampling.ottl.view import (
+    RESOURCE_ATTRIBUTES,
+    SPAN_ATTRIBUTES,
+    STATUS,
+    STATUS_CODE,
+    View,
+)
 
 _ABSENT: Final = object()
+_UINT32: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,11 @@ class ReadAsString:
     regex: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ReadAsUnset:
+    """Some span has the status code 0 or none; an unknown one is not 0."""
+
+
 AsCollector = ReadAsNumber | ReadAsBoolean | ReadAsString
 
 
@@ -61,6 +74,17 @@ class ReadAttribute:
             return self.met
         value = view.span.attribute(SPAN_ATTRIBUTES, self.key, _ABSENT)
         return self.met if value is not _ABSENT and self.span(value) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnsetTest:
+    """Asks each span whether it has a status code."""
+
+    met: int
+
+    def bits(self, view: View) -> int:
+        """Return `met` or 0."""
+        return 0 if view.span.child(STATUS).number(STATUS_CODE) & _UINT32 else self.met
 
 
 def read_attribute(

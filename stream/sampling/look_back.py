@@ -1,8 +1,8 @@
 """What is asked of a trace's spans at its cut, because no sum of its fragments can tell.
 
 The bodies are read again, in the order they came, for the policies that need it and no others: the
-Collector's latency and the first of two OTTL outcomes (`compatibility: collector`), and whether a
-parent is missing (`completeness`).
+Collector's latency, its first randomness and the first of two OTTL outcomes (`compatibility:
+collector`), and whether a parent is missing (`completeness`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,7 @@ from typing import Final
 
 from stream.otlp.frames import RESOURCE_SPANS, SCOPE_SPANS, SPAN
 from stream.otlp.wire import children
+from stream.sampling.collector_tracestate import sampling_as_collector
 from stream.sampling.ottl.compile import Evaluate
 from stream.sampling.ottl.conditions import Conditions
 from stream.sampling.ottl.errors import Failed
@@ -19,6 +20,7 @@ from stream.sampling.ottl.view import (
     PARENT_SPAN_ID,
     SPAN_ID,
     START_TIME,
+    TRACE_STATE,
     Envelope,
     View,
 )
@@ -75,6 +77,26 @@ class FailedFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstSampling:
+    """The Collector's consistent sampling: does a span tell of it; how high is the first `rv`?
+
+    contrib, tailsamplingprocessor/internal/sampling/probabilistic.go, v0.158. `randomness_min` is
+    the bound of that `rv`, None to ask whether a tracestate tells anything.
+    """
+
+    met: int
+    randomness_min: int | None
+
+    def bits(self, views: Sequence[View]) -> int:
+        """Return `met` or 0."""
+        found = [sampling_as_collector(view.span.text(TRACE_STATE)) for view in views]
+        if self.randomness_min is None:
+            return self.met if any(told for told, _ in found) else 0
+        first = next((rv for _, rv in found if rv is not None), None)
+        return self.met if first is not None and first >= self.randomness_min else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Incomplete:
     """Is there no root span, or a span whose parent was not received?
 
@@ -112,16 +134,19 @@ class LookBack:
 
     prefixes: tuple[Prefix, ...] = ()
     firsts: tuple[FailedFirst, ...] = ()
+    samplings: tuple[FirstSampling, ...] = ()
     incomplete: Incomplete | None = None
 
     def __call__(self, bits: int, bodies: Callable[[], Sequence[bytes]]) -> int:
         """Return the bits with those that the bodies add; they are read only where needed."""
         firsts = [first for first in self.firsts if bits & first.both == first.both]
-        if not (firsts or self.prefixes or self.incomplete):
+        if not (firsts or self.prefixes or self.samplings or self.incomplete):
             return bits
         views = [view for body in bodies() for view in views_of(body)]
         for prefix in self.prefixes:
             bits |= prefix.bits(views)
+        for sampling in self.samplings:
+            bits |= sampling.bits(views)
         for first in firsts:
             bits |= first.bits(views)
         if self.incomplete is not None:

@@ -17,9 +17,11 @@ from stream.sampling.collector_reading import (
     ReadAsBoolean,
     ReadAsNumber,
     ReadAsString,
+    ReadAsUnset,
+    UnsetTest,
     read_attribute,
 )
-from stream.sampling.look_back import FailedFirst, Incomplete, LookBack, Prefix
+from stream.sampling.look_back import FailedFirst, FirstSampling, Incomplete, LookBack, Prefix
 from stream.sampling.ottl.compile import compile_condition
 from stream.sampling.ottl.conditions import Conditions, ErrorMode
 from stream.sampling.regex import AnyRegex
@@ -133,6 +135,16 @@ class PrefixTook:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstSamplingIs:
+    """The first `ot=rv` of the trace's spans is at least this; None: a span tells of sampling.
+
+    As the Collector reads it.
+    """
+
+    at_least: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SpanFailsFirst:
     """One of these failed for a span before one was met."""
 
@@ -144,11 +156,17 @@ class TraceIsIncomplete:
     """The trace has no root span, or the parent of a span was not received."""
 
 
-OfTraces: TypeAlias = PrefixTook | SpanFailsFirst | TraceIsIncomplete
+OfTraces: TypeAlias = PrefixTook | FirstSamplingIs | SpanFailsFirst | TraceIsIncomplete
 """A condition on the whole trace, which is looked at when it is cut (`look_back.py`)."""
 
 OfSpans: TypeAlias = (
-    SpanMeets | TraceStateIs | SampledFlagIsSet | SamplingIsTold | RandomnessIs | AsCollector
+    SpanMeets
+    | TraceStateIs
+    | SampledFlagIsSet
+    | SamplingIsTold
+    | RandomnessIs
+    | AsCollector
+    | ReadAsUnset
 )
 """A condition that looks into whole spans."""
 
@@ -197,11 +215,14 @@ class Matcher:
         """
         prefixes: list[Prefix] = []
         firsts: list[FailedFirst] = []
+        samplings: list[FirstSampling] = []
         incomplete = None
         for condition, bit in self._bits.items():
             match condition:
                 case PrefixTook(threshold_ms=above, upper_threshold_ms=upto):
                     prefixes.append(Prefix(1 << bit, above, upto))
+                case FirstSamplingIs(at_least=at_least):
+                    samplings.append(FirstSampling(1 << bit, at_least))
                 case SpanFailsFirst(conditions=conditions):
                     asked = self._conditions(conditions)
                     both = self.mask(conditions) | self.mask(SpanFails(conditions))
@@ -209,11 +230,11 @@ class Matcher:
                 case TraceIsIncomplete():
                     is_root = compile_condition(root_condition, "span") if root_condition else None
                     incomplete = Incomplete(1 << bit, is_root)
-        if not (prefixes or firsts or incomplete):
+        if not (prefixes or firsts or samplings or incomplete):
             return None
-        return LookBack(tuple(prefixes), tuple(firsts), incomplete)
+        return LookBack(tuple(prefixes), tuple(firsts), tuple(samplings), incomplete)
 
-    def _span_test(self, condition: OfSpans) -> SpanTest:
+    def _span_test(self, condition: OfSpans) -> SpanTest:  # noqa: PLR0911 - one a condition
         met = 1 << self._bits[condition]
         match condition:
             case TraceStateIs(key=key, values=values):
@@ -224,6 +245,8 @@ class Matcher:
                 return SamplingTest(met, None)
             case RandomnessIs(at_least=at_least):
                 return SamplingTest(met, at_least)
+            case ReadAsUnset():
+                return UnsetTest(met)
             case ReadAsNumber() | ReadAsBoolean() | ReadAsString():
                 return read_attribute(condition, met, _search(condition))
             case SpanMeets():

@@ -19,7 +19,6 @@ from stream.settings.compatibility_checks import (
     strategy_checks,
 )
 from stream.settings.errors import Problem
-from stream.settings.limit_policies import CompositePolicy, composite_problems
 from stream.settings.policies import (
     AndPolicy,
     LatencyPolicy,
@@ -126,8 +125,6 @@ def _options(path: str, policy: PolicyBlock) -> Iterator[Problem]:
             yield from _same_span(path, policy)
         case OttlConditionPolicy():
             yield from _ottl(f"{path}.ottl_condition", policy.ottl_condition)
-        case CompositePolicy():
-            yield from composite_problems(f"{path}.composite", policy.composite)
         case TraceStatePolicy():
             yield from _trace_state(f"{path}.trace_state", policy.trace_state)
 

@@ -11,6 +11,7 @@ from stream.settings.limit_policies import (
     BytesLimitingPolicy,
     CompositePolicy,
     RateLimitingPolicy,
+    composite_problems,
 )
 from stream.settings.policies import flattened
 from stream.settings.policy_block import PolicyBlock
@@ -26,6 +27,8 @@ def fixed_checks(sampling: TailSampling) -> Iterator[Problem]:
                 yield _empty(f"{path}.and.and_sub_policy", "keeps")
             case configured.DropPolicy(drop=options) if not options.drop_sub_policy:
                 yield _empty(f"{path}.drop.drop_sub_policy", "drops")
+            case CompositePolicy(composite=options):
+                yield from composite_problems(f"{path}.composite", options)
         if isinstance(each, configured.NumericAttributePolicy):
             yield from _order(path, *each.numeric_attribute.bounds)
 

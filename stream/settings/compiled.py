@@ -91,7 +91,8 @@ class _Compiler:
             case configured.AlwaysSamplePolicy():
                 return AlwaysSample(block.name)
             case configured.StatusCodePolicy():
-                return StatusCode(block.name, block.status_code.status_codes, self.matcher)
+                codes = block.status_code.status_codes
+                return StatusCode(block.name, codes, self.matcher, as_collector=self.as_collector)
             case configured.LatencyPolicy():
                 return self._latency(block)
             case ProbabilisticPolicy():
@@ -118,7 +119,7 @@ class _Compiler:
         options = block.probabilistic
         share = block.name, options.sampling_percentage, options.hash_salt
         if options.mode == "trace_state":
-            return ConsistentProbabilistic(*share, self.matcher)
+            return ConsistentProbabilistic(*share, self.matcher, as_collector=self.as_collector)
         return Probabilistic(*share)
 
     def _limit(self, block: RateLimitingPolicy | BytesLimitingPolicy | CompositePolicy) -> Policy:
@@ -161,7 +162,8 @@ class _Compiler:
     def _of_spans(self, block: OttlConditionPolicy | TraceStatePolicy | TraceFlagsPolicy) -> Policy:
         match block:
             case TraceStatePolicy(trace_state=options):
-                condition = TraceStateIs(options.key, frozenset(options.values))
+                values = options.collector_values if self.as_collector else options.values
+                condition = TraceStateIs(options.key, frozenset(values))
                 return Leaf(block.name, condition, self.matcher)
             case TraceFlagsPolicy():
                 return Leaf(block.name, SampledFlagIsSet(), self.matcher)

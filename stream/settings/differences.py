@@ -8,10 +8,15 @@ from typing import Final
 
 from stream.sampling.regex import AnyRegex, BadRegex
 from stream.settings import policies as configured
-from stream.settings.limit_policies import CompositeOptions, CompositePolicy
+from stream.settings.limit_policies import (
+    CompositeOptions,
+    CompositePolicy,
+    composite_problems,
+)
 from stream.settings.policies import sub_policies
 from stream.settings.policy_block import PolicyBlock
-from stream.settings.span_policies import OttlConditionPolicy
+from stream.settings.share_policies import ProbabilisticPolicy
+from stream.settings.span_policies import OttlConditionPolicy, TraceStatePolicy
 from stream.settings.tail_sampling import TailSampling
 
 COLLECTOR: Final = "the Collector v0.158"
@@ -19,15 +24,26 @@ COLLECTOR: Final = "the Collector v0.158"
 
 def differences(sampling: TailSampling, *, as_collector: bool) -> Iterator[str]:
     """Yield a line for each place of this block where verdicts differ, and the switch."""
+    attributes = False
     for index, policy in enumerate(sampling.policies):
         for path, each in _asked(f"tail_sampling.policies[{index}]", policy):
+            attributes = attributes or isinstance(each, configured.AnyAttributePolicy)
             for option, what in _of(each):
                 place = f"{path}.{option} ({each.name})" if each.name else f"{path}.{option}"
-                if as_collector:
-                    switch = f"as in {COLLECTOR}, {what}; compatibility: fixed does otherwise"
-                else:
-                    switch = f"in {COLLECTOR} {what}; compatibility: collector reproduces it"
-                yield f"{place}: {switch}"
+                yield _line(place, what, as_collector=as_collector)
+        if sampling.at_ingest and isinstance(policy, configured.DropPolicy):
+            what = "a drop policy that has not matched defers every keep for ever"
+            place = f"tail_sampling.policies[{index}].type ({policy.name})"
+            yield _line(place, what, as_collector=as_collector)
+    if attributes:
+        what = "of a span's attributes with one key, which OTLP forbids, the first counts alone"
+        yield _line("tail_sampling.policies", what, as_collector=as_collector)
+
+
+def _line(place: str, what: str, *, as_collector: bool) -> str:
+    if as_collector:
+        return f"{place}: as in {COLLECTOR}, {what}; compatibility: fixed does otherwise"
+    return f"{place}: in {COLLECTOR} {what}; compatibility: collector reproduces it"
 
 
 def _asked(path: str, policy: PolicyBlock) -> Iterator[tuple[str, PolicyBlock]]:
@@ -39,13 +55,25 @@ def _asked(path: str, policy: PolicyBlock) -> Iterator[tuple[str, PolicyBlock]]:
         yield from _asked(f"{path}.{below}", sub)
 
 
-def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:  # noqa: C901 - one a type
+def _of(policy: PolicyBlock) -> Iterator[tuple[str, str]]:  # noqa: C901, PLR0912 - one a type
     match policy:
         case configured.LatencyPolicy(latency=latency) if not latency.root:
             yield "latency.threshold_ms", "a span without a start counts as one from 1970"
             if latency.upper_threshold_ms:
                 what = "the bounds are compared after each span, so the order of spans decides"
                 yield "latency.upper_threshold_ms", what
+        case configured.StatusCodePolicy(status_code=status) if "UNSET" in status.status_codes:
+            what = "a status code that OTLP does not define is not UNSET"
+            yield "status_code.status_codes", what
+        case ProbabilisticPolicy(probabilistic=share) if share.mode == "trace_state":
+            what = (
+                "of several spans' `ot=rv` the first counts, and `ot` is read with capital hex "
+                "digits, and with a key that occurs twice"
+            )
+            yield "probabilistic.mode", what
+        case TraceStatePolicy(trace_state=state) if state.collector_values != state.values:
+            what = "a value is ignored that has 256 bytes or more together with its key"
+            yield "trace_state.values", what
         case configured.NumericAttributePolicy(numeric_attribute=options):
             yield from _of_number(options)
         case configured.BooleanAttributePolicy(boolean_attribute=boolean):
@@ -78,6 +106,8 @@ def _of_number(options: configured.NumericAttributeOptions) -> Iterator[tuple[st
 def _of_composite(options: CompositeOptions) -> Iterator[tuple[str, str]]:
     if options.policy_order:
         yield "composite.policy_order", "it is ignored: sub-policies are asked as they are listed"
+    if any(composite_problems("", options)):
+        yield "composite", "names, shares and totals of a composite are not checked"
     what = "the first that votes to keep has the last word, and each has the total for itself"
     yield "composite.composite_sub_policy", what
     shares = {share.policy for share in options.rate_allocation}

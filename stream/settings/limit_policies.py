@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 PER_SECOND_MAX: Final = 10**15
 """Levels are counted in 64 bits (`sampling/policies/limit.py`)."""
+
+PERCENT_MAX: Final = 1_000
+"""Of a share, under `compatibility: collector`: the Collector does not look at the sum."""
 
 _ALL_PERCENT: Final = 100
 
@@ -97,14 +101,16 @@ class RateAllocation(Block):
     """A sub-policy's share."""
 
     policy: str = Field(min_length=1, description="The sub-policy's name.")
-    percent: int = Field(default=0, ge=0, le=100, description="Its share; 0: an equal one.")
+    percent: int = Field(
+        default=0, ge=0, le=PERCENT_MAX, description="Its share, at most 100; 0: an equal one."
+    )
 
 
 class CompositeOptions(Block):
     """Which traces, and how many spans of them."""
 
     max_total_spans_per_second: int = Field(
-        ge=1,
+        ge=0,
         le=PER_SECOND_MAX,
         description="Keeps traces while they have no more spans a second than this, by whole "
         "seconds of partition time. All partitions together: each has an equal share.",
@@ -115,7 +121,6 @@ class CompositeOptions(Block):
         "named come after these, as listed.",
     )
     composite_sub_policy: Annotated[tuple[SubPolicy, ...], FromList] = Field(
-        min_length=1,
         description="Keeps a trace for which one of these votes to keep and has room in its share; "
         "policies of any type but drop, to any depth.",
     )
@@ -144,8 +149,9 @@ class CompositeOptions(Block):
         Who has no allocation has nothing, and what is left of a span is none.
         """
         total, subs = float(self.max_total_spans_per_second), self.composite_sub_policy
+        equal = total / max(1, len(subs))
         rates = {
-            share.policy: share.percent / 100 * total if share.percent else total / len(subs)
+            share.policy: share.percent / 100 * total if share.percent else equal
             for share in self.rate_allocation
         }
         return tuple(int(rates.get(sub.name, 0)) for sub in subs)
@@ -166,7 +172,13 @@ class CompositePolicy(PolicyBlock):
 
 
 def composite_problems(path: str, options: CompositeOptions) -> Iterator[Problem]:
-    """Yield what is wrong between the options of a composite policy."""
+    """Yield what is wrong with a composite policy, although the Collector starts with it."""
+    for problem in (*_composite_numbers(path, options), *_composite_names(path, options)):
+        remedy = f"{problem.remedy} (compatibility: collector takes it as the Collector does)"
+        yield replace(problem, remedy=remedy)
+
+
+def _composite_names(path: str, options: CompositeOptions) -> Iterator[Problem]:
     names = Counter(sub.name for sub in options.composite_sub_policy if sub.name)
     for index, sub in enumerate(options.composite_sub_policy):
         if names[sub.name] > 1:
@@ -179,13 +191,31 @@ def composite_problems(path: str, options: CompositeOptions) -> Iterator[Problem
     for setting, named in listed:
         for index, name in enumerate(named):
             yield from _name(f"{path}.{setting.format(index)}", name, named[:index], list(names))
-    for index, rate in enumerate(options.rates()):
+
+
+def _composite_shares(path: str, options: CompositeOptions) -> Iterator[Problem]:
+    for index, rate in enumerate(options.rates() if options.max_total_spans_per_second else ()):
         if rate < 1:
             sub = options.composite_sub_policy[index]
             setting = f"{path}.composite_sub_policy[{index}]"
             wrong = f"its share of {options.max_total_spans_per_second} spans a second is below one"
             remedy = f"raise its percent in rate_allocation, or {path}.max_total_spans_per_second"
             yield Problem(setting, {"name": sub.name}, wrong, remedy)
+
+
+def _composite_numbers(path: str, options: CompositeOptions) -> Iterator[Problem]:
+    if not options.composite_sub_policy:
+        wrong, remedy = "empty", "write at least one: the Collector keeps none when it is empty"
+        yield Problem(f"{path}.composite_sub_policy", [], wrong, remedy)
+    if options.max_total_spans_per_second < 1:
+        total = options.max_total_spans_per_second
+        setting = f"{path}.max_total_spans_per_second"
+        yield Problem(setting, total, "less than 1", "set it to 1 or more")
+    for index, share in enumerate(options.rate_allocation):
+        if share.percent > _ALL_PERCENT:
+            setting = f"{path}.rate_allocation[{index}].percent"
+            yield Problem(setting, share.percent, "more than 100", "set it to 100 or less")
+    yield from _composite_shares(path, options)
 
 
 def limit_notes(path: str, policy: PolicyBlock) -> Iterator[str]:

@@ -3,12 +3,15 @@
 Names, fields and meaning: contrib, processor/tailsamplingprocessor/config.go.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from stream.settings.fields import Block, FromList
 from stream.settings.policy_block import PolicyBlock
+
+COLLECTOR_MEMBER_BYTES: Final = 256
+"""A key and a value of a tracestate that the Collector compares have fewer bytes together."""
 
 
 class OttlConditionOptions(Block):
@@ -62,6 +65,12 @@ class TraceStateOptions(Block):
         description="Keeps a trace with a span of which that member has one of these values. A "
         "tracestate that breaks W3C's grammar has no members.",
     )
+
+    @property
+    def collector_values(self) -> tuple[str, ...]:
+        """The values that the Collector v0.158 looks for: with the key below 256 bytes."""
+        size = len(self.key.encode())
+        return tuple(v for v in self.values if size + len(v.encode()) < COLLECTOR_MEMBER_BYTES)
 
 
 class TraceStatePolicy(PolicyBlock):

@@ -132,6 +132,11 @@ class TailSampling(Block):
         for option, instead in NOT_NEEDED.items():
             if option in self.model_fields_set:
                 yield f"tail_sampling.{option}: not needed here: {instead}"
+        if self.at_ingest:
+            yield (
+                "tail_sampling.sampling_strategy: the spans of a record are judged together (the "
+                "Collector judges those of each resource of a request singly)"
+            )
         yield from self._policy_notes()
         if "policies" not in self.model_fields_set:
             names = ", ".join(policy.name for policy in self.policies)

@@ -1,14 +1,17 @@
 """Attributes under `compatibility: collector`: as the Collector v0.158 reads them."""
 
+from collections.abc import Mapping
+
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from stream.otlp.scan import scan
 from stream.sampling.matcher import Matcher
 from stream.settings.compiled import policies_of
 from stream.settings.load import load
 from stream.settings.model import Settings
-from stream.testing.spans import a_span, resource_spans, traces_data
+from stream.testing.spans import a_span, resource_spans, span_id_of, traces_data
 
 
 def kept(kind: str, options: dict[str, object], place: str, *values: AnyValue) -> tuple[bool, bool]:
@@ -111,6 +114,83 @@ def test_of_attributes_with_one_key_the_first_counts_in_the_collector() -> None:
     assert kept("string_attribute", options, "span", TEXT, other) == (True, True)
 
 
+def judged(policy: Mapping[str, object], *spans: Span) -> tuple[bool, bool]:
+    """Return whether a trace is kept in both modes, the Collector's first."""
+    verdicts = []
+    for mode in ("collector", "fixed"):
+        settings = Settings.model_validate(
+            {"compatibility": mode, "tail_sampling": {"policies": [{"name": "p", **policy}]}}
+        )
+        matcher = Matcher()
+        policies = policies_of(settings.tail_sampling, matcher, as_collector=mode == "collector")
+        body = traces_data(*spans)
+        (fragment,) = scan(body, matcher.plan()).fragments
+        if policies.look_back is not None:
+            bodies = [body]
+            fragment.bits = policies.look_back(fragment.bits, lambda bodies=bodies: bodies)  # type: ignore[misc]  # its own
+        verdicts.append(policies.judge(fragment).policy == "p")
+    return verdicts[0], verdicts[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(0, (True, True)), (1, (False, False)), (3, (False, True)), (-1, (False, True))],
+)
+def test_a_status_code_that_otlp_does_not_define_is_unset_but_not_for_the_collector(
+    code: int, expected: tuple[bool, bool]
+) -> None:
+    unset = {"type": "status_code", "status_code": {"status_codes": ["UNSET"]}}
+    assert judged(unset, a_span(status=code, status_message="m")) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(251, (True, True)), (252, (False, True)), (256, (False, True))]
+)
+def test_the_collector_ignores_a_value_of_a_tracestate_that_is_long_with_its_key(
+    size: int, expected: tuple[bool, bool]
+) -> None:
+    value = "v" * size
+    policy = {"type": "trace_state", "trace_state": {"key": "rojo", "values": [value]}}
+    assert judged(policy, a_span(trace_state=f"rojo={value}")) == expected
+
+
+HIGH, LOW = "ot=rv:f0000000000000", "ot=rv:00000000000001"
+LOW_ID, HIGH_ID = b"\x01" * 16, b"\x01" * 9 + b"\xf0" * 7
+
+
+@pytest.mark.parametrize(
+    ("trace_id", "states", "expected"),
+    [
+        (LOW_ID, [HIGH], (True, True)),
+        (HIGH_ID, [LOW], (False, False)),
+        (LOW_ID, [LOW, HIGH], (False, True)),
+        (LOW_ID, [HIGH, LOW], (True, True)),
+        (LOW_ID, ["ot=th:0", HIGH], (True, True)),
+        (LOW_ID, ["ot=rv:F0000000000000"], (True, False)),
+        (LOW_ID, ["ot=rv:00000000000001;rv:f0000000000000"], (True, False)),
+        (LOW_ID, ["ot=th:0;th:0"], (False, False)),
+        (LOW_ID, [f"{HIGH},ot=th:4"], (False, False)),
+        (LOW_ID, [",".join([HIGH] + [f"k{number}=1" for number in range(30)])], (True, True)),
+        (LOW_ID, [",".join([HIGH] + [f"k{number}=1" for number in range(31)])], (False, True)),
+        (LOW_ID, [f"{HIGH},", " " + HIGH + "\t"], (True, True)),
+        (LOW_ID, ["ot=rv:f0000000000000;th:xyz", HIGH], (True, True)),
+        (LOW_ID, ["ot=rv:f000000000000"], (False, False)),
+    ],
+)
+def test_the_collector_takes_the_first_randomness_and_reads_it_more_generously(
+    trace_id: bytes, states: list[str], expected: tuple[bool, bool]
+) -> None:
+    # By the hash of either id nothing is kept.
+    options = {"sampling_percentage": 10, "mode": "trace_state", "hash_salt": "b"}
+    policy = {"type": "probabilistic", "probabilistic": options}
+    assert not any(judged(policy, a_span(trace_id=trace_id)))
+    spans = [
+        a_span(trace_id=trace_id, span_id=span_id_of(number), trace_state=state)
+        for number, state in enumerate(states, start=1)
+    ]
+    assert judged(policy, *spans) == expected
+
+
 def test_an_attribute_that_is_not_there_is_none_of_these() -> None:
     assert kept("numeric_attribute", {"max_value": 9}, "span") == (False, False)
     assert kept("boolean_attribute", {"value": False}, "span") == (False, False)
@@ -132,8 +212,12 @@ NOTED = """
  {name: same, type: and, and: {same_span: true, and_sub_policy: [
    {type: numeric_attribute, numeric_attribute: {key: k, min_value: 5}}]}},
  {name: ottl, type: ottl_condition, ottl_condition: {error_mode: propagate, span: ['true']}},
- {name: ignoring, type: ottl_condition, ottl_condition: {span: ['true']}}]
-"""
+ {name: ignoring, type: ottl_condition, ottl_condition: {span: ['true']}},
+ {name: unset, type: status_code, status_code: {status_codes: [ERROR, UNSET]}},
+ {name: share, type: probabilistic, probabilistic: {sampling_percentage: 5, mode: trace_state}},
+ {name: state, type: trace_state, trace_state: {key: k, values: [a]}},
+ {name: long, type: trace_state, trace_state: {key: k, values: [%s]}}]
+""" % ("v" * 255)
 
 
 @pytest.mark.parametrize("mode", ["fixed", "collector"])
@@ -153,4 +237,8 @@ def test_the_start_names_each_place_where_verdicts_differ_and_no_other(mode: str
         "[6].and.and_sub_policy[2].numeric_attribute.min_value",
         "[6].and.and_sub_policy[2].numeric_attribute.key",
         "[8].ottl_condition.error_mode (ottl)",
+        "[10].status_code.status_codes (unset)",
+        "[11].probabilistic.mode (share)",
+        "[13].trace_state.values (long)",
+        "",  # all attributes
     ]

@@ -320,3 +320,21 @@ def test_a_bad_condition_stops_the_start(conditions: str, said: str, tmp_path: P
         load(path, [], {})
     assert said in str(refused.value)
     assert "tail_sampling.policies[0] (p)" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("start_ns", "end_ns", "slow"),
+    [
+        (5, 9, True),
+        (9, 5, False),
+        (1 << 62, (1 << 64) - (1 << 63), False),
+        (1 << 63, 1 << 62, True),
+    ],
+)
+def test_the_time_between_two_instants_ends_where_a_duration_does(
+    start_ns: int, end_ns: int, *, slow: bool
+) -> None:
+    # An instant from 2**63 lies before 1970, as Go reads it: no difference may wrap.
+    condition = 'span.end_time - span.start_time > Duration("0s")'
+    span = a_span(start_ns=start_ns, end_ns=end_ns)
+    assert vote(span, span=(condition,), mode=PROPAGATE) is (S if slow else N)

@@ -374,3 +374,30 @@ def test_limits_say_what_they_mean(tmp_path: Path) -> None:
         ),
     ):
         assert loaded(policy, tmp_path).tail_sampling.policies[0].meaning() == meaning
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        composite("composite_sub_policy: []", "rate_allocation: [{policy: a}]"),
+        composite(SUBS, total="0"),
+        composite(f"composite_sub_policy: [{ALL}, {ALL}]"),
+        composite(SUBS, "policy_order: [a, c, a]"),
+        of_shares("{policy: al, percent: 5}"),
+        of_shares("{policy: a, percent: 5}, {policy: a, percent: 6}"),
+        of_shares("{policy: a, percent: 101}"),
+        composite(SUBS, "rate_allocation: [{policy: a, percent: 1}]", total="99"),
+    ],
+)
+def test_what_is_wrong_with_a_composite_stops_no_start_where_the_collector_starts(
+    policy: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="compatibility: collector takes it"):
+        loaded(policy, tmp_path)
+    path = tmp_path / "t.yaml"
+    path.write_text(f"compatibility: collector\ntail_sampling: {{policies: [{policy}]}}")
+    settings = load(path, [], {})
+    assert any("of a composite are not checked" in note for note in settings.notes())
+    policies = policies_of(settings.tail_sampling, Matcher(), as_collector=True)
+    (fragment,) = scan(traces_data(a_trace(1, spans=200)), Matcher().plan()).fragments
+    assert not policies.judge(fragment).policy

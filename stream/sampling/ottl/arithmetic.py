@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from stream.sampling.ottl.errors import Failed, WrongType
-from stream.sampling.ottl.values import NAMES, Duration, Time, Value, int64
+from stream.sampling.ottl.values import INT64_MAX, NAMES, Duration, Time, Value, int64
 
 _NUMBERS: Final = (int, float)
 
@@ -32,10 +32,10 @@ def added(left: Value, right: Value) -> Value:
 
 
 def subtracted(left: Value, right: Value) -> Value:
-    """Return the difference; of two times it is a duration."""
+    """Return the difference; of two times it is a duration, as long as one can be (Go's `Sub`)."""
     match left, right:
         case Time(), Time():
-            return Duration(int64(left.ns - right.ns))
+            return Duration(max(-INT64_MAX - 1, min(left.ns - right.ns, INT64_MAX)))
         case Time(), Duration():
             return Time(left.ns - right.ns)
         case Duration(), Duration():

@@ -6,7 +6,12 @@ it behind the feature gate `processor.tailsamplingprocessor.usetracestate`.
 
 from stream.otlp.tracestate import THRESHOLD_LIMIT, randomness_of
 from stream.sampling.decision import Vote
-from stream.sampling.matcher import Matcher, RandomnessIs, SamplingIsTold
+from stream.sampling.matcher import (
+    FirstSamplingIs,
+    Matcher,
+    RandomnessIs,
+    SamplingIsTold,
+)
 from stream.sampling.policies.policy import TraceSummary
 from stream.sampling.policies.probabilistic import Probabilistic, rejection_threshold
 
@@ -17,7 +22,7 @@ class ConsistentProbabilistic:
     That is what any other sampler of the trace compared it with, so the sharper of two keeps a part
     of what the other keeps. A trace of which no span tells of sampling (`ot=th`, `ot=rv`) is chosen
     by its hash, as `Probabilistic` does. The randomness is `rv`, the highest if there are several;
-    else the trace id's.
+    else the trace id's; `as_collector` the first, and read as the Collector does.
     """
 
     __slots__ = (
@@ -32,7 +37,13 @@ class ConsistentProbabilistic:
     )
 
     def __init__(
-        self, name: str, sampling_percentage: float, hash_salt: str, matcher: Matcher
+        self,
+        name: str,
+        sampling_percentage: float,
+        hash_salt: str,
+        matcher: Matcher,
+        *,
+        as_collector: bool = False,
     ) -> None:
         self.name = name
         self.by_hash = Probabilistic(name, sampling_percentage, hash_salt)
@@ -41,9 +52,10 @@ class ConsistentProbabilistic:
         rejects_all = self.threshold == 0 and sampling_percentage < 1
         self.rejected = THRESHOLD_LIMIT if rejects_all else self.threshold
         self.source = ("trace_state", self.by_hash.salted)
-        self._told = matcher.mask(SamplingIsTold())
-        self._given = matcher.mask(RandomnessIs(0))
-        self._reached = matcher.mask(RandomnessIs(self.rejected))
+        self._told = matcher.mask(FirstSamplingIs(None) if as_collector else SamplingIsTold())
+        randomness = FirstSamplingIs if as_collector else RandomnessIs
+        self._given = matcher.mask(randomness(0))
+        self._reached = matcher.mask(randomness(self.rejected))
 
     def vote(self, trace: TraceSummary) -> Vote:
         """Judge a trace by its randomness."""
