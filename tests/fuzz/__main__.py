@@ -1,13 +1,16 @@
 """`make fuzz`: the compiled core under sanitizers, on records nobody sends, beside its twin.
 
 The sanitizers end the process at the first byte read or written where it must not be; a difference
-between the twins ends it, too. Either says which seed does it again.
+between the twins ends it, too. Either says which seed does it again. What folds, cuts, holds and
+delivers runs in the simulator's worlds: crashes, rebalances, spills.
 """
 
 import argparse
 import faulthandler
 import sys
+import tempfile
 import time
+from pathlib import Path
 from random import Random
 
 from stream import compiled
@@ -17,11 +20,14 @@ from tests.fuzz.odd_decisions import Encoders
 from tests.fuzz.odd_merges import Merges
 from tests.fuzz.odd_polls import Receivers, a_poll
 from tests.fuzz.twins import Disagreement, Twins
+from tests.simulation.simulation import Simulation
 
 RECORDS_A_SEED = 5_000
 POLLS_A_SEED = 20
 MERGES_A_SEED = 2_000
 DECISIONS_A_SEED = 500
+WORLDS_A_SEED = 5
+SPILLS = 5  # every so manieth world spills
 
 
 def main() -> None:
@@ -48,6 +54,7 @@ def main() -> None:
             _receive(twins, Random(seed))
             merges.run(Random(seed), MERGES_A_SEED)
             Encoders().run(Random(seed), DECISIONS_A_SEED)
+            _live(seed)
         except Disagreement as problem:
             sys.exit(f"\nSEED={seed}: {problem}")
         seed += 1
@@ -60,6 +67,14 @@ def _receive(twins: Twins, rng: Random) -> None:
         plan = rng.choice(twins.plans)
         both = Receivers(plan, rng.choice((fnv1a, murmur2)), rng.choice((0, 1, 4, 7)), ("tenant",))
         both.compare(a_poll(rng))
+
+
+def _live(seed: int) -> None:
+    for number in range(seed * WORLDS_A_SEED, (seed + 1) * WORLDS_A_SEED):
+        with tempfile.TemporaryDirectory(prefix="tailstream-fuzz-") as directory:
+            found = Simulation(number, directory=None if number % SPILLS else Path(directory)).run()
+        if found.broken:
+            raise Disagreement(f"world {number}: {found.broken[0].law}: {found.broken[0].how}")
 
 
 if __name__ == "__main__":
