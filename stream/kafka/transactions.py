@@ -5,7 +5,8 @@ hang for ever after a coordinator was lost (librdkafka issue 5456), so the calle
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -116,7 +117,7 @@ class TransactionalCommitter:
                 # librdkafka keeps what it has not sent when a transaction has failed, and says why
                 # only where it is asked for the next step; taken twice, this one is taken once.
                 self._refuse_missing(commits, started)
-                self._send_offsets(commits, group_metadata)
+                self._ask_why(commits, group_metadata)
             self.doing = "sending offsets"
             self._send_offsets(commits, group_metadata)
             self.doing = "committing"
@@ -138,20 +139,29 @@ class TransactionalCommitter:
                 return cause
         return problem
 
+    def _ask_why(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:
+        """Take the next step for what it says; it may wait for the records, and is resumed then."""
+        try:
+            for offsets, metadata in self._offsets(commits, group_metadata):
+                self._producer.send_offsets_to_transaction(offsets, metadata, LOOK_TIMEOUT_S)
+        except KafkaException as problem:
+            if not _is_retriable(problem.args[0]):
+                raise
+
     def _send_offsets(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:
+        send = self._producer.send_offsets_to_transaction
+        for offsets, metadata in self._offsets(commits, group_metadata):
+            _retry(partial(send, offsets, metadata, CALL_TIMEOUT_S))
+
+    def _offsets(
+        self, commits: Sequence[PartitionCommit], group_metadata: Any
+    ) -> Iterator[tuple[list[Any], Any]]:
+        """Yield the offsets of each group, and its metadata."""
         offsets = _resume_offsets(commits, self._topic)
         assert offsets, "a transaction without offsets is not fenced"
-        _retry(
-            lambda: self._producer.send_offsets_to_transaction(
-                offsets, group_metadata, CALL_TIMEOUT_S
-            )
-        )
+        yield offsets, group_metadata
         if self._positions is not None:
-            positions = _positions(commits, self._topic)
-            blank = self._positions.consumer_group_metadata()
-            _retry(
-                lambda: self._producer.send_offsets_to_transaction(positions, blank, CALL_TIMEOUT_S)
-            )
+            yield _positions(commits, self._topic), self._positions.consumer_group_metadata()
 
     def _abort(
         self, problem: KafkaException, commits: Sequence[PartitionCommit], *, committing: bool
@@ -320,10 +330,13 @@ def _retry(call: Callable[[], Any]) -> Any:
         try:
             return call()
         except KafkaException as problem:
-            error = problem.args[0]
-            if not error.retriable() or error.txn_requires_abort() or error.fatal():
+            if not _is_retriable(problem.args[0]):
                 raise
             time.sleep(RETRY_WAIT_S)
+
+
+def _is_retriable(error: Any) -> bool:
+    return error.retriable() and not error.txn_requires_abort() and not error.fatal()
 
 
 def _resume_offsets(commits: Sequence[PartitionCommit], topic: str) -> list[Any]:
