@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stream.sampling.stores import SpanStore
+from stream.state.directory import wipe
 from stream.state.memory import MemorySpanStore
 from stream.state.rocksdb import RocksDB
 from stream.state.spill import Budget, SpillingSpanStore
@@ -75,6 +76,7 @@ class Disks:
         if self._directory is None or slot in self._used:
             return False
         database = self._directory / f"slot-{slot}" / "rocksdb"
+        wipe(database)  # what an earlier fault has left
         database.parent.mkdir(exist_ok=True)
         if how == "a file where a directory should be":
             database.write_bytes(b"no database")
