@@ -204,7 +204,8 @@ class TailSampler(Cutting):
             return
         self.accounts.received += fragment.spans
         late = self._undelivered.last_late(fragment.trace_id)
-        if late is None or is_full(late, self._limits):
+        if late is None or is_full(late, self._limits) or late.decision.verdict != known.verdict:
+            # The verdicts differ where the first one was forgotten while its late spans waited.
             late = late_delivery(known, fragment.trace_id, offset, self.time_ms)
             self._undelivered.append_late(late)
         add_late(late, fragment, offset, self.time_ms)

@@ -75,11 +75,19 @@ def laws_broken(
             yield from _delivered_at_least_once(of)
         if not core.rules.policies.levels:
             yield from _judged_on_its_records(of, core)
-        elif transactional and not of.forgotten:
+        elif transactional and not of.forgotten and not _time_unknown(watch, of):
             yield from _judged_in_their_order(of, core)
         if broker.positions.get(number) != log.end:
             yield Broken("position", f"{broker.positions.get(number)}, the log ends at {log.end}")
     yield from _dead_letters(watch, len(broker.topics[INPUT]), transactional=transactional)
+
+
+def _time_unknown(watch: Watch, of: OfPartition) -> bool:
+    """Tell whether a successor's partition time may lie below that of the last decision.
+
+    The levels tell then no more of when the last one was charged.
+    """
+    return of.calm is None and (watch.excused.hints_dropped or bool(of.lost))
 
 
 def _by_trace(found: Sequence[Decision]) -> dict[bytes, list[Decision]]:

@@ -1,6 +1,6 @@
 """What a seed chooses once: how large everything is, and which faults there are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -20,7 +20,6 @@ from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.status_code import StatusCode
-from stream.sampling.stores import SpanStore
 from stream.state import memory, rocksdb
 from stream.testing.core import Core, Rules, rules
 from stream.testing.driver import Driver, Opened
@@ -29,8 +28,8 @@ from stream.worker import decision_log
 from stream.worker.partition import Partition
 from stream.worker.restore import Restore, ResumePoint
 from stream.worker.transaction import Bounds
+from tests.simulation.disks import Disk
 
-OpenSpans = Callable[[int], SpanStore]
 NEVER_MS = 1_000_000_000
 MANY = 1_000_000
 
@@ -173,13 +172,14 @@ def a_broker(shape: Shape, *, partitions: int | None = None) -> Broker:
     return Broker({**topics, "dead_letters": 1}, message_bytes_max=limits)
 
 
-def a_driver(broker: Broker, slot: str, shape: Shape, open_spans: OpenSpans) -> Driver:
+def a_driver(broker: Broker, slot: str, shape: Shape, disk: Disk) -> Driver:
     """Return a worker process that has just been started."""
     core = shape.core
     budget = OpenTracesBudget(limit=shape.open_traces_max)
 
     def open_partition(number: int) -> Opened:
-        spans, decisions = open_spans(number), core.decision_store()
+        spans = disk.open_spans(number)
+        decisions = disk.open_decisions(number, core.windows.decision_retention_ms)
 
         def build(point: ResumePoint, restore: Restore) -> Partition:
             return core.partition(

@@ -132,7 +132,7 @@ def undisturbed(shape: Shape, logs: Sequence[PartitionLog]) -> Broker:
     broker = a_broker(shape.calm, partitions=len(logs))
     for log, copy in zip(logs, broker.topics[INPUT], strict=True):
         copy.records = log.records
-    driver = a_driver(broker, "slot-0", shape.calm, InMemory().open_spans)
+    driver = a_driver(broker, "slot-0", shape.calm, InMemory())
     broker.group.members = {"one"}
     driver.assigned(Membership("one", 0), range(len(logs)))
     _finish(driver, len(logs))

@@ -105,7 +105,7 @@ class World:
     def start(self, slot: int) -> None:
         """Start a process in a slot; it fences whoever used the slot before."""
         disk = self.disks.start(slot)
-        driver = a_driver(self.broker, f"slot-{slot}", self.shape, disk.open_spans)
+        driver = a_driver(self.broker, f"slot-{slot}", self.shape, disk)
         process = Process(slot, driver, disk)
         self.group.join(process)
         for other in self.processes:

@@ -402,6 +402,25 @@ def test_a_decision_outlives_its_retention_while_late_spans_of_its_trace_are_und
     assert decisions.get(trace_id_of(1)) is not None
 
 
+def test_late_spans_follow_the_new_verdict_of_a_trace_whose_first_one_was_forgotten() -> None:
+    sampler = Core(Windows(decision_wait_ms=30, decision_retention_ms=40)).sampler()
+    sampler.fold([a_record(0, 0, an_ordinary(1)), a_tick(1, 31)])
+    deliver(sampler)
+    sampler.fold([a_bad_record(2, 32), a_record(3, 200, an_ordinary(1, first_span=2))])
+    deliver(sampler, 1)  # so the decision is forgotten while the late span waits
+    sampler.fold(
+        [
+            a_record(4, 201, an_error(1, first_span=3)),
+            a_tick(5, 240),
+            a_record(6, 241, an_ordinary(1, first_span=4)),
+        ]
+    )
+    deliver(sampler)
+    deliver(sampler)
+    accounts = sampler.accounts
+    assert (accounts.late_not_sampled, accounts.sampled, accounts.late_sampled) == (1, 1, 1)
+
+
 def test_every_kind_of_record_moves_the_time_and_odd_ones_are_counted() -> None:
     sampler = CORE.sampler()
     sampler.fold([a_record(0, 100, an_error(1)), a_tick(1, 130)])
