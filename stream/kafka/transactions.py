@@ -126,11 +126,13 @@ class TransactionalCommitter:
         except KafkaException as problem:
             cause = self._cause(problem, commits, group_metadata)
             self._abort(cause, commits, committing=committing)
-        except SystemError as hidden:
+        except SystemError:
             # A fatal error is raised from the midst of a call, which may go on to log: Python finds
             # an exception beside the logger's result. The next step says which it was.
-            cause = self._next_problem(hidden, commits, group_metadata)
-            self._abort(cause, commits, committing=committing)
+            next_problem = self._next_problem(commits, group_metadata)
+            if next_problem is None:
+                raise
+            self._abort(next_problem, commits, committing=committing)
         return Receipt(ends, clock.monotonic_s() - started)
 
     def _cause(
@@ -138,19 +140,17 @@ class TransactionalCommitter:
     ) -> KafkaException:
         """A record of a transaction that has failed is refused; why is said at the next step."""
         if problem.args[0].code() == KafkaError._STATE:  # noqa: SLF001 - librdkafka's public code
-            return self._next_problem(None, commits, group_metadata) or problem
+            return self._next_problem(commits, group_metadata) or problem
         return problem
 
     def _next_problem(
-        self, hidden: SystemError | None, commits: Sequence[PartitionCommit], group_metadata: Any
-    ) -> Any:
-        """Return why the next step fails. If it does not, `hidden` is raised, or None returned."""
+        self, commits: Sequence[PartitionCommit], group_metadata: Any
+    ) -> KafkaException | None:
+        """Return why the next step fails, None if it does not."""
         try:
             self._send_offsets(commits, group_metadata)
-        except KafkaException as cause:
-            return cause
-        if hidden is not None:
-            raise hidden
+        except KafkaException as problem:
+            return problem
         return None
 
     def _ask_why(self, commits: Sequence[PartitionCommit], group_metadata: Any) -> None:

@@ -10,10 +10,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 from rich.console import Console
 
 from stream import app
@@ -29,9 +27,9 @@ from stream.state.memory import MemoryDecisionStore, MemorySpanStore
 from tests.bench.corpus import CorpusRecord, corpus
 from tests.bench.figures import figures, markdown, spread
 from tests.bench.policies import Policy
+from tests.bench.polls import as_messages, in_polls
 from tests.harness.topics import PARTITIONS
 
-POLL_MESSAGES = 1_000
 DECISION_WAIT = "5s"
 MODES = ("fixed", "collector")
 ALWAYS: Policy = {"name": "always", "type": "always_sample"}
@@ -122,7 +120,7 @@ class Pass:
         epochs = dict.fromkeys(range(PARTITIONS), 1)
         now_ms = 0
         for poll in polls:
-            messages = _messages(poll)
+            messages = as_messages(poll)
             now_ms = poll[-1].timestamp_ms
             errors: list[object] = []
             with self._timed():
@@ -158,7 +156,7 @@ def measure_policies(spans: int, *, seed: int, rounds: int, console: Console) ->
     """Return what every policy costs a trace, in CPU microseconds, in both modes."""
     records = list(corpus(spans, seed=seed))
     traces = len({record.key for record in records})
-    polls = list(_polls(records))
+    polls = list(in_polls(records))
     alone = {mode: Pass([ALWAYS], mode) for mode in MODES}
     beside = {
         (name, mode): Pass([policy, ALWAYS], mode)
@@ -226,23 +224,3 @@ def _deliver(sampler: TailSampler) -> int:
         sampler.settle([Settled(one) for one in taken])
         count += len(taken)
     return count
-
-
-def _polls(records: list[CorpusRecord]) -> Iterator[list[CorpusRecord]]:
-    left = iter(records)
-    while poll := list(islice(left, POLL_MESSAGES)):
-        yield poll
-
-
-def _messages(records: list[CorpusRecord]) -> list[Message]:
-    return [
-        Message(
-            topic="spans",
-            partition=record.partition,
-            offset=record.offset,
-            key=record.key,
-            value=record.value,
-            timestamp=(TIMESTAMP_CREATE_TIME, record.timestamp_ms),
-        )
-        for record in records
-    ]

@@ -11,11 +11,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from zlib import crc32
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
+from confluent_kafka import Message
 
 from stream import app, clock
 from stream.host import Host
@@ -37,12 +36,11 @@ from stream.worker.restore import Restore, ResumePoint
 from stream.worker.transaction import Transaction
 from stream.worker.worker import Worker
 from tests.bench.clients import consumed, joined
-from tests.bench.corpus import CorpusRecord
+from tests.bench.polls import as_messages, in_polls
 from tests.bench.preload import Loaded
 from tests.bench.recording import Recording, RecordingSpanStore
 from tests.harness.topics import PARTITIONS
 
-POLL_MESSAGES = 1_000
 # Half a second of a worker at full speed.
 POLLS_A_TRANSACTION = 8
 IDENTITY = Identity("bench", "bench", "bench")
@@ -90,14 +88,14 @@ class Stages:
         self._settings = load(config, (), {})
         self._loaded = loaded
         self.spans = sum(record.spans for record in loaded.first)
-        self._polls = list(_polls(loaded.first))
+        self._polls = list(in_polls(loaded.first))
         matcher = Matcher()
         self._policies = policies_of(self._settings.tail_sampling, matcher)
         self._scan_plan = matcher.plan()
         partitioner = PARTITIONERS[self._settings.topics.partitioner]
         self._receiver = Receiver(self._scan_plan, partitioner, partitions=PARTITIONS)
         self._epochs = dict.fromkeys(range(PARTITIONS), 1)
-        self._batches = [self._received(_messages(poll)) for poll in self._polls]
+        self._batches = [self._received(as_messages(poll)) for poll in self._polls]
         self._recording = self._record()
         # As the host does at its start: what lives for ever is not walked.
         gc.collect()
@@ -137,7 +135,7 @@ class Stages:
         """Receive and scan by turns: the one less the other has to see the same machine."""
         plan = self._scan_plan
         for poll in self._polls:
-            messages = _messages(poll)
+            messages = as_messages(poll)
             values = [record.value for record in poll]
             for value in values:  # as consume() leaves them, which has just written them: warm
                 crc32(value)
@@ -246,26 +244,6 @@ def _stopwatch(spent: Counter[str], cpu_ns: Callable[[], int]) -> Measure:
         spent[name] += cpu_ns() - before_ns
 
     return measure
-
-
-def _polls(records: list[CorpusRecord]) -> Iterator[list[CorpusRecord]]:
-    left = iter(records)
-    while poll := list(islice(left, POLL_MESSAGES)):
-        yield poll
-
-
-def _messages(records: list[CorpusRecord]) -> list[Message]:
-    return [
-        Message(
-            topic="spans",
-            partition=record.partition,
-            offset=record.offset,
-            key=record.key,
-            value=record.value,
-            timestamp=(TIMESTAMP_CREATE_TIME, record.timestamp_ms),
-        )
-        for record in records
-    ]
 
 
 def _no_host() -> Host:
