@@ -17,6 +17,9 @@ MESSAGE_BYTES_DEFAULT = 1_000_000
 FETCH_BYTES_MIN = 1 << 20
 """librdkafka takes no less for `fetch.max.bytes` than its `message.max.bytes`."""
 
+FETCH_BYTES_AT_LEAST = 256 << 10
+"""What the broker waits for before it answers, `fetch.min.bytes`; not for long."""
+
 CONNECTION_PREFIXES = (
     "bootstrap.",
     "security.",
@@ -74,6 +77,9 @@ def consumer_settings(
     answer_bytes_max = max(FETCH_BYTES_MIN, fetched_bytes_max // 4)
     session_ms = round(member.session_timeout_s * 1000)
     settings: dict[str, Any] = {
+        # An answer for every record that comes costs more than the record: as much, or a tenth of a
+        # second.
+        "fetch.min.bytes": FETCH_BYTES_AT_LEAST,
         "fetch.wait.max.ms": 100,
         "fetch.error.backoff.ms": 100,
         # librdkafka stops fetching for this long whenever its queue is full; its default is 1 s.
