@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from operator import methodcaller
 from typing import Any
 
+from stream.sampling.control import CONTROL_HEADER
 from stream.sampling.record import Headers, RecordKind
 
-CONTROL_HEADER = "tailstream.control"
 SIGNAL_HEADER = "otelcol.signal"
 
 _READ = methodcaller("headers")
