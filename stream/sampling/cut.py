@@ -48,6 +48,7 @@ def cut_delivery(
         offsets=trace.offsets,
         ballot=judgement.ballot,
         levels=judgement.levels,
+        source=trace.pin if trace.pin is not None and trigger is Trigger.PINNED else "",
     )
     return Delivery(
         decision,

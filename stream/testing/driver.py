@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stream.kafka.commit import Receipt
+from stream.kafka.headers import kind_of, read_control
 from stream.kafka.log_state import Identity
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.record import Record, RecordKind
@@ -29,7 +30,6 @@ from stream.worker.transaction import Bounds, Transaction
 from stream.worker.worker import Worker
 
 LAST_TRANSACTIONS_MAX = 3
-SIGNAL_HEADER = "otelcol.signal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +317,7 @@ class Driver:
             partition.learn(restore.read_older(run))
             return further
         if partition.sampler.cuts_held:
-            partition.whole(restore.older_log)
+            partition.whole(restore.older_log, list(restore.older_pins.items()))
         elif not partition.catch_up():
             del self._completing[number]
         return True
@@ -365,10 +365,11 @@ class Driver:
         return self._broker.topics[INPUT][number]
 
     def _scanned(self, stored: StoredRecord) -> Record:
-        record = Record(stored.offset, stored.timestamp_ms, key=stored.key)
-        if any(name == SIGNAL_HEADER and value != b"traces" for name, value in stored.headers):
-            record.kind = RecordKind.SKIPPED
-        else:
+        kind = kind_of(stored.headers, stored.value)
+        record = Record(stored.offset, stored.timestamp_ms, kind, key=stored.key)
+        if kind is RecordKind.CONTROL:
+            read_control(record, stored.headers)
+        elif kind is RecordKind.SPANS:
             found = scan(stored.value, self._plan)
             record.fragments, record.bad = found.fragments, found.bad
         return record
