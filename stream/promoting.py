@@ -9,8 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from stream.kafka.promotion_reader import Read
+from stream.kafka.client_settings import connection
+from stream.kafka.partitioner import PARTITIONERS
+from stream.kafka.promotion_reader import Pace, PromotionReader, Read
+from stream.kafka.receive import Receiver
+from stream.otlp.scan import ScanPlan
 from stream.sampling.promotions import Wanted
+from stream.settings.model import Settings
 from stream.worker.worker import Worker
 
 ROUND_PROMOTIONS_MAX = 1_000
@@ -73,3 +78,32 @@ def wanted_of(worker: Worker, count_max: int) -> dict[int, list[Wanted]]:
         if found:
             wanted[partition.number] = found
     return wanted
+
+
+def promoting_of(
+    settings: Settings,
+    worker: Worker,
+    *,
+    plan: ScanPlan,
+    poison: Callable[[], Mapping[int, frozenset[int]]],
+    bytes_max: int,
+) -> Promoting:
+    """Return the rounds of a worker with a reader of its own.
+
+    `plan` is no other thread's. `poison` tells which offsets must not be scanned, by partition.
+    """
+
+    def receiver() -> Receiver:
+        made = Receiver(
+            plan,
+            PARTITIONERS[settings.topics.partitioner],
+            copy_headers=settings.output.copy_headers,
+        )
+        made.poison = poison()
+        return made
+
+    pace = Pace(settings.promotion.records_per_s, settings.promotion.bytes_per_s, bytes_max)
+    reader = PromotionReader(
+        connection(settings.kafka), settings.topics.input, receiver=receiver, pace=pace
+    )
+    return Promoting(worker, reader)

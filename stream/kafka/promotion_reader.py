@@ -27,6 +27,10 @@ SKIP_OFFSETS_MIN = 200
 takes a request and what was fetched ahead."""
 
 
+END = 1 << 62
+"""Above every offset."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How fast promotions may read, and how many bytes of bodies a pass may hold."""
@@ -45,12 +49,20 @@ class Read:
 
 
 class PromotionReader:
-    """Reads what promotions want, partition by partition. Its methods are for one thread."""
+    """Reads what promotions want, partition by partition. Its methods are for one thread.
+
+    `receiver` makes what turns messages into records, as the worker's own does.
+    """
 
     def __init__(
-        self, connection: dict[str, Any], topic: str, *, receiver: Receiver, pace: Pace
+        self,
+        connection: dict[str, Any],
+        topic: str,
+        *,
+        receiver: Callable[[], Receiver],
+        pace: Pace,
     ) -> None:
-        self.receiver = receiver
+        self._receiver = receiver
         self._connection = connection
         self._topic = topic
         self._pace = pace
@@ -146,15 +158,12 @@ class PromotionReader:
                 messages.append(message)
                 position = message.offset() + 1
             elif is_end_of_partition(error):
-                # Nothing more of what is wanted will come: it lay below our own position once.
-                position = max(position, message.offset(), _END)
+                # Nothing more of what is wanted will come: all of it lay below our own position.
+                position = END
             elif not is_passing(error):
                 raise KafkaException(error)
         size = sum(len(message.value() or b"") for message in messages)
         self._tokens.charge(len(messages), size, clock.monotonic_s())
-        for batch in self.receiver.receive(messages, {number: 0}, []):
+        for batch in self._receiver().receive(messages, {number: 0}, []):
             sweep.take(batch.records)
         return position
-
-
-_END = 1 << 62

@@ -23,6 +23,7 @@ from stream.settings.fields import (
 )
 from stream.settings.kafka import KAFKA_DEFAULTS, KafkaMap
 from stream.settings.policies import default_policies
+from stream.settings.promotion import Promotion
 from stream.settings.tail_sampling import DAY_S, NOT_NEEDED, TailSampling
 
 MIB = 1 << 20
@@ -116,7 +117,7 @@ class Topics(Block):
     )
     metrics: KafkaName = Field(
         default="otlp_metrics",
-        description="OTLP metrics whose exemplars are to be pinned. No effect yet.",
+        description="OTLP metrics: `tailstream exemplars` pins the traces of their exemplars.",
     )
     partitioner: Literal["fnv1a", "murmur2"] = Field(
         default="fnv1a",
@@ -193,7 +194,11 @@ class Limits(Block):
         description="Bytes of an open trace; at it the trace is decided (`trace_bytes_limit`).",
     )
     pins_max: int = Field(
-        default=100_000, ge=1, le=1 << 40, description="Pins held at once. No effect yet."
+        default=100_000,
+        ge=1,
+        le=1 << 40,
+        description="Pins that a worker holds: those that wait for their trace's first span, and "
+        "promotions under way. Above it a pin is refused, and the policies alone decide.",
     )
 
 
@@ -258,6 +263,7 @@ class Settings(Block):
     topics: Topics = Field(default_factory=Topics)
     tail_sampling: TailSampling = Field(default_factory=TailSampling)
     decisions: Decisions = Field(default_factory=Decisions)
+    promotion: Promotion = Field(default_factory=Promotion)
     storage: Storage = Field(default_factory=Storage)
     limits: Limits = Field(default_factory=Limits)
     output: Output = Field(default_factory=Output)
@@ -287,12 +293,6 @@ class Settings(Block):
             lines += differences(self.tail_sampling, as_collector=self.as_collector)
         if self.worker.delivery == "at_least_once":
             lines.append("worker.delivery: at_least_once: a crash can republish kept traces")
-        for name, changed, why in (
-            ("topics.metrics", self.topics.metrics != Topics().metrics, "no exemplars are read"),
-            ("limits.pins_max", self.limits.pins_max != Limits().pins_max, "there are no pins"),
-        ):
-            if changed:
-                lines.append(f"{name}: no effect yet: {why}")
         return lines
 
     def policies_hash(self) -> str:
