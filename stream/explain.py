@@ -206,7 +206,7 @@ def _trigger(decision: Decision, settings: Settings) -> str:
         Trigger.TRACE_BYTES_LIMIT: "as it reached a limit of its bytes",
         Trigger.OVERLOAD: "early, as the oldest, for there were more open traces than fit",
         Trigger.DISK_LIMIT: "early, as the oldest, for storage.disk was full",
-        Trigger.PINNED: "as its window had passed, or a limit was reached",
+        Trigger.PINNED: "as its window had passed",
         Trigger.LATE: "as spans came after the verdict",
         Trigger.PROMOTED: "when it was asked for after its verdict; read again from the input",
         Trigger.PROMOTED_PARTIAL: (

@@ -126,7 +126,9 @@ class PromotionReader:
                 continue
             wanted = sweep.next(max(0, position))
             if wanted is None:
-                return True
+                if self._look(reader, number, sweep):
+                    return True
+                continue
             if position < 0 or wanted >= position + SKIP_OFFSETS_MIN:
                 reader.assign([TopicPartition(self._topic, number, wanted)])
                 position = wanted

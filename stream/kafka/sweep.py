@@ -48,7 +48,7 @@ class Sweep:
         return min(lowest, default=None)
 
     def gone_below(self, offset: int) -> None:
-        """The log starts here by now."""
+        """The log starts here by now: whoever looks through a range may have missed some of it."""
         for first, _, want in self._ranges:
             want.found.partial = want.found.partial or first < offset
 
@@ -70,6 +70,8 @@ class Sweep:
         self._wants[want.wanted.trace_id] = want
         offsets = want.wanted.offsets
         if isinstance(offsets, tuple):
+            # Its ends are records of the trace; what lies between is found by looking.
+            want.missing = set(offsets)
             self._ranges.append((*offsets, want))
             return
         want.missing = set(decode_offsets(offsets))

@@ -269,7 +269,7 @@ cdef int cut_all_due(State state, int64_t time_ms, clock) except -1:
 
 
 cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
-    """Cut a trace at the position."""
+    """Cut a trace whose time has come, at the position."""
     cdef Delivery delivery
     assert not state.cuts_held, "a trace whose decision may be known must not be judged"
     del state._open[trace.trace_id]
@@ -284,8 +284,9 @@ cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
     else:
         judgement = state._judged(trace, clock)
     remember_votes(state, judgement)
+    source = None
     if trace.pin is not None and judgement.verdict is NOT_SAMPLED:
-        judgement, trigger = kept_by_pin(judgement), PINNED
+        judgement, trigger, source = kept_by_pin(judgement), PINNED, trace.pin
     if judgement.verdict is NOT_SAMPLED:
         if state._in_memory is not None:
             state._in_memory.remove(trace.trace_id, trace.its_offsets)
@@ -294,6 +295,8 @@ cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
             if state._bodies:
                 state._dropped.add(trace.trace_id)
     delivery = delivery_of(state, trace, judgement, trigger, clock)
+    if source is not None:
+        delivery.decision.source = source
     state._uncommitted[trace.trace_id] = delivery.decision
     return (<Queue?>state._undelivered).append_cut(delivery)
 
@@ -317,8 +320,6 @@ cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, cloc
     decision.offsets = trace.its_offsets
     decision.ballot = judgement.ballot
     decision.levels = judgement.levels
-    if trace.pin is not None and trigger is PINNED:
-        decision.source = trace.pin
     delivery.decision = decision
     delivery.first_offset = trace.first_offset
     delivery.opened_ms = trace.opened_ms

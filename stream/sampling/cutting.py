@@ -25,6 +25,10 @@ else:
     State = object
 
 
+BY_TIME = (Trigger.DECISION_WAIT, Trigger.ROOT_RECEIVED)
+"""A limit that was reached is what cuts a trace, pinned or not."""
+
+
 class Cutting(State):
     """Cuts the open traces of a `TailSampler`, which is made of it and says what each part is."""
 
@@ -78,8 +82,11 @@ class Cutting(State):
         judgement = judged or self._judged(trace, clock)
         for policy, vote in judgement.votes:
             self.accounts.votes[policy, vote.value] += 1
+        source = ""
         if trace.pin is not None and judgement.verdict is Verdict.NOT_SAMPLED:
-            judgement, trigger = kept_by_pin(judgement), Trigger.PINNED
+            judgement, source = kept_by_pin(judgement), trace.pin
+            if trigger in BY_TIME:
+                trigger = Trigger.PINNED
         if judgement.verdict is Verdict.NOT_SAMPLED:
             self._spans.delete(trace.trace_id, trace.offsets)
             if self._bodies:
@@ -92,6 +99,7 @@ class Cutting(State):
             upto=upto,
             time_ms=self.time_ms,
             bodies_spill=self._budget.bodies_spill,
+            source=source,
         )
         self._uncommitted[trace.trace_id] = delivery.decision
         self._undelivered.append(delivery)

@@ -9,6 +9,7 @@ KeptOffsets = bytes | tuple[int, int]
 """Ascending offsets as `encode_offsets` writes them; of very many, (first, last) of a range that
 holds them, among records of other traces."""
 
+KEPT_BYTES_MAX = OFFSETS_BYTES_MAX
 BYTES_OBJECT_BYTES: Final = 40
 RANGE_BYTES: Final = 128
 
@@ -16,9 +17,9 @@ RANGE_BYTES: Final = 128
 def kept_offsets(offsets: Sequence[int]) -> KeptOffsets:
     """Return ascending offsets as they are remembered."""
     # An offset takes a byte at least.
-    if len(offsets) <= OFFSETS_BYTES_MAX:
+    if len(offsets) <= KEPT_BYTES_MAX:
         deltas = encode_offsets(list(offsets))
-        if len(deltas) <= OFFSETS_BYTES_MAX:
+        if len(deltas) <= KEPT_BYTES_MAX:
             return deltas
     return offsets[0], offsets[-1]
 
