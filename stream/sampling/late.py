@@ -97,18 +97,15 @@ def news_to(
 ) -> dict[bytes, KnownDecision]:
     """Return those that `store` knows nothing newer of: a later record has the higher `upto`.
 
-    What is newer and was dropped is news too, for it has the older one's offsets now.
+    A promotion by a late span has the same as what it follows. What is newer and was dropped is
+    news too, for it has the older one's offsets now.
     """
     news: dict[bytes, KnownDecision] = {}
     for trace_id, known in decisions:
-        newer = store.get(trace_id)
-        if newer is not None and newer.upto >= known.upto:
-            before = news.get(trace_id, newer)
-            if is_late_dropped(before) and known.verdict is Verdict.NOT_SAMPLED:
-                news[trace_id] = with_earlier(known, before)
-            continue
-        before_it = news.get(trace_id)
-        # They follow as in the topic, and a promotion may reach no higher than what it follows.
-        if before_it is None or before_it.upto <= known.upto:
-            news[trace_id] = with_earlier(before_it, known)
+        other = news.get(trace_id) or store.get(trace_id)
+        promoted = other is not None and other.verdict is Verdict.SAMPLED
+        if other is None or (other.upto, promoted) < (known.upto, True):
+            news[trace_id] = with_earlier(other, known)
+        elif known.verdict is Verdict.NOT_SAMPLED and is_late_dropped(other):
+            news[trace_id] = with_earlier(known, other)
     return news

@@ -55,8 +55,9 @@ class OfPartition:
                 self.spans[trace_id].update(span_ids)
 
     def truncated(self, trace_id: bytes) -> bool:
-        """Whether retention deleted some of the trace's records before they were decided."""
-        return any(offset in self.lost for offset in self.records[trace_id])
+        """Whether retention deleted some of its records before they were decided, or a pin."""
+        pins = [at for at in self.lost if _pins(self.entries[at], trace_id)]
+        return bool(pins) or any(offset in self.lost for offset in self.records[trace_id])
 
 
 def laws_broken(
