@@ -149,9 +149,10 @@ class Pinning(Cutting):
             return []
         wanted: list[Wanted] = []
         early: list[Promotion] = []
+        waits = self._undelivered.late_traces()
         for promotion in self._promotions.unread():
             trace_id = promotion.trace_id
-            if trace_id in self._uncommitted or self._undelivered.last_late(trace_id) is not None:
+            if trace_id in self._uncommitted or trace_id in waits:
                 early.append(promotion)
                 continue
             known = self._decisions.get(trace_id)

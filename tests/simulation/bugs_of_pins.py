@@ -4,6 +4,7 @@ from stream.kafka.sweep import Sweep
 from stream.sampling import late, pinning, tail_sampler
 from stream.sampling.control import Pin
 from stream.sampling.decision import PROMOTIONS
+from stream.sampling.delivery_queue import DeliveryQueue
 from stream.sampling.pinning import Pinning
 from stream.sampling.pins import HeldPin
 from stream.sampling.promotions import Found, Promotions, Wanted
@@ -191,3 +192,8 @@ def pins_of_the_first_phase_hide_those_that_came_later(patch: Patch) -> None:
         return found
 
     patch.setattr(Restore, "_known", first_only)
+
+
+@bug
+def late_records_that_were_put_back_are_not_waited_for(patch: Patch) -> None:
+    patch.setattr(DeliveryQueue, "late_traces", lambda self: self._late)
