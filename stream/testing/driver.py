@@ -219,7 +219,7 @@ class Driver:
         sampler, log = self.worker.partitions[number].sampler, self._input(number)
         sweep = self._sweeps.get(number)
         if sweep is None:
-            wanted = sampler.wanted(1 + records_max)
+            wanted = sampler.wanted(3 + records_max)
             if wanted:
                 self._sweeps[number] = _Sweeping(wanted, Sweep(wanted, bytes_max=bytes_max))
             return bool(wanted)

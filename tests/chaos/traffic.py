@@ -62,15 +62,15 @@ class Traffic:
 
 
 def _pins(rng: Random, records: list[Planned], late_after_s: float) -> list[Planned]:
-    """Return pins of some traces: before their spans, beside them, after their verdict; some twice."""
+    """Return pins: before their traces' spans, beside them, after the verdict; some twice."""
     pins = []
-    for record in records:
-        if rng.random() > PINNED_SHARE or record.key.startswith(b"00000000"):
+    for one in records:
+        if rng.random() > PINNED_SHARE or one.key.startswith(b"00000000"):
             continue
-        pin = Pin(bytes.fromhex(record.key.decode()), PIN_TTL_MS, "chaos")
+        pin = Pin(bytes.fromhex(one.key.decode()), PIN_TTL_MS, "chaos")
         after_s = late_after_s + rng.random() * late_after_s
         for by_s in rng.sample((-0.6, 0.1, after_s, after_s, after_s), rng.choice((1, 1, 1, 2))):
-            at_s = max(0.0, record.at_s + by_s)
+            at_s = max(0.0, one.at_s + by_s)
             pins.append(Planned(at_s, pin.key, b"", ((CONTROL_HEADER, encode(pin)),)))
     return pins
 

@@ -194,10 +194,10 @@ class World:
             return driver.restore(number)
 
     def promote(self, process: Process, step: Step) -> bool:
-        """A round that reads by single records may hold hardly any bytes."""
+        """A round that reads by single records may hold the bytes of one trace."""
         if step.number not in process.driver.promoting:
             return False
-        bytes_max = 200 if step.count == 1 else 1 << 20
+        bytes_max = 1 if step.count == 1 else 1 << 20
         return process.driver.promote(step.number, step.count, bytes_max)
 
     def turn(self, process: Process) -> bool:
@@ -263,7 +263,8 @@ class World:
         while self.fold(process):
             pass
         for number in driver.promoting:
-            while driver.promote(number, 1_000):
+            # Every other partition's passes hold one trace at a time.
+            while driver.promote(number, 1_000, 1 if number % 2 else 1 << 20):
                 pass
         driver.finish()
 
