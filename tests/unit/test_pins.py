@@ -1,6 +1,7 @@
 """Pins and promotions, as one partition sees them: before, beside and after a trace's spans."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.policy import Policy
 from stream.sampling.promotions import Found, SecondChance, Wanted
 from stream.sampling.record import Record
+from stream.state.rocksdb import RocksDB, RocksDBSpanStore
 from stream.testing.core import (
     Core,
     Rules,
@@ -241,6 +243,17 @@ def test_late_spans_of_a_dropped_trace_are_promoted_with_it() -> None:
     assert run.decisions[-1].offsets == [0, 2, 4]
 
 
+def test_a_promotion_waits_for_late_spans_that_an_abort_has_put_back() -> None:
+    run = Run()
+    a_dropped_trace(run)
+    run.fold(a_record(4, 1_101, an_ordinary(1, first_span=3)), a_pin(5, 1_102, 1))
+    run.partition.plan(count_max=10, bytes_max=1 << 30)
+    run.partition.aborted()
+    assert run.sampler.wanted(10) == []
+    run.commit()
+    assert [wanted.offsets for wanted in run.sampler.wanted(10)] == [b"\x00\x02\x02"]
+
+
 def test_late_spans_that_come_while_a_trace_is_promoted_go_out_after_it() -> None:
     run = Run()
     a_dropped_trace(run)
@@ -256,6 +269,25 @@ def test_late_spans_that_come_while_a_trace_is_promoted_go_out_after_it() -> Non
     assert [trigger for trigger, _ in run.output] == ["promoted", "late"]
     assert [one.upto for one in run.decisions[-2:]] == [5, 7]
     assert run.sampler.open_spans == 0
+
+
+def test_a_body_behind_a_promotion_is_kept_in_the_batch_in_which_its_trace_was_dropped(
+    tmp_path: Path,
+) -> None:
+    db = RocksDB(tmp_path / "db", memory_bytes=1 << 20)
+    run = Run(spans=RocksDBSpanStore(db, 0))
+    run.fold(
+        a_record(0, 1_000, an_ordinary(1)),
+        a_record(1, 1_020, an_ordinary(2)),
+        a_pin(2, 1_040, 1),
+        a_record(3, 1_041, an_ordinary(1, first_span=2)),
+    )
+    run.commit()
+    run.promote()
+    run.commit()
+    assert [trigger for trigger, _ in run.output] == ["promoted", "late"]
+    run.partition._spans.close()
+    db.close()
 
 
 def test_what_is_left_of_a_promotion_is_delivered_and_said_to_be_partial() -> None:
