@@ -1,12 +1,14 @@
 """Planted bugs of pins and promotions: what is forgotten, what comes too early or twice."""
 
+from typing import Any
+
 from stream.kafka.sweep import Sweep
-from stream.sampling import late, pinning, tail_sampler
+from stream.sampling import late, tail_sampler
 from stream.sampling.control import Pin
 from stream.sampling.decision import PROMOTIONS
 from stream.sampling.pinning import Pinning
-from stream.sampling.pins import HeldPin
-from stream.sampling.promotions import Found, Promotions, Wanted
+from stream.sampling.pins import HeldPin, PendingPins
+from stream.sampling.promotions import Found, Promotion, Promotions, Wanted
 from stream.sampling.stores import KnownDecision
 from stream.worker.partition import Partition
 from tests.simulation.bug import Patch, bug
@@ -42,13 +44,13 @@ def a_pin_that_waits_is_not_asked_when_its_trace_opens(patch: Patch) -> None:
 
 @bug
 def pins_never_expire(patch: Patch) -> None:
-    pop = pinning.PendingPins.pop
+    pop = PendingPins.pop
 
-    def fresh(self: pinning.PendingPins, trace_id: bytes) -> HeldPin | None:
+    def fresh(self: PendingPins, trace_id: bytes) -> HeldPin | None:
         pin = pop(self, trace_id)
         return pin and HeldPin(pin.offset, 1 << 60, pin.source)
 
-    patch.setattr(pinning.PendingPins, "pop", fresh)
+    patch.setattr(PendingPins, "pop", fresh)
 
 
 @bug
@@ -65,10 +67,8 @@ def the_resume_offset_ignores_promotions(patch: Patch) -> None:
 def late_spans_overtake_a_promotion(patch: Patch) -> None:
     wait_behind = Pinning._wait_behind
 
-    def at_once(self: Pinning, *args: object) -> None:
-        wait_behind(self, *args)  # type: ignore[arg-type]
-        promotion = args[0]
-        assert isinstance(promotion, pinning.Promotion)
+    def at_once(self: Pinning, promotion: Promotion, *args: Any) -> None:
+        wait_behind(self, promotion, *args)
         for one in promotion.behind:
             self._promotions.behind_bytes -= one.held_bytes
             self._undelivered.append_late(one)

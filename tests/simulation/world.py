@@ -195,10 +195,10 @@ class World:
 
     def promote(self, process: Process, step: Step) -> bool:
         """A round that reads by single records may hold the bytes of one trace."""
-        if step.number not in process.driver.promoting:
+        if step.number not in process.driver.promoter.partitions:
             return False
         bytes_max = 1 if step.count == 1 else 1 << 20
-        return process.driver.promote(step.number, step.count, bytes_max)
+        return process.driver.promoter.read(step.number, step.count, bytes_max)
 
     def turn(self, process: Process) -> bool:
         if not process.driver.committing:
@@ -262,9 +262,9 @@ class World:
             driver.poll(number, 1_000)
         while self.fold(process):
             pass
-        for number in driver.promoting:
+        for number in driver.promoter.partitions:
             # Every other partition's passes hold one trace at a time.
-            while driver.promote(number, 1_000, 1 if number % 2 else 1 << 20):
+            while driver.promoter.read(number, 1_000, 1 if number % 2 else 1 << 20):
                 pass
         driver.finish()
 
