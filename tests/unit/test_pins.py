@@ -227,7 +227,7 @@ def test_spans_of_a_promotion_are_outside_the_accounting_law() -> None:
     accounts = run.sampler.accounts
     assert (accounts.received, accounts.sampled, accounts.not_sampled) == (4, 1, 2)
     assert (accounts.late_sampled, accounts.promoted, run.sampler.open_spans) == (1, 2, 0)
-    assert accounts.promotions == {"promoted": 1}
+    assert accounts.promotions["promoted"] == 1
 
 
 def test_late_spans_of_a_dropped_trace_are_promoted_with_it() -> None:
@@ -298,7 +298,7 @@ def test_what_is_left_of_a_promotion_is_delivered_and_said_to_be_partial() -> No
     run.read_again(wanted, without=[0])
     run.commit()
     assert run.output[-1] == ("promoted_partial", span_ids_of(an_ordinary(1, first_span=2)))
-    assert run.sampler.accounts.promotions == {"promoted_partial": 1}
+    assert run.sampler.accounts.promotions["promoted_partial"] == 1
 
 
 def test_a_promotion_of_which_nothing_is_left_ends_too() -> None:
@@ -308,7 +308,7 @@ def test_a_promotion_of_which_nothing_is_left_ends_too() -> None:
     (wanted,) = run.sampler.wanted(10)
     run.read_again(wanted, without=[0, 2])
     run.commit()
-    assert run.sampler.accounts.promotions == {"not_found": 1}
+    assert run.sampler.accounts.promotions["not_found"] == 1
     assert run.sampler.resume() == (5, 1_101)
 
 
@@ -333,6 +333,18 @@ def test_a_promotion_gives_its_place_back() -> None:
     assert budget.full()
     run.promote()
     assert not budget.full()
+
+
+def test_a_promotion_that_has_to_wait_for_a_later_round_is_counted_once() -> None:
+    run = Run()
+    run.fold(*(a_record(at, 1_000, an_ordinary(at + 1)) for at in range(4)), a_tick(4, 1_100))
+    run.commit()
+    run.fold(*(a_pin(5 + at, 1_101, at + 1) for at in range(4)))
+    first, second = run.sampler.wanted(2)
+    run.sampler.defer([second])
+    assert [one.first_offset for one in (first, *run.sampler.wanted(2))] == [5, 6, 7]
+    assert [one.first_offset for one in run.sampler.wanted(2)] == [8]
+    assert run.sampler.accounts.promotions["deferred"] == 3
 
 
 def test_by_setting_a_late_error_promotes_its_trace() -> None:
