@@ -12,7 +12,7 @@ from opentelemetry.semconv.attributes import error_attributes, server_attributes
 from opentelemetry.trace import Link, Span, Status, StatusCode
 
 from stream.propagation.carry import creation_context_of
-from stream.propagation.headers import HeadersGetter
+from stream.propagation.headers import ANY_HEADERS
 from stream.propagation.received import Received
 
 Attributes = dict[str, str | int | bool]
@@ -25,8 +25,6 @@ RECEIVE: Final = messaging.MessagingOperationTypeValues.RECEIVE.value
 PROCESS: Final = messaging.MessagingOperationTypeValues.PROCESS.value
 POLL: Final = "poll"
 """Kafka's own name for the operation whose type is receive."""
-
-_HEADERS: Final = HeadersGetter()
 
 
 def operation(type_: str, name: str, topic: str | None) -> Attributes:
@@ -46,13 +44,14 @@ def client(
 ) -> tuple[Attributes, Attributes]:
     """Return what a client's producing spans say, and its consuming ones.
 
-    The broker only where one is named: of several nobody knows here which one answered.
+    The broker only where one is named: of several nobody knows here which one answered. It may be
+    written as a URL, as in Faust.
     """
     attributes: Attributes = {}
     if client_id:
         attributes[messaging.MESSAGING_CLIENT_ID] = client_id
     if bootstrap_servers and "," not in bootstrap_servers:
-        address, colon, port = bootstrap_servers.rpartition(":")
+        address, colon, port = bootstrap_servers.rpartition("://")[2].rpartition(":")
         attributes[server_attributes.SERVER_ADDRESS] = (address or port).strip("[] ")
         if colon and port.isdigit():
             attributes[server_attributes.SERVER_PORT] = int(port)
@@ -85,7 +84,7 @@ def of_message(message: Received, id_header: str | None) -> Attributes:
     """Return what one message's span says of it, or its link in the span of a batch."""
     attributes = destination(message.partition, message.offset)
     attributes |= content(message.key, tombstone=message.tombstone)
-    ids = _HEADERS.get(message.headers, id_header) if id_header else None
+    ids = ANY_HEADERS.get(message.headers, id_header) if id_header else None
     if ids:
         attributes[messaging.MESSAGING_MESSAGE_ID] = ids[0]
     return attributes

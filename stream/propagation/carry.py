@@ -9,7 +9,6 @@ from opentelemetry.trace import SpanContext, get_current_span
 from stream.propagation.headers import (
     AnyHeaders,
     AppendingSetter,
-    HeadersGetter,
     JoiningGetter,
     KafkaHeaders,
     kafka_headers,
@@ -22,7 +21,6 @@ TRACE_CONTEXT: Final = TraceContextPropagator()
 BAGGAGE: Final = W3CBaggagePropagator()
 FIELDS: Final = frozenset(TRACE_CONTEXT.fields | BAGGAGE.fields)
 
-_HEADERS: Final = HeadersGetter()
 _JOINED: Final = JoiningGetter()
 _APPEND: Final = AppendingSetter()
 
@@ -33,7 +31,7 @@ def extract(headers: AnyHeaders, context: Context | None = None) -> Context:
     Takes Kafka's headers and HTTP's: pairs, a dict, a multidict, None; names in any case. What W3C
     does not allow is ignored, and nothing in the headers makes it raise.
     """
-    return extract_baggage(headers, TRACE_CONTEXT.extract(headers, context, _HEADERS))
+    return extract_baggage(headers, TRACE_CONTEXT.extract(headers, context))
 
 
 def extract_baggage(headers: AnyHeaders, context: Context) -> Context:
@@ -43,7 +41,7 @@ def extract_baggage(headers: AnyHeaders, context: Context) -> Context:
 
 def creation_context_of(headers: AnyHeaders) -> SpanContext | None:
     """Return the span that made the message, None where its headers name none."""
-    span = get_current_span(TRACE_CONTEXT.extract(headers, None, _HEADERS)).get_span_context()
+    span = get_current_span(TRACE_CONTEXT.extract(headers)).get_span_context()
     return span if span.is_valid else None
 
 

@@ -1,7 +1,7 @@
 """Headers as the clients have them: pairs or mappings, names and values as text or bytes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.propagators.textmap import Getter, Setter
 
@@ -28,6 +28,9 @@ class HeadersGetter(Getter[Any]):
     def keys(self, carrier: AnyHeaders) -> list[str]:
         """Return the names, as they stand there."""
         return [name for name, _ in pairs(carrier)]
+
+
+ANY_HEADERS: Final = HeadersGetter()
 
 
 class JoiningGetter(HeadersGetter):

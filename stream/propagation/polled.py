@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, TypeVar
 
-from stream.propagation.received import Received, received
+from stream.propagation.received import Received, received_all
 
 Got = TypeVar("Got")
 
@@ -29,5 +29,5 @@ class Polled:
             several, self.batch = messages, True
         else:
             several = [] if messages is None else [messages]
-        self.messages = [received(message) for message in several]
+        self.messages = received_all(several)
         return messages

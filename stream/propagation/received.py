@@ -1,6 +1,6 @@
 """A message as each client hands it over, made one shape: what a span says of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import methodcaller
 from typing import Any, Final
@@ -55,6 +55,11 @@ def received(message: Message) -> Received:
     )
 
 
+def received_all(messages: Iterable[Message]) -> list[Received]:
+    """Return the messages of a batch, without those by which confluent-kafka tells of an error."""
+    return [received(one) for one in messages if not _is_error(one)]
+
+
 def confluent_headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
     """Return a confluent-kafka message's headers; none where a name is not UTF-8.
 
@@ -67,3 +72,8 @@ def confluent_headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
     except (SystemError, UnicodeDecodeError):
         return ()
     return headers
+
+
+def _is_error(message: Message) -> bool:
+    error = getattr(message, "error", None)
+    return callable(error) and error() is not None

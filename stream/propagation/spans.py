@@ -14,7 +14,7 @@ from stream.propagation import attributes as said
 from stream.propagation.carry import creation_context_of, extract, extract_baggage, inject
 from stream.propagation.headers import AnyHeaders, kafka_headers
 from stream.propagation.polled import Polled
-from stream.propagation.received import Message, received
+from stream.propagation.received import Message, received, received_all
 from stream.propagation.sending import Sending
 
 SCOPE: Final = "stream.propagation"
@@ -146,9 +146,10 @@ class KafkaSpans:
 
         It has a link for every message that carries a context, with the message's key, partition
         and offset on the link. No messages, no span. Baggage is not taken over: it would be some
-        one message's.
+        one message's. The SDK keeps 128 links a span, unless its setting
+        OTEL_SPAN_LINK_COUNT_LIMIT says otherwise: take batches no larger.
         """
-        batch = [received(message) for message in messages]
+        batch = received_all(messages)
         if not batch:
             yield INVALID_SPAN
             return

@@ -21,7 +21,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from stream.propagation.headers import HeadersGetter
+from stream.propagation.headers import ANY_HEADERS
 from stream.propagation.trace_state import W3CTraceState
 
 TRACEPARENT: Final = "traceparent"
@@ -65,7 +65,7 @@ class TraceContextPropagator(TextMapPropagator):
         self,
         carrier: CarrierT,
         context: Context | None = None,
-        getter: Getter[CarrierT] = HeadersGetter(),  # noqa: B008 - it has no state
+        getter: Getter[CarrierT] = ANY_HEADERS,
     ) -> Context:
         """Return `context` (default: the root) with the carrier's span in it, if it names one.
 
