@@ -67,7 +67,9 @@ async def post(
     Raises:
         aiohttp.ClientError: there was no answer. The span says so.
     """
-    with tracer.start_as_current_span("POST", kind=SpanKind.CLIENT, attributes=_of_call(url)) as span:
+    with tracer.start_as_current_span(
+        "POST", kind=SpanKind.CLIENT, attributes=_of_call(url)
+    ) as span:
         try:
             async with session.post(url, json=body, headers=inject_http()) as answer:
                 _say_status(span, answer.status, failed=answer.status >= CLIENT_ERROR)
@@ -126,7 +128,8 @@ def _of_request(request: web.Request) -> Attributes:
         attributes[user_agent_attributes.USER_AGENT_ORIGINAL] = text_of(agent)
     for name in CAPTURED:
         if values := request.headers.getall(name, []):
-            attributes[f"{http_attributes.HTTP_REQUEST_HEADER_TEMPLATE}.{name}"] = [text_of(value) for value in values]
+            key = f"{http_attributes.HTTP_REQUEST_HEADER_TEMPLATE}.{name}"
+            attributes[key] = [text_of(value) for value in values]
     return attributes
 
 
