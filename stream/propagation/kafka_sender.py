@@ -110,7 +110,8 @@ class KafkaSender:
         return whole
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        # Whoever hears our log may export in turn, in the same thread.
+        self._lock = threading.RLock()
         self._tally = Tally()
         self._said_s: dict[str, float] = {}
         self._fatal_s: float | None = None

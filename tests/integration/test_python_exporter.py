@@ -3,9 +3,11 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -122,17 +124,27 @@ def queue_full(reader: InMemoryMetricReader) -> int:
 def test_a_trace_lies_in_the_partition_where_the_collector_or_a_java_client_puts_it(
     kafka: str, partitioner: str, partitions: int, expected: list[int]
 ) -> None:
-    create_topics(kafka, [topic := f"test_{uuid.uuid4().hex}"], partitions=partitions)
-    kafka_settings = {"bootstrap.servers": kafka}
-    exporter = KafkaSpanExporter(kafka_settings, topic=topic, partitioner=partitioner)
-    provider = TracerProvider(id_generator=TwoTraces(), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    end_traces(provider.get_tracer("tests"), 2)
-    assert exporter.force_flush(FLUSH_MS)
-    exporter.shutdown()
+    with topic_of(kafka, partitions) as topic:
+        settings = {"bootstrap.servers": kafka}
+        exporter = KafkaSpanExporter(settings, topic=topic, partitioner=partitioner)
+        provider = TracerProvider(id_generator=TwoTraces(), shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        end_traces(provider.get_tracer("tests"), 2)
+        assert exporter.force_flush(FLUSH_MS)
+        exporter.shutdown()
+        places = {record.key: record.partition for record in read_whole(kafka, topic)}
 
-    places = {record.key: record.partition for record in read_whole(kafka, topic)}
     assert places == dict(zip(TwoTraces.KEYS, expected, strict=True))
+
+
+@contextmanager
+def topic_of(bootstrap: str, partitions: int) -> Iterator[str]:
+    create_topics(bootstrap, [topic := f"test_{uuid.uuid4().hex}"], partitions=partitions)
+    try:
+        yield topic
+    finally:
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
+        admin.delete_topics([topic])[topic].result(30)
 
 
 class TwoTraces(RandomIdGenerator):
