@@ -110,7 +110,8 @@ class KafkaSender:
         return whole
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        # Whoever hears our log may export in turn, in the same thread.
+        self._lock = threading.RLock()
         self._tally = Tally()
         self._said_s: dict[str, float] = {}
         self._fatal_s: float | None = None
@@ -150,7 +151,7 @@ class KafkaSender:
 
     def _serve(self, timeout_s: float = 0.0) -> int:
         producer = self._producer
-        return 0 if producer is None else producer.poll(timeout_s)
+        return 0 if producer is None else int(producer.poll(timeout_s))
 
     def _running(self) -> Producer | None:
         if self._producer is None and not self._closed and self._may_begin_again():
@@ -198,8 +199,8 @@ class KafkaSender:
     def _reborn(self) -> None:
         """In a forked child: begin anew. What was under way is the parent's to deliver."""
         if self._producer is not None:
-            # Its threads are not here. Whoever frees it, at the latest the interpreter's end, would
-            # wait for them for ever.
+            # Its threads are not here. To free it, at the latest at the interpreter's end, would
+            # wait for them for ever, or crash.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._producer))
             self._producer = None
         self._begin()
