@@ -56,6 +56,7 @@ LAYERS = [
     "kafka",
     "state",
     "sampling",
+    "assembly",
     "otlp",
     "metrics",
     "clock",
@@ -72,7 +73,7 @@ ENTRY_POINTS = {
 KAFKA_CLIENT_LAYERS = {"kafka"}
 FAUST_LAYERS = {"app", "kafka", "state", "cli"}
 CLOCK_LAYERS = {"clock", TEST_KIT, "demo"}
-CORE_LAYERS = {"sampling", "otlp"}
+CORE_LAYERS = {"sampling", "assembly", "otlp"}
 CORE_MUST_NOT_IMPORT = {
     *("aiohttp", "confluent_kafka", "faust", "mode", "prometheus_client", "rocksdict", "structlog"),
     *("asyncio", "concurrent", "multiprocessing", "select", "signal", "subprocess", "threading"),
