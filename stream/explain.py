@@ -114,10 +114,8 @@ def in_one_line(records: Sequence[Recorded], settings: Settings) -> str:
     verdicts = [each for each in records if each.decision.trigger is not Trigger.LATE]
     record = (verdicts or records)[-1]
     decision = record.decision
-    parts = [
-        f"{_because(record, settings)}; decided {time_of(decision.time_ms)}, "
-        f"{_trigger(decision, settings)}"
-    ]
+    when = f"decided {time_of(decision.time_ms)}, {_trigger(decision, settings)}"
+    parts = [_because(record, settings), when]
     votes = named_votes(record, settings)
     if votes:
         told = [f"{vote.name} {_SHORT_VOTES[vote.cast.vote]}" for vote in votes]

@@ -53,16 +53,15 @@ def headline(trace: Trace, title: Text) -> Text:
 def tree_lines(
     trace: Trace,
     layout: Layout,
-    *,
-    spans_max: int | None = SPANS_MAX,
-    depth_max: int | None = None,
+    chosen: set[Node] | None = None,
     deliveries: Sequence[str] = (),
 ) -> Iterator[Text]:
     """Yield a line a span, and what is to be said of it below; what is left out is said in place.
 
+    `chosen` are the nodes to draw, each with those above it; if not said, `SPANS_MAX` at most.
     `deliveries` names each delivery; spans of any but the first are marked with its name.
     """
-    chosen = drawn(trace, spans_max, depth_max)
+    chosen = drawn(trace, SPANS_MAX, None) if chosen is None else chosen
     rows = list(_rows(trace, chosen, layout))
     names = max(cell_len(_name(row, layout)) for row in rows if isinstance(row.what, Node)) + 1
     services = [printable(node.span.service) for node in chosen]

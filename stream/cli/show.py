@@ -12,6 +12,7 @@ from stream.assembly.as_json import as_json
 from stream.assembly.delivery import Deliveries, deliveries_of
 from stream.assembly.drawing import SPANS_MAX, headline, tree_lines
 from stream.assembly.layout import layout_for
+from stream.assembly.selection import drawn
 from stream.assembly.trace import Trace, assemble
 from stream.cli.decisions import QUIET, decisions_of, refused
 from stream.cli.options import settings_options
@@ -140,9 +141,12 @@ def _draw(
     for line in lines_of(settings, trace, found, looked):
         console.print(Text(printable(line)), soft_wrap=True)
     triggers = [delivery.trigger for delivery in found.deliveries]
-    rows = tree_lines(trace, layout, spans_max=spans_max, depth_max=depth_max, deliveries=triggers)
-    for row in rows:
+    chosen = drawn(trace, spans_max, depth_max)
+    for row in tree_lines(trace, layout, chosen, triggers):
         console.print(row, soft_wrap=True)
+    if len(chosen) < len(trace.nodes):
+        left_out = f"{len(chosen):,} of {len(trace.nodes):,} spans are drawn: --all draws every one"
+        console.print(Text(left_out), soft_wrap=True)
 
 
 def _told(settings: Settings, trace: Trace, found: Deliveries, looked: Looked) -> dict[str, Any]:

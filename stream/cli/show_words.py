@@ -131,8 +131,8 @@ def _unknown(settings: Settings, looked: Looked) -> Iterator[str]:
         yield others_line(looked.others)
     wait = format_duration(settings.tail_sampling.decision_wait_s)
     yield (
-        f"Either it is still open (decision_wait is {wait}), or it was decided before that (--since "
-        f"24h looks further back{_retention(looked)}), or none of its spans came to "
+        f"Either it is still open (decision_wait is {wait}), or it was decided before that "
+        f"(--since 24h looks further back{_retention(looked)}), or none of its spans came to "
         f"{settings.topics.input}."
     )
 

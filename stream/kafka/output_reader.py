@@ -19,7 +19,7 @@ class OutputReader(SinceReader):
     """A reader of the output topic."""
 
     def find(self, trace_id: bytes, since_ms: int, own: int, *, everywhere: bool) -> Found:
-        """Return the records written since then (Unix ms) that have the trace id's 16 bytes in them.
+        """Return the records written since then (Unix ms) that have the trace id in their value.
 
         They are read from partition `own`, and from the others where it has none of the trace's own
         records, or `everywhere`.
