@@ -31,8 +31,8 @@ class Delivered(Protocol):
         """OTLP `TracesData`."""
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers, in their order."""
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Its headers, in their order; Kafka allows one without a value."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Deliveries:
 
     def add(self, record: Delivered) -> None:
         """Take a record of the output topic."""
-        headers = {name: value.decode(errors="replace") for name, value in record.headers}
+        headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         name, part, parts_of = _parts(headers.get("tailstream.delivery", ""))
         known_by = (record.partition, name or f"offset {record.offset}")
         place = self._places.get(known_by, len(self.deliveries))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from stream.assembly.delivery import Deliveries, Delivery
 from stream.assembly.node import Top
+from stream.assembly.notes import told
 from stream.assembly.trace import Trace
 from stream.cli.decisions import others_line
 from stream.explain import Recorded, in_one_line, time_of
@@ -41,7 +42,7 @@ def lines_of(settings: Settings, trace: Trace, found: Deliveries, looked: Looked
     yield from _missing(trace, found, looked)
     for span_id, linking in trace.linked_absent[:ABSENT_MAX]:
         yield (
-            f"linked from {linking.name}, span {linking.span_id.hex()} of trace "
+            f"linked from {told(linking.name)}, span {linking.span_id.hex()} of trace "
             f"{linking.trace_id.hex()}, to span {span_id.hex()}, which is not here"
         )
     if len(trace.linked_absent) > ABSENT_MAX:
@@ -58,7 +59,8 @@ def nothing(settings: Settings, looked: Looked) -> str:
         return f"{looked.trace_id} was {why}.\n{explain}"
     return (
         f"{looked.trace_id} was {why}.\nBut {_looked_in(settings, looked)}. Either it was deleted "
-        f"there{_retention(looked)}, or it went to another topic than topics.output. {explain}"
+        f"there, or it went to another topic than topics.output.{_retention(settings, looked)}\n"
+        f"{explain}"
     )
 
 
@@ -132,8 +134,8 @@ def _unknown(settings: Settings, looked: Looked) -> Iterator[str]:
     wait = format_duration(settings.tail_sampling.decision_wait_s)
     yield (
         f"Either it is still open (decision_wait is {wait}), or it was decided before that "
-        f"(--since 24h looks further back{_retention(looked)}), or none of its spans came to "
-        f"{settings.topics.input}."
+        f"(--since 24h looks further back), or none of its spans came to "
+        f"{settings.topics.input}.{_retention(settings, looked)}"
     )
 
 
@@ -144,12 +146,13 @@ def _looked_in(settings: Settings, looked: Looked) -> str:
     )
 
 
-def _retention(looked: Looked) -> str:
+def _retention(settings: Settings, looked: Looked) -> str:
     if looked.retention_ms is None:
         return ""
-    if looked.retention_ms < 0:
-        return " (it keeps its records for ever)"
-    return f" (it keeps its records for {format_duration(looked.retention_ms / 1000)})"
+    keeps = "for ever"
+    if looked.retention_ms >= 0:
+        keeps = f"for {format_duration(looked.retention_ms / 1000)}"
+    return f" {settings.topics.output} keeps its records {keeps}."
 
 
 def _partitions(numbers: Sequence[int]) -> str:
