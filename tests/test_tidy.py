@@ -56,6 +56,7 @@ LAYERS = [
     "kafka",
     "state",
     "sampling",
+    "assembly",
     "otlp",
     "propagation",
     "metrics",
@@ -75,7 +76,7 @@ KAFKA_CLIENT_LAYERS = {"kafka", "propagation"}
 KAFKA_CLIENT_APPLICATION = "stream/demo/shop/"  # what an application does with Kafka, shown
 FAUST_LAYERS = {"app", "kafka", "state", "cli", "propagation"}
 CLOCK_LAYERS = {"clock", TEST_KIT, "demo"}
-CORE_LAYERS = {"sampling", "otlp"}
+CORE_LAYERS = {"sampling", "assembly", "otlp"}
 CORE_MUST_NOT_IMPORT = {
     *("aiohttp", "confluent_kafka", "faust", "mode", "prometheus_client", "rocksdict", "structlog"),
     *("asyncio", "concurrent", "multiprocessing", "select", "signal", "subprocess", "threading"),

@@ -8,13 +8,12 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from stream.assembly.bar import EIGHTHS, bar
-from stream.assembly.layout import DURATION_CELLS, KIND_CELLS, Layout
+from stream.assembly.layout import DURATION_CELLS, KIND_CELLS, NAME_CELLS_MAX, Layout
 from stream.assembly.node import Node, is_waited_for
-from stream.assembly.notes import notes
+from stream.assembly.notes import notes, told
 from stream.assembly.selection import Omitted, drawn, omitted_below
 from stream.assembly.span import Kind, spans_of
 from stream.assembly.trace import Trace, assemble
-from stream.printable import printable
 
 SPANS_MAX: Final = 200
 """How many spans of a trace are drawn, if nobody asks for more."""
@@ -45,7 +44,7 @@ def render_trace(value: bytes, title: Text, layout: Layout | None = None) -> lis
 
 def headline(trace: Trace, title: Text) -> Text:
     """Return `title` with the root's name and the trace's duration."""
-    name = printable(trace.main.span.name)
+    name = _cut(told(trace.main.span.name), NAME_CELLS_MAX)
     line = title.copy().append(f"   {name} {ms(trace.end_ns - trace.start_ns)}", style="bold")
     return line.append(f"   {EIGHTHS[-1]} critical path", style="dim")
 
@@ -53,19 +52,18 @@ def headline(trace: Trace, title: Text) -> Text:
 def tree_lines(
     trace: Trace,
     layout: Layout,
-    *,
-    spans_max: int | None = SPANS_MAX,
-    depth_max: int | None = None,
+    chosen: set[Node] | None = None,
     deliveries: Sequence[str] = (),
 ) -> Iterator[Text]:
     """Yield a line a span, and what is to be said of it below; what is left out is said in place.
 
+    `chosen` are the nodes to draw, each with those above it; if not said, `SPANS_MAX` at most.
     `deliveries` names each delivery; spans of any but the first are marked with its name.
     """
-    chosen = drawn(trace, spans_max, depth_max)
+    chosen = drawn(trace, SPANS_MAX, None) if chosen is None else chosen
     rows = list(_rows(trace, chosen, layout))
     names = max(cell_len(_name(row, layout)) for row in rows if isinstance(row.what, Node)) + 1
-    services = [printable(node.span.service) for node in chosen]
+    services = [told(node.span.service) for node in chosen]
     service_cells = min(layout.service, max(map(cell_len, services), default=0))
     if layout.times:
         yield _header(layout, names, service_cells)
@@ -123,12 +121,12 @@ def _siblings(
 def _name(row: _Row, layout: Layout) -> str:
     if isinstance(row.what, Omitted):
         return row.branch + _omitted(row.what)
-    return row.branch + _cut(printable(row.what.span.name), layout.name - cell_len(row.branch))
+    return row.branch + _cut(told(row.what.span.name), layout.name - cell_len(row.branch))
 
 
 def _omitted(omitted: Omitted) -> str:
     most = omitted.names.most_common(NAMES_MAX)
-    names = ", ".join(f"{count:,} {printable(name)}" for name, count in most)
+    names = ", ".join(f"{count:,} {told(name)}" for name, count in most)
     others = len(omitted.names) - len(most)
     names += f" and {others:,} other names" if others else ""
     failed = f", {omitted.failed:,} with an error" if omitted.failed else ""
@@ -145,7 +143,7 @@ def _header(layout: Layout, names: int, service_cells: int) -> Text:
 
 def _add_columns(line: Text, node: Node, trace: Trace, layout: Layout, service_cells: int) -> None:
     if service_cells:
-        service = _cut(printable(node.span.service), service_cells)
+        service = _cut(told(node.span.service), service_cells)
         line.append(set_cell_size(service, service_cells + 1), style="cyan")
     if layout.kind:
         kind = "" if node.span.kind is Kind.UNSPECIFIED else node.span.kind.value
@@ -167,7 +165,7 @@ def _add_marks(line: Text, node: Node, deliveries: Sequence[str]) -> None:
     if node.parent is not None and not is_waited_for(node, node.parent):
         line.append(" async", style="dim")
     if 0 < node.span.delivery < len(deliveries):
-        line.append(f" {printable(deliveries[node.span.delivery])}", style="yellow")
+        line.append(f" {told(deliveries[node.span.delivery])}", style="yellow")
 
 
 def _style(node: Node) -> str:

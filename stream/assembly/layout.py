@@ -5,6 +5,8 @@ from typing import Final
 
 BRANCH_CELLS: Final = 3
 NAME_CELLS_MIN: Final = 12
+NAME_CELLS_LEFT: Final = 8
+"""What branches leave of a name's column."""
 NAME_CELLS_MAX: Final = 60
 DURATION_CELLS: Final = 10
 KIND_CELLS: Final = 9
@@ -31,7 +33,7 @@ class Layout:
     @property
     def levels(self) -> int:
         """How many levels below the top are drawn with branches; deeper ones have a number."""
-        return max(1, (self.name - NAME_CELLS_MIN) // BRANCH_CELLS)
+        return max(1, (self.name - NAME_CELLS_LEFT) // BRANCH_CELLS)
 
 
 def layout_for(width: int | None, *, full: bool) -> Layout:

@@ -10,7 +10,8 @@ from stream.printable import printable
 LINES_MAX: Final = 5
 """So many exceptions, links and links to it are told of one span; then their number."""
 
-NOTE_CHARACTERS_MAX: Final = 300
+TEXT_CHARACTERS_MAX: Final = 300
+"""A longer text is cut, with a mark."""
 
 
 def notes(node: Node) -> Iterator[tuple[str, str]]:
@@ -26,6 +27,13 @@ def notes(node: Node) -> Iterator[tuple[str, str]]:
         yield line, "blue"
 
 
+def told(text: str) -> str:
+    """Return text from elsewhere, fit for a terminal and for a line."""
+    if len(text) > TEXT_CHARACTERS_MAX:
+        text = text[: TEXT_CHARACTERS_MAX - 1] + "…"
+    return printable(text)
+
+
 def _place(node: Node) -> Iterator[str]:
     if node.top is Top.ORPHAN:
         yield f"its parent {node.span.parent_span_id.hex()} is not here"
@@ -34,8 +42,8 @@ def _place(node: Node) -> Iterator[str]:
 
 
 def _errors(node: Node) -> list[str]:
-    lines = [_told(": ".join(filter(None, (e.type, e.message)))) for e in node.span.exceptions]
-    status = _told(node.span.status_message)
+    lines = [told(": ".join(filter(None, (e.type, e.message)))) for e in node.span.exceptions]
+    status = told(node.span.status_message)
     if status and not any(status in line for line in lines):
         lines.insert(0, status)
     return [f"! {line}" for line in lines if line]
@@ -55,17 +63,11 @@ def _target(node: Node, link: Link) -> str:
 
 def _linking(node: Node, linking: Linking) -> str:
     target = _target(node, Link(linking.trace_id, linking.span_id))
-    return f"{_told(linking.name)}{_of(linking.service)}, {target}"
+    return f"{told(linking.name)}{_of(linking.service)}, {target}"
 
 
 def _of(service: str) -> str:
-    return f" in {_told(service)}" if service else ""
-
-
-def _told(text: str) -> str:
-    if len(text) > NOTE_CHARACTERS_MAX:
-        text = text[: NOTE_CHARACTERS_MAX - 1] + "…"
-    return printable(text)
+    return f" in {told(service)}" if service else ""
 
 
 def _limited(lines: Sequence[str], what: str) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from rich.text import Text
 
+from stream.assembly.drawing import render_trace
 from stream.cli.tail import Filters, kept_of
-from stream.demo.trace_view import render_trace
 from stream.kafka.topic_reader import ReadRecord
 from stream.testing.spans import (
     a_span,
