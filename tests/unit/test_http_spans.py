@@ -177,9 +177,7 @@ def test_a_header_that_is_not_utf_8_does_no_harm() -> None:
     spans = Spans()
 
     async def call(_: aiohttp.ClientSession, url: str) -> None:
-        reader, writer = await asyncio.open_connection(
-            HOST, int(url.split(":")[2].split("/", maxsplit=1)[0])
-        )
+        reader, writer = await asyncio.open_connection(HOST, urlsplit(url).port)
         writer.write(
             b"POST /orders/7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n"
             b"User-Agent: \xff\xfe\r\ntraceparent: \xff\r\n\r\n1"

@@ -19,12 +19,12 @@ async def checkouts(url: str, fates: Fates, count: int, per_s: float) -> list[Re
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as calls:
+    async with aiohttp.ClientSession(timeout=timeout) as session:
         made = []
         for number in range(count):
             await asyncio.sleep(began_s + number / per_s - loop.time())
-            made.append(calls.create_task(_checkout(session, url, fates, number)))
-    return [call.result() for call in made]
+            made.append(asyncio.create_task(_checkout(session, url, fates, number)))
+        return await asyncio.gather(*made)
 
 
 async def _checkout(session: aiohttp.ClientSession, url: str, fates: Fates, number: int) -> Reply:

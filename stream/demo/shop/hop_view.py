@@ -44,7 +44,7 @@ def _http_hop(spans: Sequence[Seen], caller: str, service: Service, head: str) -
         ):
             yield from (f"{INDENT}{name}: {printable(value)}" for value in values)
         if span.traceparents:
-            yield f"{INDENT}{_place(span, spans)}; {_flags(span)} by {caller}, as it came to it"
+            yield f"{INDENT}{_place(span, spans)}; came with {_flags(span)}"
         else:
             yield f"{INDENT}no traceparent: {span} {span.span_id} begins the trace"
             yield f"{INDENT}{service} sets the sampled flag: {head}{_chosen(span)}"
