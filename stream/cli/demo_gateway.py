@@ -67,6 +67,7 @@ def _relay(tracing: Tracing, through_kafka: str | None) -> Iterator[Relay]:
             yield ThroughKafka(tracing, broker.address, topic)
     else:
         cluster = Cluster({"bootstrap.servers": through_kafka}, option="--through-kafka")
+        cluster.facts()
         try:
             cluster.create([TopicPlan(topic, 1, 1, {})])
             yield ThroughKafka(tracing, through_kafka, topic)

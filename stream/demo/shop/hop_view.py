@@ -70,13 +70,9 @@ def _queue_hop(evidence: Evidence, spans: Sequence[Seen], message: Told) -> Iter
             count = len(span.links)
             batch = f", one of {count} links" if count > 1 else ""
             yield f"{INDENT}{span}: a trace of its own, {span.trace_id}"
-            yield f"{INDENT}  links to {sender.span_id} of {message_trace(message)}{batch}"
-
-
-def message_trace(message: Told) -> str:
-    """Return the trace that a message's headers name."""
-    assert message.creator is not None, "only messages with a context are told of"
-    return message.creator.trace_id
+            yield f"{INDENT}  links to {sender.span_id} of {sender.trace_id}{batch}"
+            if span.trace_state:
+                yield f"{INDENT}  tracestate: {printable(span.trace_state)}"
 
 
 def _place(span: Seen, spans: Sequence[Seen]) -> str:
