@@ -26,7 +26,7 @@ from stream.kafka.topics import ClusterError
 
 CHECKOUTS = "checkouts"
 REQUESTS = 300
-REQUESTS_PER_S = 50.0
+REQUESTS_PER_S = 40.0
 HEAD_RATE_MIN = 0.0001
 
 

@@ -67,6 +67,6 @@ def test_the_worker_takes_the_policies_and_keeps_less_of_the_rest_than_the_head(
     made = policies(shop(head_rate=head_rate))
     settings = Settings.model_validate({"tail_sampling": {"policies": made}})
     named = [policy.name for policy in settings.tail_sampling.policies]
-    assert named == ["errors", "slow", "cut", "rest"]
-    assert made[1]["latency"] == {"threshold_ms": 250}
+    assert named == ["cut", "errors", "slow", "rest"]
+    assert made[2]["latency"] == {"threshold_ms": 250}
     assert made[3]["probabilistic"]["sampling_percentage"] == percent

@@ -21,8 +21,8 @@ class Fates:
     """
 
     seed: int = 1
-    slow_share: float = 0.03
-    refused_share: float = 0.03
+    slow_share: float = 0.05
+    refused_share: float = 0.05
     fast_s: float = 0.01
     slow_s: float = 2.0
 

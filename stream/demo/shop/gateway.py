@@ -62,6 +62,7 @@ def shop_gateway(
         with suppress(asyncio.CancelledError):
             await polling
         producer.flush(FLUSH_S)
+        producer.producer.close()
 
     application = gateway(tracing)
     application.cleanup_ctx.append(delivery_reports)

@@ -44,7 +44,8 @@ def _http_hop(spans: Sequence[Seen], caller: str, service: Service, head: str) -
         ):
             yield from (f"{INDENT}{name}: {printable(value)}" for value in values)
         if span.traceparents:
-            yield f"{INDENT}{_place(span, spans)}; came with {_flags(span)}"
+            yield f"{INDENT}flags: {_flags(span)}, {_who_set_them(span, spans, caller)}"
+            yield f"{INDENT}{_place(span, spans)}"
         else:
             yield f"{INDENT}no traceparent: {span} {span.span_id} begins the trace"
             yield f"{INDENT}{service} sets the sampled flag: {head}{_chosen(span)}"
@@ -84,7 +85,19 @@ def _place(span: Seen, spans: Sequence[Seen]) -> str:
 def _flags(span: Seen) -> str:
     flags = int(span.traceparents[0][-2:], 16) if len(span.traceparents) == 1 else 0
     names = [name for bit, name in FLAGS if flags & bit]
-    return f"{' and '.join(names) or 'no flag'} set"
+    return " and ".join(names) or "none"
+
+
+def _who_set_them(span: Seen, spans: Sequence[Seen], caller: str) -> str:
+    """Say where the flags come from: the trace's head, if the way up to it is whole."""
+    named = {each.span_id: each for each in spans}
+    above, seen = span, {span.span_id}
+    while above.parent_id in named and above.parent_id not in seen:
+        above = named[above.parent_id]
+        seen.add(above.span_id)
+    if above.parent_id:
+        return f"as {caller} sent them: the way up to the trace's head is cut"
+    return f"as {above.service} set them"
 
 
 def _chosen(span: Seen) -> str:

@@ -104,6 +104,7 @@ class ThroughKafka:
         self._open = False
         await consuming
         self._producer.flush(CALL_TIMEOUT_S)
+        self._producer.producer.close()
         self._consumer.close()
 
     async def _consume(self) -> None:

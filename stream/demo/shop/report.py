@@ -17,7 +17,7 @@ from stream.demo.words import amount
 from stream.printable import printable
 
 INDENT = "  "
-POLICIES = (ERRORS, SLOW, CUT, REST)
+POLICIES = (CUT, ERRORS, SLOW, REST)
 
 
 def report(evidence: Evidence, found: Findings, shop: Shop, *, end: str) -> Text:
@@ -43,14 +43,15 @@ def example_of(evidence: Evidence, shop: Shop) -> str | None:
     """
     wanted = CUT if shop.broken else SLOW if shop.head_rate is None else REST
     traces = evidence.traces
-    best: tuple[tuple[bool, bool, int], str] | None = None
+    best: tuple[tuple[bool, bool, bool, int], str] | None = None
     for reply in evidence.replies:
         spans = traces.get(reply.trace_id, [])
         if reply.trace_id not in evidence.kept or not spans:
             continue
         sent = any(span.kind is Kind.PRODUCER for span in spans)
         policy = evidence.decisions[reply.trace_id].policy
-        worth = (policy == wanted, sent and (bool(shop.broken) or is_one_tree(spans)), len(spans))
+        whole = bool(shop.broken) or is_one_tree(spans)
+        worth = (policy == wanted, sent and whole, reply.fate is Fate.SLOW, len(spans))
         if best is None or worth > best[0]:
             best = worth, reply.trace_id
     return best and best[1]

@@ -97,16 +97,16 @@ def worker_settings(
 
 
 def policies(shop: Shop) -> list[dict[str, Any]]:
-    """Return the worker's policies: errors, slow ones, cut ones, and a share of the rest.
+    """Return the worker's policies: cut traces, errors, slow ones, and a share of the rest.
 
     The share is chosen by the trace's randomness, so that it agrees with the head sampler's.
     """
     share = {"sampling_percentage": shop.rest_percent, "mode": "trace_state"}
     slow_ms = round(shop.fates.slow_s * 500)
     return [
+        {"name": CUT, "type": "completeness"},
         {"name": ERRORS, "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
         {"name": SLOW, "type": "latency", "latency": {"threshold_ms": slow_ms}},
-        {"name": CUT, "type": "completeness"},
         {"name": REST, "type": "probabilistic", "probabilistic": share},
     ]
 
