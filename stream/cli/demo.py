@@ -59,7 +59,7 @@ class DemoCommands(click.Group):
 @click.option("--seed", type=int, default=1, show_default=True, help="Makes the same load again.")
 @click.option("--next", "then", hidden=True, help="What the last line recommends.")
 @click.pass_context
-def command(ctx: click.Context, **options: Any) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """See the whole story on this machine: traces in, decisions, whole kept traces out.
 
     Sends made-up OTLP traces, with errors, slow ones, late, resent and broken ones, to a worker,

@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from stream.demo.shop.http_spans import Handler, post, server_spans
+from stream.demo.shop.http_spans import post, server_spans
 
 HOST = "127.0.0.1"
 

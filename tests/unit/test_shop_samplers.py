@@ -2,7 +2,7 @@
 
 import pytest
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, SamplingResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, SamplingResult
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -37,7 +37,7 @@ def parent(state: str = "", flags: TraceFlags = SAMPLED) -> Context:
 
 def told(result: SamplingResult) -> tuple[bool, str]:
     state = "" if result.trace_state is None else result.trace_state.to_header()
-    return result.decision.is_sampled(), state
+    return result.decision is Decision.RECORD_AND_SAMPLE, state
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ context are kept on the SERVER span (`http.request.header.traceparent`), so that
 spans alone sees what came over the wire and what the service made of it.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from opentelemetry import context as contexts
 from opentelemetry.semconv.attributes import (
     error_attributes,
@@ -25,8 +25,6 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from stream.propagation.carry import extract, inject_http
 from stream.propagation.headers import text_of
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 Attributes = dict[str, str | int | list[str]]
 
 CAPTURED = ("traceparent", "tracestate")

@@ -1,6 +1,6 @@
 """A span of the shop as it lies in Kafka: what tells who called whom, and what was on the wire."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -93,7 +93,7 @@ def _seen(span: Span, service: str) -> Seen:
     )
 
 
-def _texts(attributes: Iterator[KeyValue] | list[KeyValue]) -> dict[str, str]:
+def _texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
     """Return the attributes that are texts or whole numbers, as texts."""
     found = {}
     for each in attributes:
