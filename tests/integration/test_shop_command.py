@@ -14,9 +14,10 @@ TIMEOUT_S = 240.0
 SMALL = ("--requests", "80", "--rate", "20", "--slow-s", "0.6")
 
 
-def shop(kafka: str, *options: str, code: int = 0) -> str:
+def shop(kafka: str | None, *options: str, code: int = 0) -> str:
+    where = ["--kafka", kafka] if kafka else []
     done = subprocess.run(
-        [str(COMMAND), "demo", "shop", "--kafka", kafka, *SMALL, *options],
+        [str(COMMAND), "demo", "shop", *where, *SMALL, *options],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -48,6 +49,10 @@ def test_every_tree_is_whole_every_hop_linked_and_nothing_is_left_behind(kafka: 
     assert "as it should be" in told
     assert not {name for name in topics_of(kafka) - topics if "checkouts" in name}
     assert not {name for name in groups_of(kafka) - groups if "checkouts" in name}
+
+
+def test_it_plays_on_an_embedded_broker_as_well() -> None:
+    assert "80 of 80 unbroken over HTTP (100 %), 0 orphans" in shop(None)
 
 
 def test_the_service_that_cuts_traces_is_found_from_the_spans(kafka: str) -> None:

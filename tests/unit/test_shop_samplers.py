@@ -101,10 +101,13 @@ def test_what_a_span_said_at_its_start_survives_the_sampler() -> None:
         assert dict(result.attributes or {}) == {"k": "v"}
 
 
-def test_a_consumer_keeps_what_its_message_s_trace_was_kept_for_with_its_randomness() -> None:
-    message = span("ot=th:8,other=1", trace_id=TRACE_ID | 0xABCDEF00112233)
+@pytest.mark.parametrize("threshold", ["8", "08", "0", "e6666666666666"])
+def test_a_consumer_keeps_what_its_message_s_trace_was_kept_for_with_its_randomness(
+    threshold: str,
+) -> None:
+    message = span(f"ot=th:{threshold},other=1", trace_id=TRACE_ID | 0xFBCDEF00112233)
     result = AsItsMessage(ALWAYS_ON).should_sample(None, 1, "process", links=[Link(message)])
-    assert told(result) == (True, "ot=th:8;rv:abcdef00112233")
+    assert told(result) == (True, f"ot=th:{threshold};rv:fbcdef00112233")
 
 
 def test_a_consumer_drops_what_its_message_s_trace_was_dropped_for() -> None:
