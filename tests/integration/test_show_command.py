@@ -34,7 +34,7 @@ KEPT, DROPPED, LINKING, UNKNOWN = 1, 2, 3, 4
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Topics in which a worker kept a trace and its late span, and dropped another; its settings."""
+    """Topics in which a worker kept a trace and its late span and dropped another; its file."""
 
     topics: Topics
     config: Path
