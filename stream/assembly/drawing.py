@@ -20,6 +20,8 @@ SPANS_MAX: Final = 200
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_US: Final = 1_000
+NS_PER_S: Final = 1_000_000_000
+SECONDS_FROM_NS: Final = 100 * NS_PER_S
 NAMES_MAX: Final = 3
 
 
@@ -81,9 +83,11 @@ def tree_lines(
 
 
 def ms(duration_ns: int) -> str:
-    """Return a time for a reader: whole milliseconds, below that microseconds."""
+    """Return a time for a reader: milliseconds; microseconds below one, seconds from 100 s on."""
     if 0 < abs(duration_ns) < NS_PER_MS:
         return f"{max(1, round(abs(duration_ns) / NS_PER_US)):,} µs"
+    if abs(duration_ns) >= SECONDS_FROM_NS:
+        return f"{round(duration_ns / NS_PER_S):,} s"
     return f"{round(duration_ns / NS_PER_MS):,} ms"
 
 

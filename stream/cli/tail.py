@@ -149,7 +149,7 @@ def _waits_for(settings: Settings, filters: Filters, *, from_beginning: bool) ->
 
 def kept_of(record: ReadRecord) -> Kept | None:
     """Return what a record of the output topic holds, None if it is not a trace of ours."""
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    headers = {n: (value or b"").decode(errors="replace") for n, value in record.headers}
     try:
         data = TracesData.FromString(record.value)
     except DecodeError:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,26 +21,35 @@ from stream.testing.spans import (
     traces_data,
 )
 from tests.harness.oracle import Rules
-from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test
-from tests.harness.worker import COMMAND, WorkerProcess, wait_until_all_is_decided
+from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test, wait_for
+from tests.harness.worker import COMMAND, WorkerProcess
 
 pytestmark = pytest.mark.integration
 
 RULES = Rules(decision_wait_ms=1000, slow_ms=1000, percentage=5)
 POLICIES = [{"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}]
+SLOT = "worker-0"
 KEPT, DROPPED, LINKING, UNKNOWN = 1, 2, 3, 4
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Topics in which a worker kept a trace and its late span and dropped another; its file."""
+
+    topics: Topics
+    config: Path
+
+
 @pytest.fixture(scope="module")
-def topics(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topics]:
-    """Give topics in which a worker kept a trace and its late span, and dropped another one."""
-    with topics_of_a_test(kafka) as fresh:
-        fill(fresh, tmp_path_factory.mktemp("show"))
-        yield fresh
+def decided(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decided]:
+    with topics_of_a_test(kafka) as topics:
+        directory = tmp_path_factory.mktemp("show")
+        fill(topics, directory)
+        yield Decided(topics, directory / SLOT / "tailstream.yaml")
 
 
 def fill(topics: Topics, directory: Path) -> None:
-    worker = WorkerProcess(topics, RULES, directory, slot="worker-0", policies=POLICIES)
+    worker = WorkerProcess(topics, RULES, directory, slot=SLOT, policies=POLICIES)
     try:
         worker.start()
         send(topics, KEPT, "gateway", a_step(KEPT, 1, 0, "POST /checkout", 0, 400))
@@ -48,12 +58,23 @@ def fill(topics: Topics, directory: Path) -> None:
         linked = Span.Link(trace_id=trace_id_of(KEPT), span_id=span_id_of(1))
         send(topics, LINKING, "ledger", a_step(LINKING, 1, 0, "book", 500, 510, True, linked))
         worker.wait_until_ready()
-        wait_until_all_is_decided(topics, [worker])
+        wait_until_counted(worker, sampled=3, not_sampled=1)
         send(topics, KEPT, "shipping", a_step(KEPT, 3, 1, "orders process", 350, 390))
-        wait_until_all_is_decided(topics, [worker])
+        wait_until_counted(worker, late_sampled=1)
         worker.terminate()
     finally:
         worker.close()
+
+
+def wait_until_counted(worker: WorkerProcess, **spans: int) -> None:
+    """Return when so many spans have come to these ends."""
+
+    def reached() -> bool:
+        worker.assert_runs()
+        accounts = worker.accounts()
+        return all(accounts.get(outcome) == number for outcome, number in spans.items())
+
+    wait_for(f"{spans}", reached, timeout_s=60)
 
 
 def a_step(
@@ -86,24 +107,16 @@ def send(topics: Topics, trace: int, service: str, span: Span) -> None:
     assert producer.flush(30) == 0
 
 
-def show(topics: Topics, trace: int, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(COMMAND), "show", trace_id_of(trace).hex()]
-    for setting in (
-        f"kafka.bootstrap.servers={topics.bootstrap}",
-        f"topics.output={topics.output}",
-        f"topics.decisions={topics.decisions}",
-        f"worker.group={topics.group}",
-        f"tail_sampling.policies={json.dumps(POLICIES)}",
-    ):
-        command += ["--set", setting]
-    command += options
+def show(decided: Decided, trace: int, *options: str) -> "subprocess.CompletedProcess[str]":
+    id_ = trace_id_of(trace).hex()
+    command = [str(COMMAND), "show", id_, "--config", str(decided.config), *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_kept_trace_is_drawn_whole_with_its_late_span_and_why_it_was_kept(
-    topics: Topics,
+    decided: Decided,
 ) -> None:
-    done = show(topics, KEPT, "--all-partitions")
+    done = show(decided, KEPT, "--all-partitions")
 
     assert done.returncode == 0, done.stderr
     title, summary, why, where, header, *tree = done.stdout.splitlines()
@@ -111,7 +124,9 @@ def test_a_kept_trace_is_drawn_whole_with_its_late_span_and_why_it_was_kept(
     assert summary == "3 spans of 3 services, 1 with an error"
     assert why.startswith("kept, because errors voted to keep it (a span has status ERROR); ")
     assert why.endswith("; votes: errors yes")
-    assert where.startswith(f"2 deliveries (decision_wait, late) in {topics.output}, partition ")
+    assert where.startswith(
+        f"2 deliveries (decision_wait, late) in {decided.topics.output}, partition "
+    )
     assert header.split() == ["span", "service", "kind", "duration", "self", "critical"]
     assert [line.split("░")[0].split("█")[0].rstrip() for line in tree] == [
         "POST /checkout    gateway  server",
@@ -126,8 +141,8 @@ def test_a_kept_trace_is_drawn_whole_with_its_late_span_and_why_it_was_kept(
     assert tree[3].endswith(" late")
 
 
-def test_json_has_the_tree_its_deliveries_and_its_decisions(topics: Topics) -> None:
-    done = show(topics, KEPT, "--json", "--since", "24h")
+def test_json_has_the_tree_its_deliveries_and_its_decisions(decided: Decided) -> None:
+    done = show(decided, KEPT, "--json", "--since", "24h")
 
     told = json.loads(done.stdout)
     assert [(each["name"], each["under"]) for each in told["spans"]] == [
@@ -142,28 +157,31 @@ def test_json_has_the_tree_its_deliveries_and_its_decisions(topics: Topics) -> N
     assert [each["trigger"] for each in told["decisions"]] == ["decision_wait", "late"]
     assert told["decisions"][0]["votes"] == [{"policy": "errors", "vote": "sampled"}]
     partition = fnv1a(trace_id_of(KEPT).hex().encode(), PARTITIONS)
-    assert (told["read"]["topic"], told["read"]["partitions"]) == (topics.output, [partition])
+    assert (told["read"]["topic"], told["read"]["partitions"]) == (
+        decided.topics.output,
+        [partition],
+    )
 
 
-def test_a_dropped_trace_ends_with_1_and_says_why_it_was_dropped(topics: Topics) -> None:
-    done = show(topics, DROPPED)
+def test_a_dropped_trace_ends_with_1_and_says_why_it_was_dropped(decided: Decided) -> None:
+    done = show(decided, DROPPED)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "was dropped, because no policy voted to keep it" in done.stderr
     assert f"tailstream explain {trace_id_of(DROPPED).hex()}" in done.stderr
 
 
-def test_an_unknown_trace_ends_with_1_and_says_where_was_looked(topics: Topics) -> None:
-    done = show(topics, UNKNOWN, "--since", "90s")
+def test_an_unknown_trace_ends_with_1_and_says_where_was_looked(decided: Decided) -> None:
+    done = show(decided, UNKNOWN, "--since", "90s")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{topics.output} has no span of it since " in done.stderr
+    assert f"{decided.topics.output} has no span of it since " in done.stderr
     assert f"({PARTITIONS} partitions, " in done.stderr
-    assert f"{topics.output} keeps its records for " in done.stderr
+    assert f"{decided.topics.output} keeps its records for " in done.stderr
 
 
-def test_without_its_decisions_a_trace_is_drawn_all_the_same(topics: Topics) -> None:
-    done = show(topics, KEPT, "--set", "topics.decisions=test_nowhere")
+def test_without_its_decisions_a_trace_is_drawn_all_the_same(decided: Decided) -> None:
+    done = show(decided, KEPT, "--set", "topics.decisions=test_nowhere")
 
     assert done.returncode == 0, done.stderr
     assert (
