@@ -89,11 +89,12 @@ def test_what_is_dropped_is_said_once_in_a_while_and_without_tracing_the_log(
         time_s[0] += kafka_sender.SAID_AGAIN_AFTER_S
         sender.send([Record(None, b"", 2)], wait_s=0)
 
-    assert caplog.messages == [
+    # It may also have heard by then that nobody is there.
+    assert [text for text in caplog.messages if "dropped" in text] == [
         "export to topic t: 2 dropped so far, shutdown",
         "export to topic t: 8 dropped so far, shutdown",
     ]
-    assert suppressed == [True, True]
+    assert set(suppressed) == {True}
 
 
 def test_a_forked_child_exports_its_own_spans_and_both_processes_end() -> None:
