@@ -122,6 +122,10 @@ class KafkaSpanProcessor(BatchSpanProcessor):
         arrived = exporter.force_flush(max(0.0, until_s - clock.monotonic_s()) * 1000)
         return handed_over and arrived and exporter.counts.dropped_total == dropped
 
+    def shutdown(self) -> None:
+        """Export what has ended, wait for Kafka for `shutdown_wait_s` at most, and end."""
+        super().shutdown()  # type: ignore[no-untyped-call]  # the SDK's has no annotations
+
 
 def span_records(spans: Sequence[ReadableSpan], value_bytes_max: int) -> Iterator[Record | Unfit]:
     """Yield a batch's records: one per trace and resource, in order of their first spans."""

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from stream.propagation.delivery import Delivery
 from stream.propagation.export_counts import DropReason, ExportCounts
@@ -187,4 +187,5 @@ def test_a_worker_keeps_the_trace_with_an_error_that_a_python_application_export
 
 
 def span_id(span: ReadableSpan) -> bytes:
-    return span.context.span_id.to_bytes(8, "big")
+    context: SpanContext = span.context
+    return context.span_id.to_bytes(8, "big")
