@@ -10,6 +10,8 @@ PARTITIONERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What `topics.partitioner` of the worker may name -> librdkafka's `partitioner` that agrees."""
 
+COMPRESSIONS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
+
 RECORD_OVERHEAD_BYTES: Final = 256
 """More than a batch's header (61 bytes) and one record's lengths and offsets come to."""
 
@@ -29,7 +31,7 @@ class Delivery:
     """How records are sent. Whatever is dropped is counted under the reason in brackets.
 
     Attributes:
-        compression: none, gzip, snappy, lz4 or zstd.
+        compression: One of `COMPRESSIONS`.
         message_bytes_max: The topic's `max.message.bytes`, or less. Larger groups of spans are
             split; a single span that does not fit is dropped [too_large].
         buffer_bytes_max: What may wait for the broker, before compression.
@@ -64,6 +66,9 @@ class Delivery:
         if partitioner not in PARTITIONERS:
             known = ", ".join(PARTITIONERS)
             raise ValueError(f"partitioner: {partitioner!r}: use one of {known}, as the worker")
+        if self.compression not in COMPRESSIONS:
+            known = ", ".join(COMPRESSIONS)
+            raise ValueError(f"compression: {self.compression!r}: use one of {known}")
         if not kafka.get("bootstrap.servers"):
             raise ValueError("kafka: bootstrap.servers is missing: give host:port of the brokers")
         ours = {

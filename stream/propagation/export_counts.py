@@ -30,13 +30,15 @@ class ExportCounts:
 
     received = exported + dropped, all reasons together, + waiting. `exported`: all in-sync replicas
     have acknowledged it. One whose acknowledgement was lost, and that was dropped for its age or at
-    the shutdown, may be in Kafka all the same.
+    the shutdown, may be in Kafka all the same. `ended`: on their way to the exporter, or received;
+    once the way is empty, ended - received were dropped on it.
     """
 
     received: int
     exported: int
     dropped: Mapping[DropReason, int]
     waiting: int
+    ended: int = 0
 
     @property
     def dropped_total(self) -> int:
@@ -49,9 +51,15 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._ended = 0
         self._received = 0
         self._exported = 0
         self._dropped: Counter[DropReason] = Counter()
+
+    def ended(self) -> None:
+        """One more is on its way here."""
+        with self._lock:
+            self._ended += 1
 
     def received(self, count: int) -> None:
         """So many came in."""
@@ -74,7 +82,7 @@ class Tally:
         with self._lock:
             dropped = dict(self._dropped)
             waiting = self._received - self._exported - sum(dropped.values())
-            return ExportCounts(self._received, self._exported, dropped, waiting)
+            return ExportCounts(self._received, self._exported, dropped, waiting, self._ended)
 
 
 _instances = itertools.count()

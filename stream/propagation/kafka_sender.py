@@ -73,6 +73,10 @@ class KafkaSender:
             self._serve()
         return self._tally.counts()
 
+    def count_ended(self) -> None:
+        """Count a span that is to come."""
+        self._tally.ended()
+
     def send(self, records: Iterable[Record | Unfit], *, wait_s: float) -> bool:
         """Queue records; tell whether all were. Returns after `wait_s`, a little more at most."""
         until_s = clock.monotonic_s() + wait_s

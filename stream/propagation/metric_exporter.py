@@ -142,5 +142,6 @@ def _metrics(rows: Sequence[_Row]) -> Iterator[Metric]:
     for _, group in groupby(rows, key=lambda row: id(row.metric)):
         below = list(group)
         metric = below[0].metric
+        kind: Any = metric.data
         points = [row.point for row in below]
-        yield replace(metric, data=replace(metric.data, data_points=points))
+        yield replace(metric, data=replace(kind, data_points=points))

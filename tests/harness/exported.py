@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, TracesData
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import Tracer
 
 from tests.harness.reading import Stored

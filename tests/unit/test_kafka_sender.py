@@ -3,13 +3,14 @@
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from opentelemetry import context as context_api
 
+from stream import clock
 from stream.kafka.embedded import EmbeddedBroker
 from stream.propagation import kafka_sender
 from stream.propagation.delivery import Delivery
@@ -49,10 +50,10 @@ class Fatal:
 
 
 @pytest.fixture
-def time_s(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def time_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Give the time that the sender is told, to be set."""
     now_s = [100.0]
-    monkeypatch.setattr(kafka_sender.clock, "monotonic_s", lambda: now_s[0])
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])
     return now_s
 
 
@@ -80,7 +81,12 @@ def test_what_is_dropped_is_said_once_in_a_while_and_without_tracing_the_log(
 ) -> None:
     suppressed: list[object] = []
     key = context_api._SUPPRESS_INSTRUMENTATION_KEY
-    caplog.handler.addFilter(lambda _: not suppressed.append(context_api.get_value(key)))
+
+    def note(_: logging.LogRecord) -> bool:
+        suppressed.append(context_api.get_value(key))
+        return True
+
+    caplog.handler.addFilter(note)
     sender = KafkaSender(NOBODY, "t", partitioner="fnv1a", delivery=Delivery())
     sender.close(0)
     with caplog.at_level(logging.WARNING, logger="tailstream.propagation"):
@@ -89,11 +95,12 @@ def test_what_is_dropped_is_said_once_in_a_while_and_without_tracing_the_log(
         time_s[0] += kafka_sender.SAID_AGAIN_AFTER_S
         sender.send([Record(None, b"", 2)], wait_s=0)
 
-    assert caplog.messages == [
+    # It may also have heard by then that nobody is there.
+    assert [text for text in caplog.messages if "dropped" in text] == [
         "export to topic t: 2 dropped so far, shutdown",
         "export to topic t: 8 dropped so far, shutdown",
     ]
-    assert suppressed == [True, True]
+    assert set(suppressed) == {True}
 
 
 def test_a_forked_child_exports_its_own_spans_and_both_processes_end() -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -44,7 +45,7 @@ def collected(series: int, *, text: str = "") -> MetricsData:
     reader = InMemoryMetricReader()
     meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("tests")
     for number in range(series):
-        attributes = {"number": number, "text": text}
+        attributes: dict[str, int | str] = {"number": number, "text": text}
         meter.create_counter("orders").add(1, attributes)
         meter.create_histogram("duration", unit="s").record(0.5, attributes)
     read = reader.get_metrics_data()
@@ -118,7 +119,8 @@ def test_a_collection_beyond_the_message_limit_is_split_between_data_points(
     records = exported(broker, topic, exporter)
     numbers: dict[str, list[int]] = {"orders": [], "duration": []}
     for metric in metrics_of(records):
-        for point in (*metric.sum.data_points, *metric.histogram.data_points):
+        points: list[Any] = [*metric.sum.data_points, *metric.histogram.data_points]
+        for point in points:
             found = {one.key: one.value for one in point.attributes}
             numbers[metric.name].append(found["number"].int_value)
     assert len(records) > 1
