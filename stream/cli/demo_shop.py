@@ -14,7 +14,6 @@ from rich.console import Console
 from stream.cli.demo_stage import INTERRUPTED_CODE, Stage, ended_by_signals, own_topics, stage
 from stream.cli.refused import ClusterRefused
 from stream.demo.run import NotSettledError
-from stream.demo.shop.evidence import Evidence
 from stream.demo.shop.fate import Fates
 from stream.demo.shop.findings import findings
 from stream.demo.shop.processes import ServiceFailedError
@@ -112,7 +111,7 @@ def _play(options: _Options) -> None:
         click.echo("Ended early: all processes are stopped, and their files are gone.", err=True)
         sys.exit(INTERRUPTED_CODE)
     found = findings(evidence, shop)
-    end = _end(options, evidence, shop)
+    end = _end(options, example_of(evidence, found, shop), shop)
     console.print(report(evidence, found, shop, end=end), soft_wrap=True)
     if found.faults:
         raise click.ClickException("; ".join(found.faults))
@@ -132,13 +131,14 @@ def _shop(options: _Options, topics: Mapping[str, str], there: Stage) -> Shop:
     )
 
 
-def _end(options: _Options, evidence: Evidence, shop: Shop) -> str:
+def _end(options: _Options, trace_id: str | None, shop: Shop) -> str:
     if not options.keep:
         where = "Its topics are gone. " if options.kafka else ""
         return f"{where}To draw traces yourself: --kafka HOST:PORT --keep, then tailstream show"
     sets = {"kafka.bootstrap.servers": shop.bootstrap}
     sets |= {f"topics.{role}": shop.topics[role] for role in ("input", "output", "decisions")}
     words = " ".join(f"--set {name}={value}" for name, value in sets.items())
-    trace_id = example_of(evidence, shop) or "TRACE_ID"
     left = ", ".join(shop.topics.values())
-    return f"Draw it:  tailstream show {trace_id} {words}\nLeft on the cluster: {left}"
+    return (
+        f"Draw it:  tailstream show {trace_id or 'TRACE_ID'} {words}\nLeft on the cluster: {left}"
+    )

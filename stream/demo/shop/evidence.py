@@ -41,13 +41,15 @@ class Told:
 class Evidence:
     """Takes the records of the run's topics as they come; `topics` by their role.
 
-    `spans` are those of the input, `kept` those of the output by trace id, `decisions` the first
-    of each trace. `exported` and `dropped` are the services' own counts of their spans.
+    `spans` are those of the input, whose records are `sent`; `kept` those of the output by trace
+    id, with their OTLP in `values`; `decisions` the first of each trace. `exported` and `dropped`
+    are the services' own counts of their spans.
     """
 
     topics: Mapping[str, str]
     replies: list[Reply] = field(default_factory=list)
     spans: list[Seen] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
     messages: list[Told] = field(default_factory=list)
     decisions: dict[str, Decision] = field(default_factory=dict)
     kept: dict[str, list[Seen]] = field(default_factory=dict)
@@ -55,14 +57,18 @@ class Evidence:
     dead_letters: int = 0
     exported: int = 0
     dropped: int = 0
+    _roles: dict[str, str] = field(init=False)
     _linked: set[tuple[str, SpanId]] = field(default_factory=set)
     _decided: int = 0
     _delivered: int = 0
     _output: int = 0
 
+    def __post_init__(self) -> None:
+        self._roles = {name: role for role, name in self.topics.items()}
+
     def add(self, record: ReadRecord) -> None:
         """Take a record of any of the topics."""
-        role = {name: role for role, name in self.topics.items()}[record.topic]
+        role = self._roles[record.topic]
         if role == "input":
             self._add_spans(record.value)
         elif role == "checkouts":
@@ -121,6 +127,7 @@ class Evidence:
         return Counter(each.policy for each in kept)
 
     def _add_spans(self, value: bytes) -> None:
+        self.sent.append(value)
         for span in seen_in(value):
             self.spans.append(span)
             self._linked.update((span.service, link) for link in span.links)

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from stream.assembly.drawing import render_trace
+from stream.assembly.drawing import headline, tree_lines
+from stream.assembly.layout import Layout
+from stream.assembly.span import Span, spans_of
+from stream.assembly.trace import assemble
 from stream.demo.shop.cuts import Sign
 from stream.demo.shop.evidence import Evidence
 from stream.demo.shop.fate import Fate
@@ -23,7 +26,7 @@ POLICIES = (CUT, ERRORS, SLOW, REST)
 def report(evidence: Evidence, found: Findings, shop: Shop, *, end: str) -> Text:
     """Return the report; print it with `soft_wrap=True`. `end` is its last lines."""
     lines: list[Text] = []
-    example = example_of(evidence, shop)
+    example = example_of(evidence, found, shop)
     if example is not None:
         lines += _example(evidence, example, shop)
     lines += [Text(), *_counts(evidence, found)]
@@ -35,7 +38,7 @@ def report(evidence: Evidence, found: Findings, shop: Shop, *, end: str) -> Text
     return Text("\n").join(Text(INDENT).append_text(line) if line else line for line in lines)
 
 
-def example_of(evidence: Evidence, shop: Shop) -> str | None:
+def example_of(evidence: Evidence, found: Findings, shop: Shop) -> str | None:
     """Return the trace id of a checkout to be shown; None where none was kept.
 
     One that was cut where the run breaks traces, else the share's where there is a head sampler,
@@ -43,15 +46,16 @@ def example_of(evidence: Evidence, shop: Shop) -> str | None:
     """
     wanted = CUT if shop.broken else SLOW if shop.head_rate is None else REST
     traces = evidence.traces
-    best: tuple[tuple[bool, bool, bool, int], str] | None = None
+    cut = {each.trace_id for each in found.cuts}
+    best: tuple[tuple[bool, bool, bool, bool, int], str] | None = None
     for reply in evidence.replies:
         spans = traces.get(reply.trace_id, [])
         if reply.trace_id not in evidence.kept or not spans:
             continue
         sent = any(span.kind is Kind.PRODUCER for span in spans)
         policy = evidence.decisions[reply.trace_id].policy
-        whole = bool(shop.broken) or is_one_tree(spans)
-        worth = (policy == wanted, sent and whole, reply.fate is Fate.SLOW, len(spans))
+        fits = (reply.trace_id in cut) if shop.broken else is_one_tree(spans)
+        worth = (policy == wanted, fits, sent, reply.fate is Fate.SLOW, len(spans))
         if best is None or worth > best[0]:
             best = worth, reply.trace_id
     return best and best[1]
@@ -64,12 +68,18 @@ def _example(evidence: Evidence, trace_id: str, shop: Shop) -> Iterator[Text]:
     always = "every trace is sampled"
     head = always if shop.head_rate is None else f"{shop.head_rate:.4g} of the traces"
     yield from (Text(line) for line in hop_lines(evidence, trace_id, head))
-    title = Text(f"kept by {decision.policy}: {_completeness(decision.complete)}")
-    yield from render_trace(evidence.values[trace_id], title)
+    complete = "found complete" if decision.complete else "found not complete"
+    trace = assemble(list(spans_of(evidence.values[trace_id])), _others(evidence, trace_id))
+    yield headline(trace, Text(f"kept by {decision.policy}, {complete}"))
+    yield from tree_lines(trace, Layout())
 
 
-def _completeness(complete: bool) -> str:  # noqa: FBT001 - one word for the other
-    return "complete" if complete else "not complete"
+def _others(evidence: Evidence, trace_id: str) -> Iterator[Span]:
+    """Yield the spans that link to this trace, kept or not."""
+    named = bytes.fromhex(trace_id)
+    for value in evidence.sent:
+        if named in value:
+            yield from (span for span in spans_of(value) if span.trace_id != named)
 
 
 def _counts(evidence: Evidence, found: Findings) -> Iterator[Text]:
@@ -109,8 +119,8 @@ def _cuts(evidence: Evidence, found: Findings) -> Iterator[Text]:
     )
     yield _line(
         "cut",
-        f"{amount(len(cut), 'trace')} lack spans; {incomplete:,} of them have a parent missing, "
-        "so the worker, too, calls them not complete",
+        f"{amount(len(cut), 'trace')} lack spans; in {incomplete:,} of them a parent is missing, "
+        "so the worker, too, finds them not complete",
         "yellow",
     )
     for service, count in found.culprits.most_common():
