@@ -33,18 +33,14 @@ from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as context_api
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
-from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanContext, get_current_span
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from stream.propagation.carry import extract, inject_http
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Work = TypeVar("Work")
-
-BETWEEN_PROCESSES = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
-"""How a context becomes text. Both ends are ours, so the application's own choice has no part."""
 
 
 @contextmanager
@@ -181,11 +177,9 @@ def _unpacked_function(function: Callable[..., Any], headers: dict[str, str]) ->
 
 
 def _as_text(context: Context) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    BETWEEN_PROCESSES.inject(headers, context)
-    return headers
+    # By our own propagator: both ends are ours, so the application's choice has no part in it.
+    return inject_http(None, context)
 
 
 def _from_text(headers: dict[str, str]) -> Context:
-    # An empty context to begin with: the receiving process's own must not shine through.
-    return BETWEEN_PROCESSES.extract(headers, Context())
+    return extract(headers)  # below the root: the receiving process's own must not shine through

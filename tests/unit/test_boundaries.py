@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import pickle
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,6 +23,7 @@ from opentelemetry.trace import Link
 
 from stream.kafka.embedded import EmbeddedBroker
 from stream.propagation.boundaries import ContextExecutor, Parcel, attached, carried
+from stream.propagation.carry import extract, inject_http
 from tests.harness.other_process import Told, answer_one, child_span, nothing
 
 WAIT_S = 60
@@ -381,6 +383,14 @@ def test_a_parcel_from_a_queue_between_processes_is_in_the_tree(traced: Traced) 
     told = told_by_queue(traced, Parcel.of)
     parent = traced.span("parent").context
     assert told == (parent.trace_id, parent.span_id, "Ulm")
+
+
+def test_a_pickled_parcel_keeps_flags_and_a_tracestate_of_level_2() -> None:
+    headers = {"traceparent": f"00-{'4b' * 16}-{'5a' * 8}-03", "tracestate": "1st@a@b=x,ot=th:8"}
+    parcel = pickle.loads(pickle.dumps(Parcel("order", extract(headers))))
+    assert inject_http(None, parcel.context) == headers
+    assert parcel.work == "order"
+    assert parcel.span_context.is_remote
 
 
 # What is wrapped stays what it was.

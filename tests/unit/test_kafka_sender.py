@@ -106,21 +106,27 @@ def test_what_is_dropped_is_said_once_in_a_while_and_without_tracing_the_log(
 def test_a_forked_child_exports_its_own_spans_and_both_processes_end() -> None:
     with EmbeddedBroker() as broker:
         broker.create_topic("forked")
-        # A process of its own: what hangs in it hangs there, and can be ended.
-        application = [sys.executable, "-m", "tests.harness.forking_application"]
-        ended = subprocess.run(
-            [*application, broker.address, "forked"],
-            cwd=ROOT,
-            timeout=CHILD_TIMEOUT_S,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
+        told = told_by_forking_application(broker.address, "forked", wait_s="60")
         names = [span.name for span in spans_of(read_whole(broker.address, "forked"))]
 
     assert sorted(names) == ["before the fork", "in the child", "in the parent"]
-    assert ended.stdout.splitlines() == [
-        "child: received 1, exported 1",
-        "parent: received 2, exported 2",
-    ]
+    assert told == ["child: 1 of 1 exported, 0 wait", "parent: 2 of 2 exported, 0 wait"]
+
+
+def test_a_fork_without_a_broker_ends_in_both_processes_and_leaves_nothing_uncounted() -> None:
+    told = told_by_forking_application(NOBODY["bootstrap.servers"], "forked", wait_s="0.1")
+    assert told == ["child: 0 of 1 exported, 0 wait", "parent: 0 of 2 exported, 0 wait"]
+
+
+def told_by_forking_application(*arguments: str, wait_s: str) -> list[str]:
+    # A process of its own: what hangs in it hangs there, and can be ended.
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.harness.forking_application", *arguments, wait_s],
+        cwd=ROOT,
+        timeout=CHILD_TIMEOUT_S,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
