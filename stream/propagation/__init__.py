@@ -35,6 +35,9 @@ And a span `poll T`, for who wants to see how long it took:
     with spans.poll() as polled:
         messages = polled.got(consumer.consume(100, 1.0))
 
+Not on its way to a message, and without headers: `boundaries` carries the context into threads,
+executors, queues and callbacks; `span_exporter` and `metric_exporter` write to Tailstream's topics.
+
 For libraries that ask OpenTelemetry's global propagator, an application sets it once:
 
     set_global_textmap(CompositePropagator([TraceContextPropagator(), W3CBaggagePropagator()]))
