@@ -30,6 +30,14 @@ _VOTES: Final[dict[Vote | None, str]] = {
     Vote.IGNORED_ERROR: "did not vote to keep it; a part of it failed and was ignored",
     None: "was not asked",
 }
+_SHORT_VOTES: Final[dict[Vote | None, str]] = {
+    Vote.SAMPLED: "yes",
+    Vote.NOT_SAMPLED: "no",
+    Vote.DROPPED: "drop",
+    Vote.ERROR: "failed",
+    Vote.IGNORED_ERROR: "no, partly failed",
+    None: "not asked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
     decision = record.decision
     yield f"{_because(record, settings)}."
     if decision.verdict is Verdict.PENDING:
-        yield f"  read     {_time(decision.time_ms)}, at offset {decision.upto - 1:,} of the input"
+        yield f"  read     {time_of(decision.time_ms)}, at offset {decision.upto - 1:,} of the input"
         return
     known_policies = record.config == settings.policies_hash()
     if not known_policies:
@@ -90,7 +98,7 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
             f"  It was decided by other policies ({record.config}) than these settings have "
             f"({ours}): name theirs with --config to see names and meanings."
         )
-    yield f"  decided  {_time(decision.time_ms)}, {_trigger(decision, settings)}"
+    yield f"  decided  {time_of(decision.time_ms)}, {_trigger(decision, settings)}"
     root = "its root span seen" if decision.complete else "its root span not seen"
     yield (
         f"  saw      {_count(decision.spans, 'span')}, {decision.errors} with an error, "
@@ -107,6 +115,25 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
         width = max(len(vote.name) for vote in votes)
         for vote in votes:
             yield from _vote_lines(vote, width, "    ")
+
+
+def in_one_line(records: Sequence[Recorded], settings: Settings) -> str:
+    """Return why a trace was kept or dropped, from all its records in their order, at least one.
+
+    What counts is its last verdict: late spans only follow it.
+    """
+    verdicts = [each for each in records if each.decision.trigger is not Trigger.LATE]
+    record = (verdicts or records)[-1]
+    decision = record.decision
+    when = f"decided {time_of(decision.time_ms)}, {_trigger(decision, settings)}"
+    parts = [_because(record, settings), when]
+    votes = named_votes(record, settings)
+    if votes:
+        told = [f"{vote.name} {_SHORT_VOTES[vote.cast.vote]}" for vote in votes]
+        parts.append(f"votes: {', '.join(told)}")
+    if decision.verdict is Verdict.SAMPLED and decision.threshold:
+        parts.append(f"it stands {_threshold(decision.threshold)}")
+    return "; ".join(parts)
 
 
 def late_line(records: Sequence[Recorded]) -> str:
@@ -141,6 +168,14 @@ def as_json(record: Recorded, settings: Settings) -> dict[str, Any]:
         **({"source": decision.source} if decision.source else {}),
         **({"expires_ms": decision.expires_ms} if decision.expires_ms else {}),
     }
+
+
+def time_of(time_ms: int) -> str:
+    """Return a time, Unix milliseconds, for a reader."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"at {time_ms} ms"
 
 
 def _named(
@@ -187,7 +222,7 @@ def _because(record: Recorded, settings: Settings) -> str:
 
 def _second_chance(decision: Decision) -> str:
     if decision.verdict is Verdict.PENDING:
-        until = _time(decision.expires_ms)
+        until = time_of(decision.expires_ms)
         return f"pinned by {decision.source}, which holds for spans that come before {until}"
     before = "dropped first, then kept" if decision.trigger in PROMOTIONS else "kept"
     if decision.source:
@@ -262,10 +297,3 @@ def _vote_json(vote: NamedVote) -> dict[str, Any]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _time(time_ms: int) -> str:
-    try:
-        return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"at {time_ms} ms"
