@@ -46,7 +46,7 @@ def _add_commits(app: Any, host: Host, interval_s: float) -> None:
 
 
 def _add_rounds(app: Any, host: Host, promoting: Promoting, interval_s: float) -> None:
-    """Look for promotions every `interval_s`. A round takes as long as it takes: no timer's work."""
+    """Look for promotions every `interval_s`; a round takes as long as it takes."""
     promote = _guarded(promoting.round, host)
 
     async def rounds() -> None:
