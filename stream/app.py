@@ -146,8 +146,6 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     )
     policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)
-    host.pending = lambda number: bool(app.consumer.pending(number))
-    host.released = lambda batch: app.consumer.released(batch)  # noqa: PLW0108 - there is no consumer yet
     add_timers(app, host, app.promoting, settings.worker.commit_interval_s)
     add_pages(
         app,
@@ -195,6 +193,8 @@ def _faust_app(settings: Settings) -> App:
 
 
 def _add_agent(app: App, host: Host, settings: Settings) -> None:
+    host.pending = lambda number: bool(app.consumer.pending(number))
+    host.released = lambda batch: app.consumer.released(batch)  # noqa: PLW0108 - there is no consumer yet
     topic = app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
 
     # Faust's default supervisor would swallow an exception and commit past the batch.
