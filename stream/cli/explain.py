@@ -1,12 +1,12 @@
 """`tailstream explain`: why a trace was kept or dropped."""
 
 import json
-import re
 from collections.abc import Sequence
 
 import click
 
 from stream import clock
+from stream.cli.arguments import Duration, TraceId
 from stream.cli.options import settings_options
 from stream.cli.refused import ClusterRefused
 from stream.explain import Recorded, as_json, explained, late_line, recorded
@@ -18,7 +18,7 @@ from stream.printable import printable
 from stream.sampling.decision import Trigger
 from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
-from stream.settings.units import format_duration, parse_duration
+from stream.settings.units import format_duration
 
 # Ten lines a second while no broker answers; the last line says it once.
 QUIET = {"log_level": 0}
@@ -26,42 +26,14 @@ REMEDY = (
     "Start Kafka, or correct the address, topics.decisions or the kafka.security.*, kafka.sasl.* "
     "and kafka.ssl.* settings; the principal needs Read on the topic"
 )
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
-
-
-class _Duration(click.ParamType):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            seconds = parse_duration(str(value))
-        except ValueError as problem:
-            self.fail(f"{value!r} {problem}; write e.g. 90s, 30m or 24h", param, ctx)
-        if seconds <= 0:
-            self.fail(f"{value!r} is not above 0s; write e.g. 90s, 30m or 24h", param, ctx)
-        return seconds
-
-
-class _TraceId(click.ParamType):
-    name = "trace id"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        trace_id = str(value).strip().replace("-", "").lower()
-        if not _TRACE_ID.fullmatch(trace_id) or not int(trace_id, 16):
-            self.fail(f"{value!r} is no trace id; write its 32 hex digits", param, ctx)
-        return trace_id
 
 
 @click.command()
-@click.argument("trace_id", type=_TraceId(), metavar="TRACE_ID")
+@click.argument("trace_id", type=TraceId(), metavar="TRACE_ID")
 @click.option(
     "--since",
     "since_s",
-    type=_Duration(),
+    type=Duration(),
     default="1h",
     show_default=True,
     metavar="DURATION",

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from stream.settings.checks import cross_checks
 from stream.settings.differences import differences
 from stream.settings.errors import MASK, Problem, masked
+from stream.settings.exemplars import Exemplars
 from stream.settings.export import Export, OptionalName
 from stream.settings.fields import (
     Block,
@@ -116,7 +117,7 @@ class Topics(Block):
     )
     metrics: KafkaName = Field(
         default="otlp_metrics",
-        description="OTLP metrics whose exemplars are to be pinned. No effect yet.",
+        description="OTLP metrics whose exemplars' traces `tailstream exemplars` pins.",
     )
     partitioner: Literal["fnv1a", "murmur2"] = Field(
         default="fnv1a",
@@ -262,6 +263,7 @@ class Settings(Block):
     limits: Limits = Field(default_factory=Limits)
     output: Output = Field(default_factory=Output)
     export: Export = Field(default_factory=Export)
+    exemplars: Exemplars = Field(default_factory=Exemplars)
     web: Web = Field(default_factory=Web)
     log: Log = Field(default_factory=Log)
 
@@ -288,7 +290,6 @@ class Settings(Block):
         if self.worker.delivery == "at_least_once":
             lines.append("worker.delivery: at_least_once: a crash can republish kept traces")
         for name, changed, why in (
-            ("topics.metrics", self.topics.metrics != Topics().metrics, "no exemplars are read"),
             ("limits.pins_max", self.limits.pins_max != Limits().pins_max, "there are no pins"),
         ):
             if changed:
