@@ -17,6 +17,7 @@ kafka/        the only user of confluent_kafka: Faust transport, producer, offse
 state/        span store and decision store: memory, RocksDB, and their Faust tables
 sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or metrics
 otlp/         bytes: scan, split, merge, stamp
+propagation/  for applications: trace context and span links over Kafka headers
 metrics.py    every Prometheus metric, declared once, with the accounting law
 clock.py      the only module that reads the time
 compiled.py   which core runs: the compiled one, or its pure-Python twin

@@ -58,6 +58,7 @@ LAYERS = [
     "state",
     "sampling",
     "otlp",
+    "propagation",
     "metrics",
     "clock",
     "compiled",
@@ -68,10 +69,11 @@ TEST_KIT = "testing"  # imports all, imported by none
 ENTRY_POINTS = {
     *("stream", "stream.cli", "stream.app", "stream.reference"),
     *(f"stream.cli.{command}" for command in COMMANDS),
+    *(f"stream.propagation.{client}" for client in ("confluent", "aiokafka", "faust")),
 }
 
-KAFKA_CLIENT_LAYERS = {"kafka"}
-FAUST_LAYERS = {"app", "kafka", "state", "cli"}
+KAFKA_CLIENT_LAYERS = {"kafka", "propagation"}
+FAUST_LAYERS = {"app", "kafka", "state", "cli", "propagation"}
 CLOCK_LAYERS = {"clock", TEST_KIT, "demo"}
 CORE_LAYERS = {"sampling", "otlp"}
 CORE_MUST_NOT_IMPORT = {
