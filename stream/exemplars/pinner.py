@@ -1,4 +1,4 @@
-"""From metrics to pins: turns the Kafka side on its thread, asks Prometheus and endpoints beside it.
+"""From metrics to pins: the Kafka side on its thread, Prometheus and endpoints asked beside it.
 
 What these answer is handed to that thread, the only user of the Kafka clients.
 """
@@ -104,7 +104,7 @@ class Pinner:
 
     async def _give(self, exemplars: list[Exemplar], source: str) -> None:
         for start in range(0, len(exemplars), GIVEN_MAX):
-            while self._pinning.is_full:
+            while self._pinning.is_full:  # noqa: ASYNC110 - the thread that mends it tells nobody
                 await asyncio.sleep(FULL_WAIT_S)
             some = exemplars[start : start + GIVEN_MAX]
             await self._in_thread(partial(self._pinning.take, some, source))

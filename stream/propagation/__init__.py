@@ -35,13 +35,20 @@ And a span `poll T`, for who wants to see how long it took:
     with spans.poll() as polled:
         messages = polled.got(consumer.consume(100, 1.0))
 
+Metrics whose points lead to their traces, and labels that stay few:
+
+    observe(DURATION.labels("checkout"), 0.25)                  # the active span as exemplar
+    REQUESTS = LabelGuard()(Counter("http_requests", "Requests.", ["path"]))
+
 For libraries that ask OpenTelemetry's global propagator, an application sets it once:
 
     set_global_textmap(CompositePropagator([TraceContextPropagator(), W3CBaggagePropagator()]))
 """
 
 from stream.propagation.carry import extract, inject, inject_http
+from stream.propagation.exemplars import increment, observe
 from stream.propagation.headers import AnyHeaders, HeadersGetter, KafkaHeaders
+from stream.propagation.label_guard import LabelGuard
 from stream.propagation.polled import Polled
 from stream.propagation.received import Message, Received
 from stream.propagation.sending import Sending
@@ -54,6 +61,7 @@ __all__ = [
     "HeadersGetter",
     "KafkaHeaders",
     "KafkaSpans",
+    "LabelGuard",
     "Message",
     "Polled",
     "Received",
@@ -61,6 +69,8 @@ __all__ = [
     "TraceContextPropagator",
     "W3CTraceState",
     "extract",
+    "increment",
     "inject",
     "inject_http",
+    "observe",
 ]
