@@ -23,7 +23,7 @@ READ_RECORDS_MAX: Final = 500
 READ_WAIT_S: Final = 0.1
 COMMIT_INTERVAL_S: Final = 0.5
 UNDER_WAY_MAX: Final = 50_000
-"""Control records that are not acknowledged yet; above it nothing is read: an outage is waited for."""
+"""Control records that are not acknowledged; above it nothing is read: outages are waited for."""
 
 SETTLE_S: Final = 3.0
 """How long what is under way may take when partitions are given up, or at the end."""
