@@ -88,20 +88,22 @@ def _all(parent: Any, name: str) -> list[Any]:
     """Return the objects listed under a name; null is an absent list."""
     if not isinstance(parent, dict):
         raise Malformed(f"where an object with {name} should be is none")
-    found = parent.get(name) or []
+    found = parent.get(name)
+    if found is None:
+        return []
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Malformed(f"{name} is not a list of objects")
     return found
 
 
 def _of_json_exemplar(exemplar: dict[str, Any]) -> Exemplar:
-    trace_id, time_ns = exemplar.get("traceId") or "", exemplar.get("timeUnixNano") or 0
-    if not isinstance(trace_id, str) or not isinstance(time_ns, str | int):
+    trace_id, time_ns = exemplar.get("traceId"), exemplar.get("timeUnixNano")
+    if not isinstance(trace_id, str | None) or not isinstance(time_ns, str | int | None):
         raise Malformed("an exemplar's traceId or timeUnixNano is no text")
-    nanoseconds = int(time_ns)
+    nanoseconds = int(time_ns or 0)
     time_ms = nanoseconds // NS_OF_MS if 0 < nanoseconds <= UINT64_MAX else None
     try:
         # unhexlify takes either case and, unlike bytes.fromhex, no blanks.
-        return Exemplar(unhexlify(trace_id), time_ms)
+        return Exemplar(unhexlify(trace_id or ""), time_ms)
     except ValueError:
         return Exemplar(NO_TRACE, time_ms)

@@ -22,6 +22,7 @@ from stream.otlp.wire import Malformed
 READ_RECORDS_MAX: Final = 500
 READ_WAIT_S: Final = 0.1
 COMMIT_INTERVAL_S: Final = 0.5
+LIMIT: Final = "pins_under_way_max"
 UNDER_WAY_MAX: Final = 50_000
 """Control records that are not acknowledged; above it nothing is read: outages are waited for."""
 
@@ -63,6 +64,7 @@ class Pinning:
         self._acknowledged = Acknowledged()
         self._reader: GroupReader | None = None
         self._committed_s = clock.monotonic_s()
+        self._was_full = False
         self._lost_records = 0
         self._read_ms: dict[int, int] = {}
         self._lag_partitions: set[int] = set()
@@ -125,7 +127,11 @@ class Pinning:
         self._records.close()
 
     def _read(self, reader: GroupReader) -> None:
-        reader.hold(paused=self.is_full)
+        is_full = self.is_full
+        if is_full and not self._was_full:
+            self._metrics["limit_reached"].labels(LIMIT).inc()
+        self._was_full = is_full
+        reader.hold(paused=is_full)
         for record in reader.read(READ_RECORDS_MAX, READ_WAIT_S):
             self._take(record)
         self.joined = reader.joined

@@ -254,6 +254,20 @@ def test_an_endpoint_is_scraped_in_openmetrics_and_what_stands_there_still_is_no
     assert pages.asked[0].headers["Authorization"] == "Bearer s3cr3t"
 
 
+def test_quotes_in_an_exemplars_labels_hide_no_other() -> None:
+    labels = f'path="/a\\"b\\\\",trace_id="{TRACE}"'
+    sample = f'orders_total{{say="\\"hi\\" # {{"}} 3.0 # {{{labels}}} 1.0'
+    text = f"# TYPE orders counter\n{sample}\n# EOF\n"
+    page = Page(text.encode(), content_type=OPENMETRICS)
+
+    async def scrape(fetcher: Fetcher) -> list[Exemplar]:
+        return (await OpenMetricsSource(endpoint, fetcher).ask())[0]
+
+    with served(lambda _: page) as pages:
+        endpoint = Endpoint(url=pages.url, trace_id_labels=LABELS)
+        assert fetching(scrape) == [Exemplar(bytes.fromhex(TRACE), None)]
+
+
 @pytest.mark.parametrize(
     ("page", "why"),
     [
