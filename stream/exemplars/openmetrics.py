@@ -5,17 +5,19 @@ https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client import Metric
+from prometheus_client.openmetrics import parser
 
 from stream.exemplars.exemplar import Exemplar, time_ms_of, trace_id_of
 from stream.exemplars.fetching import Fetcher, PollFailedError, Request, target_of
 
 CONTENT_TYPE: Final = "application/openmetrics-text"
 ACCEPT: Final = f"{CONTENT_TYPE};version=1.0.0;q=1,text/plain;version=0.0.4;q=0.5"
+_parsed: Callable[[str], Iterable[Metric]] = parser.text_string_to_metric_families
 _QUOTE: Final = b'\\"'
 _ESCAPED: Final = re.compile(rb"\\.")
 _EXEMPLAR: Final = b" # {"
@@ -64,7 +66,7 @@ class OpenMetricsSource:
         if _EXEMPLAR not in body:
             return []
         try:
-            families = list(text_string_to_metric_families(_without_quotes(body).decode()))
+            families = list(_parsed(_without_quotes(body).decode()))
         # The parser meets what is broken with ValueError, TypeError, IndexError, KeyError ...
         except Exception as problem:  # noqa: BLE001 - see above
             raise PollFailedError(f"not OpenMetrics: {problem!r}") from None

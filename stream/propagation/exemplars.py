@@ -21,7 +21,8 @@ EXEMPLAR_CHARS_MAX: Final = 128
 https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars
 """
 
-_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_LABEL_NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+"""Two underscores at the beginning are Prometheus's own."""
 
 
 def observe(

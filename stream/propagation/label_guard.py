@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
+from prometheus_client.metrics import MetricWrapperBase
 
 OVERFLOW: Final = "__overflow__"
 """The value of whatever is above a label's limit."""
@@ -32,7 +33,8 @@ CHARS_MAX: Final = 256
 
 log = logging.getLogger("tailstream.propagation")
 
-AnyMetric = TypeVar("AnyMetric", Counter, Gauge, Histogram, Summary)
+AnyMetric = TypeVar("AnyMetric", bound=MetricWrapperBase)
+"""A Counter, Gauge, Histogram, Summary, Enum or Info."""
 
 _PATH: Final = re.compile(r"(?:[A-Za-z]+ )?/|[A-Za-z][A-Za-z0-9+.-]*://")
 """How a path or a URL begins, be it after a method as in a span's name: `GET /orders`."""

@@ -117,7 +117,7 @@ class Topics(Block):
     )
     metrics: KafkaName = Field(
         default="otlp_metrics",
-        description="OTLP metrics whose exemplars' traces `tailstream exemplars` pins.",
+        description="OTLP metrics: `tailstream exemplars` pins the traces of their exemplars.",
     )
     partitioner: Literal["fnv1a", "murmur2"] = Field(
         default="fnv1a",
@@ -289,11 +289,6 @@ class Settings(Block):
             lines += differences(self.tail_sampling, as_collector=self.as_collector)
         if self.worker.delivery == "at_least_once":
             lines.append("worker.delivery: at_least_once: a crash can republish kept traces")
-        for name, changed, why in (
-            ("limits.pins_max", self.limits.pins_max != Limits().pins_max, "there are no pins"),
-        ):
-            if changed:
-                lines.append(f"{name}: no effect yet: {why}")
         return lines
 
     def policies_hash(self) -> str:

@@ -3,13 +3,14 @@
 import logging
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary
-from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.openmetrics import exposition
 
 from stream.propagation.label_guard import (
     CHARS_MAX,
@@ -19,6 +20,9 @@ from stream.propagation.label_guard import (
     LabelGuard,
     without_ids,
 )
+
+# The library leaves them untyped.
+_page: Callable[[CollectorRegistry], bytes] = exposition.generate_latest
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -105,7 +109,7 @@ def test_a_label_takes_no_more_values_than_its_limit_and_one_for_the_rest_and_lo
 
     assert len(found.keys() - {OVERFLOW}) <= limit
     assert sum(found.values()) == len(values)
-    assert generate_latest(guarded.registry), "the page cannot be written"
+    assert _page(guarded.registry), "the page cannot be written"
 
 
 def test_the_first_values_keep_their_series_and_later_ones_share_one() -> None:
@@ -149,7 +153,7 @@ def test_each_label_has_a_limit_of_its_own_by_its_name() -> None:
 
     counted = {
         (sample.labels["method"], sample.labels["path"]): sample.value
-        for sample in metric.metric.collect()[0].samples
+        for sample in next(iter(metric.metric.collect())).samples
         if sample.name == "requests_total"
     }
     assert counted == {("M0", "p0"): 2, ("M1", OVERFLOW): 2, ("M2", OVERFLOW): 2}

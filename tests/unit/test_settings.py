@@ -166,14 +166,6 @@ tail_sampling:
     assert load(write(tmp_path, text), [], {}).notes() == []
 
 
-def test_settings_that_do_nothing_yet_are_said_when_they_are_changed() -> None:
-    settings = load(None, ["topics.metrics=m", "limits.pins_max=5"], {})
-    assert [note.partition(":")[0] for note in settings.notes()[1:]] == [
-        "topics.metrics",
-        "limits.pins_max",
-    ]
-
-
 def test_our_sections_may_stand_beside_the_collectors(tmp_path: Path) -> None:
     path = write(tmp_path, COLLECTOR + "\nworker: {group: blue}\n")
     assert load(path, [], {}).worker.group == "blue"

@@ -1,6 +1,6 @@
 """Exemplars of the active span: right, within OpenMetrics' limit, and never in a metric's way."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -10,12 +10,15 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.openmetrics.exposition import generate_latest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.openmetrics import exposition, parser
 from prometheus_client.samples import Exemplar
 
 from stream.propagation.exemplars import EXEMPLAR_CHARS_MAX, increment, observe
+
+# The library leaves them untyped.
+_page: Callable[[CollectorRegistry], bytes] = exposition.generate_latest
+_families: Callable[[str], Iterable[Metric]] = parser.text_string_to_metric_families
 
 TRACE_ID, SPAN_ID = 0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7
 BASIC = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7"}
@@ -31,10 +34,10 @@ def active_span(*, sampled: bool = True, trace_id: int = TRACE_ID) -> Iterator[N
 
 def shown(registry: CollectorRegistry) -> list[Exemplar]:
     """Return the exemplars that a scrape gets, as an independent parser reads them."""
-    text = generate_latest(registry).decode()
+    text = _page(registry).decode()
     return [
         sample.exemplar
-        for family in text_string_to_metric_families(text)
+        for family in _families(text)
         for sample in family.samples
         if sample.exemplar is not None
     ]
@@ -137,7 +140,7 @@ def test_whatever_labels_are_given_the_value_counts_and_the_page_can_be_read(
 
 def test_half_a_character_and_a_name_that_is_none_are_left_out() -> None:
     with active_span():
-        (exemplar,) = observed(1, {"a": "\ud83d", "1": "x", "": "x", "ok": "q\\\n"})
+        (exemplar,) = observed(1, {"a": "\ud83d", "1": "x", "": "x", "__a": "x", "ok": "q\\\n"})
 
     assert exemplar.labels == {**BASIC, "ok": "q\\\n"}
 
