@@ -25,6 +25,7 @@ class Page:
     body: bytes
     status: int = 200
     content_type: str = "application/json"
+    location: str = ""
 
 
 @dataclass
@@ -50,6 +51,8 @@ def served(answer: Callable[[Asked], Page]) -> Iterator[Pages]:
             page = pages.answer(asked)
             self.send_response(page.status)
             self.send_header("Content-Type", page.content_type)
+            if page.location:
+                self.send_header("Location", page.location)
             self.send_header("Content-Length", str(len(page.body)))
             self.end_headers()
             self.wfile.write(page.body)

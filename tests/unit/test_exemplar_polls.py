@@ -168,6 +168,17 @@ def test_any_other_answer_is_a_failure_with_a_reason_and_no_more(page: Page) -> 
         fetching(ask)
 
 
+def test_credentials_follow_no_redirect() -> None:
+    async def ask(fetcher: Fetcher) -> None:
+        with pytest.raises(PollFailedError, match="status 302"):
+            await PrometheusSource(question(pages.url), fetcher, Clock()).ask()
+
+    with served(lambda _: prometheus_answer()) as elsewhere:
+        with served(lambda _: Page(b"", 302, location=elsewhere.url)) as pages:
+            fetching(ask)
+        assert elsewhere.asked == []
+
+
 def test_a_url_with_a_path_and_a_query_keeps_them() -> None:
     with served(lambda _: prometheus_answer()) as pages:
         asked_of = question(f"{pages.url}/prometheus/?token=s3cr3t")
