@@ -222,7 +222,8 @@ def test_a_kill_at_any_time_leaves_no_committed_exemplar_without_its_pin(space: 
     group = space.group()
     fast = ("worker.session_timeout=6s",)
 
-    child = space.start(*fast)
+    # Pins lie in the client for longer than offsets wait for their commit.
+    child = space.start(*fast, "kafka.linger.ms=2000")
     wait_for("some progress", lambda: sum(group.committed().values()) > 0, timeout_s=TIMEOUT_S)
     child.end(signal.SIGKILL, timeout_s=TIMEOUT_S)
     committed = group.committed()
