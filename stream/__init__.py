@@ -17,6 +17,7 @@ worker/       the protocol: partitions, transactions, restore; no client calls
 kafka/        the only user of confluent_kafka: Faust transport, producer, offsets, topics
 state/        span store and decision store: memory, RocksDB, and their Faust tables
 sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or metrics
+assembly/     trace assembly for reading: spans to a tree, drawn and as JSON; no I/O
 otlp/         bytes: scan, split, merge, stamp
 propagation/  for applications: trace context and span links over Kafka headers
 metrics.py    every Prometheus metric, declared once, with the accounting law

@@ -57,6 +57,7 @@ LAYERS = [
     "kafka",
     "state",
     "sampling",
+    "assembly",
     "otlp",
     "propagation",
     "metrics",
@@ -75,7 +76,7 @@ ENTRY_POINTS = {
 KAFKA_CLIENT_LAYERS = {"kafka", "propagation"}
 FAUST_LAYERS = {"app", "kafka", "state", "cli", "propagation"}
 CLOCK_LAYERS = {"clock", TEST_KIT, "demo"}
-CORE_LAYERS = {"sampling", "otlp"}
+CORE_LAYERS = {"sampling", "assembly", "otlp"}
 CORE_MUST_NOT_IMPORT = {
     *("aiohttp", "confluent_kafka", "faust", "mode", "prometheus_client", "rocksdict", "structlog"),
     *("asyncio", "concurrent", "multiprocessing", "select", "signal", "subprocess", "threading"),

@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from stream.cli.arguments import Duration, trace_id_of
 from stream.cli.options import settings_options
+from stream.cli.parameters import Duration, trace_id_of
 from stream.cli.refused import ClusterRefused
 from stream.kafka.client_settings import Membership, producer_settings
 from stream.kafka.control_records import ControlRecords, Target

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stream.cli import main
-from stream.cli.arguments import trace_id_of
+from stream.cli.parameters import trace_id_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

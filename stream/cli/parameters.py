@@ -1,4 +1,4 @@
-"""What commands take beside their settings: trace ids and durations."""
+"""What commands take on their command line."""
 
 import re
 from typing import Final
