@@ -35,10 +35,13 @@ from stream.otlp.fragment import Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.poison.guard import Guard
 from stream.poison.watch import LOOK_EVERY_S, ScanWatch
+from stream.promoting import Promoting, promoting_of
 from stream.restoring import Opened
 from stream.sampling.limits import Limits, Windows
 from stream.sampling.matcher import Matcher
+from stream.sampling.pins import PinsBudget
 from stream.sampling.policies.evaluate import Policies
+from stream.sampling.promotions import SecondChance
 from stream.sampling.tail_sampler import TailSampler
 from stream.settings.compiled import policies_of
 from stream.settings.environment import environment
@@ -64,6 +67,7 @@ class App(faust.App):  # type: ignore[misc]  # faust is untyped
     """A Faust app with our host, which the transport drives, and the storage that bounds it."""
 
     host: Host
+    promoting: Promoting
     storage: Storage
 
 
@@ -132,9 +136,16 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         open_log=functools.partial(_open_log, settings),
         measurements=Measurements(metrics, retention_ms, functools.partial(_held_bytes, app)),
         open_partition=_opener(settings, tables, policies, windows),
-        close_stores=tables.close,
+        close_stores=functools.partial(_close, app, tables),
     )
     app.host = host
+    app.promoting = promoting_of(
+        settings,
+        host.worker,
+        plan=matcher.plan(),
+        poison=lambda: host.receiver.poison,
+        bytes_max=storage.shares.transaction,
+    )
     policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)
     _add_timers(app, host, settings)
@@ -146,6 +157,11 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         measure=host.scraped,
     )
     return app
+
+
+def _close(app: App, tables: Tables) -> None:
+    app.promoting.close()
+    tables.close()
 
 
 def _faust_app(settings: Settings) -> App:
@@ -202,6 +218,7 @@ def _add_timers(app: App, host: Host, settings: Settings) -> None:
 
     _add_commits(app, host, settings.worker.commit_interval_s)
     every: tuple[tuple[float, Callable[[], Any]], ...] = (
+        (settings.worker.commit_interval_s, app.promoting.round),
         (min(IDLE_INTERVAL_S, settings.worker.commit_interval_s), host.idle),
         (MEASURE_INTERVAL_S, host.measure),
         (LOOK_EVERY_S, look),
@@ -283,6 +300,10 @@ def _opener(
         trace_bytes_max=settings.limits.trace_bytes_max,
     )
     delivering = _delivering(settings)
+    pins = PinsBudget(settings.limits.pins_max)
+    second_chance = SecondChance(
+        settings.promotion.late_errors, _ms(settings.promotion.late_slow_s)
+    )
 
     def open_partition(number: int, identity: Identity) -> Opened:
         spans, decisions = tables.for_partition(number)
@@ -298,7 +319,10 @@ def _opener(
                 position=point.offset,
                 time_ms=point.time_ms,
                 dead_letters_upto=point.dead_letters_upto,
+                pins=pins,
+                second_chance=second_chance,
             )
+            sampler.restore_pins(list(restore.pins.items()))
             return Partition(
                 number,
                 sampler,

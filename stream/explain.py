@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from stream.otlp.tracestate import THRESHOLD_LIMIT, UNKNOWN_THRESHOLD
-from stream.sampling.decision import Decision, Trigger, Verdict, Vote, decode, fields_of
+from stream.sampling.decision import (
+    PROMOTIONS,
+    Decision,
+    Trigger,
+    Verdict,
+    Vote,
+    decode,
+    fields_of,
+)
 from stream.sampling.policies.ballot import Cast, read_ballot
 from stream.settings.limit_policies import CompositePolicy
 from stream.settings.model import Settings
@@ -80,6 +88,9 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
     """Yield the lines that say why this verdict, and on what it was taken."""
     decision = record.decision
     yield f"{_because(record, settings)}."
+    if decision.verdict is Verdict.PENDING:
+        yield f"  read     {_time(decision.time_ms)}, at offset {decision.upto - 1:,} of the input"
+        return
     known_policies = record.config == settings.policies_hash()
     if not known_policies:
         ours = settings.policies_hash()
@@ -154,6 +165,8 @@ def as_json(record: Recorded, settings: Settings) -> dict[str, Any]:
         "offset": record.offset,
         "upto": decision.upto,
         "votes": [_vote_json(vote) for vote in named_votes(record, settings)],
+        **({"source": decision.source} if decision.source else {}),
+        **({"expires_ms": decision.expires_ms} if decision.expires_ms else {}),
     }
 
 
@@ -193,6 +206,8 @@ def _because(record: Recorded, settings: Settings) -> str:
     for vote in named_votes(record, settings):
         if vote.name == decision.policy and vote.meaning:
             meaning = f" ({vote.meaning})"
+    if decision.source or decision.trigger in PROMOTIONS:
+        return _second_chance(decision)
     if decision.verdict is Verdict.SAMPLED:
         return f"kept, because {decision.policy} voted to keep it{meaning}"
     if decision.policy:
@@ -205,6 +220,17 @@ def _because(record: Recorded, settings: Settings) -> str:
     return "dropped, because no policy voted to keep it"
 
 
+def _second_chance(decision: Decision) -> str:
+    if decision.verdict is Verdict.PENDING:
+        until = _time(decision.expires_ms)
+        return f"pinned by {decision.source}, which holds for spans that come before {until}"
+    before = "dropped first, then kept" if decision.trigger in PROMOTIONS else "kept"
+    if decision.source:
+        return f"{before}, because {decision.source} pinned it"
+    what = "slow span" if decision.policy == "late_slow" else "span with an error"
+    return f"{before}, because a {what} came late"
+
+
 def _trigger(decision: Decision, settings: Settings) -> str:
     wait = format_duration(settings.tail_sampling.decision_wait_s)
     words = {
@@ -215,7 +241,12 @@ def _trigger(decision: Decision, settings: Settings) -> str:
         Trigger.TRACE_BYTES_LIMIT: "as it reached a limit of its bytes",
         Trigger.OVERLOAD: "early, as the oldest, for there were more open traces than fit",
         Trigger.DISK_LIMIT: "early, as the oldest, for storage.disk was full",
+        Trigger.PINNED: "as its window had passed",
         Trigger.LATE: "as spans came after the verdict",
+        Trigger.PROMOTED: "when it was asked for after its verdict; read again from the input",
+        Trigger.PROMOTED_PARTIAL: (
+            "when it was asked for after its verdict; the input no longer held all of it"
+        ),
     }
     return words.get(decision.trigger, decision.trigger.value)
 

@@ -17,6 +17,7 @@ OUTCOMES = (
     "dead_lettered",
     "released",
     "replayed",
+    "promoted",
 )
 
 DELAYS_MS = [round(bound * 1000) for bound in DELAYS]
@@ -135,6 +136,8 @@ class Measurements:
             "replay_debt_records": partition.replay_debt,
             "replay_remaining_records": partition.replay_remaining,
             "oldest_undecided_seconds": age_ms / 1000,
+            "pins_pending": sampler.pins_pending,
+            "promotions_waiting": sampler.promotions,
         }
         if end is not None:
             lag = max(0, end - sampler.position)
@@ -157,6 +160,8 @@ def _flat(accounts: Accounts) -> Counter[tuple[str, ...]]:
         flat["policy_votes", policy, vote] = count
     for limit, count in accounts.limits.items():
         flat["limit_reached", limit] = count
+    for end, count in accounts.promotions.items():
+        flat["promotions", end] = count
     for kind, count in accounts.records.items():
         flat["records", kind] = count
     return flat

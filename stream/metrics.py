@@ -3,8 +3,8 @@
 The accounting law, in spans, of each partition and of their sum:
 received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate + dead_lettered
 + open + released. `spans_total` holds the outcomes, counted when their transaction has committed;
-`open` is the gauge `open_spans`; `replayed` is counted apart. Only gauges carry the partition, so a
-scrape tells the law of the sum; the decisions topic tells it of each partition.
+`open` is the gauge `open_spans`; `replayed` and `promoted` are counted apart. Only gauges carry the
+partition, so a scrape tells the law of the sum; the decisions topic tells it of each partition.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         Counter,
         "spans",
         "Spans by where they went: sampled, not_sampled, late_sampled, late_not_sampled, "
-        "duplicate, dead_lettered, released; and replayed, outside the accounting law.",
+        "duplicate, dead_lettered, released; and replayed, promoted, outside the accounting law.",
         ("outcome",),
     ),
     Declaration(
@@ -66,8 +66,27 @@ DECLARATIONS: tuple[Declaration, ...] = (
         Counter,
         "records",
         "Records of an odd kind: misrouted, key_mismatch, skipped, control, clamped, "
-        "lost_to_retention, decisions_missing, decisions_foreign.",
+        "lost_to_retention, decisions_missing, decisions_foreign; and what pins found: pin_pending "
+        "(nothing yet), pin_open, pin_dropped (promotes), pin_sampled, pin_repeated, pin_replayed, "
+        "pin_refused (limits.pins_max), pin_expired.",
         ("kind",),
+    ),
+    Declaration(
+        Counter,
+        "promotions",
+        "Dropped traces that were asked for: promoted, promoted_partial (the input no longer holds "
+        "all of it), not_found (nothing of it); and deferred, each time one waits for another "
+        "round.",
+        ("outcome",),
+    ),
+    Declaration(
+        Gauge, "pins_pending", "Pins that wait for their traces' first spans.", ("partition",)
+    ),
+    Declaration(
+        Gauge,
+        "promotions_waiting",
+        "Promotions that have not committed; the resume offset waits for them.",
+        ("partition",),
     ),
     Declaration(Gauge, "open_traces", "Traces that are not decided yet.", ("partition",)),
     Declaration(

@@ -305,7 +305,7 @@ class Restoring:
             self._measurements.restoring(number, progress.records)
         if not self._ours(number, epoch):
             return
-        partition.whole(restore.older_log)
+        partition.whole(restore.older_log, list(restore.older_pins.items()))
         self._measurements.restoring(number, 0)
         seconds = round(progress.seconds, 3)
         log.info("knows all decisions", partition=number, decisions=end - first, seconds=seconds)

@@ -39,6 +39,7 @@ LAYERS = [
     "explain",
     "start",
     "web",
+    "promoting",
     "host",
     "restoring",
     "failures",

@@ -12,7 +12,7 @@ from stream.cli.parameters import Duration, TraceId
 from stream.explain import as_json, explained, late_line
 from stream.kafka.errors import KafkaException
 from stream.printable import printable
-from stream.sampling.decision import Trigger
+from stream.sampling.decision import Trigger, Verdict
 from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.settings.units import format_duration
@@ -55,8 +55,10 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
     for record in verdicts or records[:1]:
         for line in explained(record, settings):
             click.echo(printable(line))
-    if late:
-        click.echo(late_line(late))
+    for verdict in Verdict:
+        of_it = [each for each in late if each.decision.verdict is verdict]
+        if of_it:
+            click.echo(late_line(of_it))
 
 
 def _nothing(settings: Settings, trace_id: str, since_s: float, others: int) -> str:

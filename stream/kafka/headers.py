@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from operator import methodcaller
 from typing import Any
 
+from stream.otlp.fragment import BadSpans, DeadLetterReason
+from stream.sampling import control
 from stream.sampling.control import CONTROL_HEADER
-from stream.sampling.record import Headers, RecordKind
+from stream.sampling.record import Headers, Record, RecordKind
 
 SIGNAL_HEADER = "otelcol.signal"
 
@@ -36,3 +38,15 @@ def kind_of(headers: Headers, value: bytes | None) -> RecordKind:
         if name == CONTROL_HEADER and value in (b"", b"{}"):
             return RecordKind.CONTROL
     return RecordKind.SPANS
+
+
+def read_control(record: Record, headers: Headers) -> None:
+    """Put into a control record what it asks for; what cannot be read is a dead letter.
+
+    It holds no span. What goes to the dead letters is the header, for the value says nothing.
+    """
+    content = next((content for name, content in headers if name == CONTROL_HEADER), b"")
+    try:
+        record.pin = control.decode(record.key, content)
+    except ValueError:
+        record.bad = [BadSpans(DeadLetterReason.MALFORMED_CONTROL, 0, content or b"")]

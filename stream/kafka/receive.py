@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 
 from stream import compiled
-from stream.kafka.headers import headers_of, kind_of
+from stream.kafka.headers import headers_of, kind_of, read_control
 from stream.kafka.partitioner import Partitioner
 from stream.kafka.scan_note import Scanning
 from stream.otlp.fragment import BadSpans, DeadLetterReason, Scanned
@@ -183,6 +183,8 @@ class Receiver:
             record.headers = [h for h in headers if h[0] in self._copy_headers and h[1] is not None]
         if record.kind is RecordKind.SPANS:
             self._scan(batch, record, value or b"")
+        elif record.kind is RecordKind.CONTROL:
+            read_control(record, headers)
         # A record of several traces is split, and then holds their common envelopes many times.
         bodies = sum([len(fragment.body) for fragment in record.fragments])
         batch.size += max(bodies, len(value or b"")) + len(key or b"")

@@ -18,6 +18,7 @@ class DeadLetterReason(StrEnum):
     RECORD_TOO_LARGE = "record_too_large"
     UNDELIVERABLE = "undeliverable"
     POISON = "poison"
+    MALFORMED_CONTROL = "malformed_control"
 
 
 @dataclass(slots=True)

@@ -8,3 +8,6 @@ cdef class Context:
 
 
 cdef bytes packed(Decision decision, Context context)
+
+
+cdef bytes kept_deltas(offsets)

@@ -2,8 +2,8 @@
 """A decision record, written field by field in C: the compiled half of `decision.py`'s `encode`.
 
 One is made for every trace that ends. What is not as decisions are made (negative numbers, more
-offsets than are listed), and the levels of limits, which few have, is for the pure-Python twin,
-with msgpack.
+offsets than are listed), and the levels of limits and what pins say, which few have, is for the
+pure-Python twin, with msgpack.
 Format: https://github.com/msgpack/msgpack/blob/master/spec.md
 """
 
@@ -33,6 +33,7 @@ cdef enum:
     OFFSET_BYTES_MAX = 10
     SCRATCH_BYTES = 1024
     OFFSETS_BYTES_MAX = 2048
+    FEW_OFFSETS = 64
     FIELDS = 19
 
 
@@ -179,6 +180,17 @@ cdef Py_ssize_t deltas_of(offsets, uint8_t *deltas) except -1:
     return out - deltas
 
 
+cdef bytes kept_deltas(offsets):
+    """Return the deltas of a few offsets, as `kept_offsets` does; None where they are not few."""
+    cdef uint8_t[OFFSET_BYTES_MAX * FEW_OFFSETS] deltas
+    if not isinstance(offsets, Offsets) or (<Offsets>offsets).count > FEW_OFFSETS:
+        return None
+    try:
+        return PyBytes_FromStringAndSize(<const char *>deltas, deltas_of(offsets, deltas))
+    except _Odd:
+        return None
+
+
 def encode(decision, str config not None, str topic_id not None, str group not None):
     """Return the record of a decision as `encode_in_python` does; None if it is none for C."""
     if not isinstance(decision, Decision):
@@ -192,7 +204,7 @@ cdef bytes packed(Decision decision, Context context):
     cdef uint8_t *buffer = scratch
     cdef Py_ssize_t bytes_max
     cdef Py_ssize_t count
-    if decision.levels:
+    if decision.levels or decision.source or decision.expires_ms:
         return None
     try:
         count = count_of(decision.offsets)

@@ -23,6 +23,8 @@ cdef class Decision:
     cdef public object span_ids_complete
     cdef public object ballot
     cdef public object levels
+    cdef public object source
+    cdef public int64_t expires_ms
 
 
 cdef class Delivery:

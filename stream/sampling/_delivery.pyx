@@ -11,7 +11,7 @@ cdef tuple NO_LEVELS = ()
 cdef tuple DECISION_FIELDS = (
     "trace_id", "verdict", "policy", "trigger", "threshold", "spans", "errors", "duration_us",
     "complete", "time_ms", "clock", "upto", "offsets", "duplicates", "dead_lettered", "span_ids",
-    "span_ids_complete", "ballot", "levels",
+    "span_ids_complete", "ballot", "levels", "source", "expires_ms",
 )
 cdef tuple SETTLED_FIELDS = (
     "delivered", "duplicates", "dead_lettered", "span_ids", "span_ids_complete",
@@ -28,12 +28,13 @@ cdef class Decision:
         self.span_ids_complete = True
         self.ballot = ""
         self.levels = NO_LEVELS
+        self.source = ""
 
     def __init__(
         self, trace_id, verdict, policy, trigger, int64_t threshold, int64_t spans, int64_t errors,
         int64_t duration_us, complete, int64_t time_ms, clock, int64_t upto, offsets,
         int64_t duplicates=0, int64_t dead_lettered=0, span_ids=b"", span_ids_complete=True,
-        ballot="", levels=NO_LEVELS,
+        ballot="", levels=NO_LEVELS, source="", int64_t expires_ms=0,
     ):
         self.trace_id = trace_id
         self.verdict = verdict
@@ -54,6 +55,8 @@ cdef class Decision:
         self.span_ids_complete = span_ids_complete
         self.ballot = ballot
         self.levels = levels
+        self.source = source
+        self.expires_ms = expires_ms
 
     @property
     def __dataclass_fields__(self):

@@ -21,6 +21,7 @@ from stream.sampling._rows cimport Row, Rows
 from stream.sampling._trace cimport OpenTrace, opened
 
 from stream.sampling.decision import Clock, Trigger, Verdict
+from stream.sampling.pins import kept_by_pin
 from stream.sampling.record import RecordKind
 
 cdef enum:
@@ -37,6 +38,7 @@ cdef object DECISION_WAIT = Trigger.DECISION_WAIT
 cdef object ROOT_RECEIVED = Trigger.ROOT_RECEIVED
 cdef object SPAN_LIMIT = Trigger.SPAN_LIMIT
 cdef object TRACE_BYTES_LIMIT = Trigger.TRACE_BYTES_LIMIT
+cdef object PINNED = Trigger.PINNED
 cdef object SPANS = RecordKind.SPANS
 # Of every trace that has none: what is delivered is not added to.
 cdef dict NO_HEADERS = {}
@@ -94,6 +96,9 @@ cdef class State:
     cdef public dict _uncommitted
     cdef public list _bodies
     cdef public set _dropped
+    # Pins that wait for their traces, by trace id.
+    cdef public dict _pins
+    cdef public bint _late_promotes
 
     def __cinit__(self):
         self._uncounted = []
@@ -118,6 +123,8 @@ cdef class State:
         cdef int64_t spans = row.spans
         cdef int64_t size = row.body_bytes
         cdef OpenTrace trace
+        if self._late_promotes and row.kind == TRACE:
+            return True
         if wall.clamps:
             stamp_ms = min(stamp_ms, wall.time_ms)
         if self._deadlines.due_ms <= max(self.time_ms, stamp_ms):
@@ -207,6 +214,8 @@ cdef class State:
         if deadline_ms < self._deadlines.due_ms:
             self._deadlines.due_ms = deadline_ms
         self._budget.used += 1
+        if self._pins:
+            self._opened_pinned(trace)
         return trace
 
 
@@ -260,7 +269,7 @@ cdef int cut_all_due(State state, int64_t time_ms, clock) except -1:
 
 
 cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
-    """Cut a trace at the position."""
+    """Cut a trace whose time has come, at the position."""
     cdef Delivery delivery
     assert not state.cuts_held, "a trace whose decision may be known must not be judged"
     del state._open[trace.trace_id]
@@ -274,6 +283,10 @@ cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
         )
     else:
         judgement = state._judged(trace, clock)
+    remember_votes(state, judgement)
+    source = None
+    if trace.pin is not None and judgement.verdict is NOT_SAMPLED:
+        judgement, trigger, source = kept_by_pin(judgement), PINNED, trace.pin
     if judgement.verdict is NOT_SAMPLED:
         if state._in_memory is not None:
             state._in_memory.remove(trace.trace_id, trace.its_offsets)
@@ -282,9 +295,10 @@ cdef int cut(State state, OpenTrace trace, trigger, clock) except -1:
             if state._bodies:
                 state._dropped.add(trace.trace_id)
     delivery = delivery_of(state, trace, judgement, trigger, clock)
+    if source is not None:
+        delivery.decision.source = source
     state._uncommitted[trace.trace_id] = delivery.decision
-    (<Queue?>state._undelivered).append_cut(delivery)
-    return remember_votes(state, judgement)
+    return (<Queue?>state._undelivered).append_cut(delivery)
 
 
 cdef Delivery delivery_of(State state, OpenTrace trace, judgement, trigger, clock):

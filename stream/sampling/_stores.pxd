@@ -14,6 +14,7 @@ cdef class KnownDecision:
     cdef public int64_t time_ms
     cdef public object span_ids
     cdef public object span_ids_complete
+    cdef public object offsets
 
 
 cdef KnownDecision known_of(Decision decision)

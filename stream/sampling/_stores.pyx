@@ -7,11 +7,15 @@ of cycles need not know any of them, for nothing that one holds leads back to it
 
 cimport cython
 
-from stream.sampling.decision import Trigger, Verdict
+from stream.sampling._decision cimport kept_deltas
 
+from stream.sampling.decision import Trigger, Verdict
+from stream.sampling.kept_offsets import kept_offsets, read_offsets
+
+cdef object NOT_SAMPLED = Verdict.NOT_SAMPLED
 cdef tuple FIELDS = (
     "verdict", "policy", "trigger", "threshold", "upto", "time_ms", "span_ids",
-    "span_ids_complete",
+    "span_ids_complete", "offsets",
 )
 
 
@@ -22,7 +26,7 @@ cdef class KnownDecision:
 
     def __init__(
         self, verdict, policy, trigger, int64_t threshold, int64_t upto, int64_t time_ms,
-        span_ids=b"", span_ids_complete=True,
+        span_ids=b"", span_ids_complete=True, offsets=b"",
     ):
         self.verdict = verdict
         self.policy = policy
@@ -32,6 +36,7 @@ cdef class KnownDecision:
         self.time_ms = time_ms
         self.span_ids = span_ids
         self.span_ids_complete = span_ids_complete
+        self.offsets = offsets
 
     @classmethod
     def of(cls, Decision decision not None):
@@ -41,10 +46,12 @@ cdef class KnownDecision:
     @classmethod
     def read(cls, fields):
         """Return what is to be remembered of a decision record (`fields_of`), and no more."""
+        verdict = Verdict(fields["verdict"])
         return cls(
-            Verdict(fields["verdict"]), fields["policy"], Trigger(fields["trigger"]), fields["th"],
+            verdict, fields["policy"], Trigger(fields["trigger"]), fields["th"],
             fields["upto"], fields["time_ms"], fields.get("span_ids", b""),
             fields.get("span_ids_complete", True),
+            read_offsets(fields) if verdict is NOT_SAMPLED else b"",
         )
 
     @property
@@ -75,4 +82,9 @@ cdef KnownDecision known_of(Decision decision):
     known.time_ms = decision.time_ms
     known.span_ids = decision.span_ids
     known.span_ids_complete = decision.span_ids_complete
+    known.offsets = b""
+    if decision.verdict is NOT_SAMPLED:
+        known.offsets = kept_deltas(decision.offsets)
+        if known.offsets is None:
+            known.offsets = kept_offsets(decision.offsets)
     return known

@@ -21,6 +21,8 @@ cdef class OpenTrace:
     # None while there are none.
     cdef dict its_headers
     cdef public int64_t held_bytes
+    # Who pinned it, None where nobody has.
+    cdef public object pin
     # The bits: a word of them, and those above it as a number of Python's.
     cdef uint64_t low_bits
     cdef object high_bits

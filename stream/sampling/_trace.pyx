@@ -13,6 +13,7 @@ cdef enum:
 cdef tuple FIELDS = (
     "trace_id", "first_offset", "opened_ms", "deadline_ms", "spans", "errors", "start_ns",
     "end_ns", "root", "bits", "body_bytes", "last_ms", "offsets", "headers", "held_bytes",
+    "pin",
 )
 cdef uint64_t WORD = <uint64_t>0xFFFFFFFFFFFFFFFF
 
@@ -31,7 +32,7 @@ cdef class OpenTrace:
         self, bytes trace_id not None, int64_t first_offset, int64_t opened_ms,
         int64_t deadline_ms, int64_t spans=0, int64_t errors=0, uint64_t start_ns=0,
         uint64_t end_ns=0, bint root=False, bits=0, int64_t body_bytes=0, int64_t last_ms=0,
-        offsets=None, headers=None, int64_t held_bytes=TRACE_BYTES,
+        offsets=None, headers=None, int64_t held_bytes=TRACE_BYTES, pin=None,
     ):
         self.trace_id = trace_id
         self.first_offset = first_offset
@@ -48,6 +49,7 @@ cdef class OpenTrace:
         self.its_offsets = Offsets.__new__(Offsets) if offsets is None else offsets_of(offsets)
         self.its_headers = headers
         self.held_bytes = held_bytes
+        self.pin = pin
 
     @property
     def bits(self):

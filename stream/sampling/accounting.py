@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from stream.sampling.decision import Verdict
+from stream.sampling.decision import PROMOTIONS, Verdict
 from stream.sampling.delivery import Delivery, Settled
 
 
@@ -14,7 +14,8 @@ class Accounts:
     The law: received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate
     + dead_lettered + open + released. Outcomes are counted when their transaction has committed,
     so `open` (kept by the sampler) holds the undecided and the undelivered. `replayed` spans were
-    read again and are covered by a committed decision: they are outside the sum.
+    read again and are covered by a committed decision: they are outside the sum. So are `promoted`
+    ones: they were not_sampled before. `promotions` counts these traces by how they ended.
     `votes` counts (policy, vote); `limits` the limits reached; `records` records by kind.
     """
 
@@ -27,6 +28,8 @@ class Accounts:
     dead_lettered: int = 0
     released: int = 0
     replayed: int = 0
+    promoted: int = 0
+    promotions: Counter[str] = field(default_factory=Counter)
     votes: Counter[tuple[str, str]] = field(default_factory=Counter)
     limits: Counter[str] = field(default_factory=Counter)
     records: Counter[str] = field(default_factory=Counter)
@@ -47,6 +50,11 @@ class Accounts:
     def count(self, delivered: Delivery, settled: Settled) -> None:
         """Name where a delivery's spans went; its transaction has committed."""
         decision = delivered.decision
+        if decision.trigger in PROMOTIONS:
+            gone = settled.duplicates + settled.dead_lettered
+            self.promoted += decision.spans - gone
+            self.promotions[decision.trigger if decision.spans else "not_found"] += 1
+            return
         self.duplicate += settled.duplicates
         self.dead_lettered += settled.dead_lettered
         spans = decision.spans - settled.duplicates - settled.dead_lettered

@@ -71,15 +71,18 @@ def decode(key: bytes | None, header: bytes | None) -> Pin:
         ValueError: none of a kind and version that this release reads.
     """
     try:
-        fields: dict[str, Any] = msgpack.unpackb(header or b"")
-        if (fields["v"], fields["kind"]) != (CONTROL_VERSION, PIN_KIND):
-            raise ValueError(f"version {fields['v']!r}, kind {fields['kind']!r}")
-        ttl_ms, source = fields["ttl_ms"], fields["source"]
-        if type(ttl_ms) is not int or type(source) is not str:
-            raise ValueError("ttl_ms is a number and source a text")
-        return Pin(_trace_id(key), ttl_ms, source)
+        return _pin(_trace_id(key), msgpack.unpackb(header or b""))
     except Exception as problem:  # a foreign writer can make msgpack and us raise nearly anything
         raise ValueError(f"not a control record: {problem!r}") from problem
+
+
+def _pin(trace_id: bytes, fields: dict[str, Any]) -> Pin:
+    if (fields["v"], fields["kind"]) != (CONTROL_VERSION, PIN_KIND):
+        raise ValueError(f"version {fields['v']!r}, kind {fields['kind']!r}")
+    ttl_ms, source = fields["ttl_ms"], fields["source"]
+    if type(ttl_ms) is not int or type(source) is not str:
+        raise ValueError("ttl_ms is a number and source a text")
+    return Pin(trace_id, ttl_ms, source)
 
 
 def _trace_id(key: bytes | None) -> bytes:

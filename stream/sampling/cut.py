@@ -25,8 +25,11 @@ def cut_delivery(
     upto: int,
     time_ms: int,
     bodies_spill: bool,
+    source: str = "",
 ) -> Delivery:
     """Return the delivery of a trace that was judged at this offset and partition time.
+
+    `source` says who pinned it, where that is why it is kept.
 
     The bodies of one that is not sampled are gone by then: it has none, and holds none.
     """
@@ -48,6 +51,7 @@ def cut_delivery(
         offsets=trace.offsets,
         ballot=judgement.ballot,
         levels=judgement.levels,
+        source=source,
     )
     return Delivery(
         decision,

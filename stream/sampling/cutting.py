@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stream import compiled
+from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
 from stream.sampling.cut import cut_delivery, due_ms
 from stream.sampling.deadlines import Deadlines
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.delivery import Delivery
 from stream.sampling.delivery_queue import DeliveryQueue
-from stream.sampling.limits import OpenTracesBudget, Windows
+from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.pins import kept_by_pin
 from stream.sampling.policies.evaluate import Judgement, Policies
+from stream.sampling.record import Record, copy_headers, headers_bytes
 from stream.sampling.stores import SpanStore
 from stream.sampling.trace import OpenTrace
 
@@ -19,6 +23,10 @@ if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._fold import State, cut_due
 else:
     State = object
+
+
+BY_TIME = (Trigger.DECISION_WAIT, Trigger.ROOT_RECEIVED)
+"""A limit that was reached is what cuts a trace, pinned or not."""
 
 
 class Cutting(State):
@@ -31,6 +39,7 @@ class Cutting(State):
     accounts: Accounts
     _policies: Policies
     _windows: Windows
+    _limits: Limits
     _budget: OpenTracesBudget
     _spans: SpanStore
     _in_memory: "Bodies | None"
@@ -73,6 +82,11 @@ class Cutting(State):
         judgement = judged or self._judged(trace, clock)
         for policy, vote in judgement.votes:
             self.accounts.votes[policy, vote.value] += 1
+        source = ""
+        if trace.pin is not None and judgement.verdict is Verdict.NOT_SAMPLED:
+            judgement, source = kept_by_pin(judgement), trace.pin
+            if trigger in BY_TIME:
+                trigger = Trigger.PINNED
         if judgement.verdict is Verdict.NOT_SAMPLED:
             self._spans.delete(trace.trace_id, trace.offsets)
             if self._bodies:
@@ -85,6 +99,7 @@ class Cutting(State):
             upto=upto,
             time_ms=self.time_ms,
             bodies_spill=self._budget.bodies_spill,
+            source=source,
         )
         self._uncommitted[trace.trace_id] = delivery.decision
         self._undelivered.append(delivery)
@@ -96,6 +111,20 @@ class Cutting(State):
 
         due = due_ms(trace, clock, self.time_ms)
         return self._policies.judge_cut(trace, bodies, due_ms=due)
+
+    def _keep(self, of: OpenTrace | Delivery, fragment: Fragment, record: Record) -> int:
+        """Keep the body, and the headers; return the bytes that cannot spill of them."""
+        if self._in_memory is not None:
+            self._in_memory.put_one(fragment.trace_id, record.offset, fragment.body)
+        else:
+            self._bodies.append((fragment.trace_id, record.offset, fragment.body))
+        held_bytes = 0 if self._budget.bodies_spill else len(fragment.body)
+        if record.headers:
+            held_bytes -= headers_bytes(of.headers)
+            if not copy_headers(record.headers, of.headers, self._limits):
+                self.accounts.limits["trace_headers_max"] += 1
+            held_bytes += headers_bytes(of.headers)
+        return held_bytes
 
     def _store_bodies(self) -> None:
         """Hand the batch's bodies over at once, but for those of traces dropped meanwhile."""

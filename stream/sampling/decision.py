@@ -19,10 +19,11 @@ INT64_MAX = 2**63 - 1
 
 
 class Verdict(StrEnum):
-    """The fate of a trace."""
+    """The fate of a trace. `PENDING` is none yet: a pin waits for the trace's first span."""
 
     SAMPLED = "sampled"
     NOT_SAMPLED = "not_sampled"
+    PENDING = "pending"
 
 
 class Vote(StrEnum):
@@ -49,7 +50,14 @@ class Trigger(StrEnum):
     TRACE_BYTES_LIMIT = "trace_bytes_limit"
     OVERLOAD = "overload"
     DISK_LIMIT = "disk_limit"
+    PINNED = "pinned"
     LATE = "late"
+    PROMOTED = "promoted"
+    PROMOTED_PARTIAL = "promoted_partial"
+
+
+PROMOTIONS = frozenset((Trigger.PROMOTED, Trigger.PROMOTED_PARTIAL))
+"""Of a dropped trace that was delivered after all; partial: the input did not hold all of it."""
 
 
 class Clock(StrEnum):
@@ -72,6 +80,9 @@ class Decision:
     the cut offset: every record of the trace below it is done. `offsets` are the records it covers.
     `ballot` has every policy's vote (`policies/ballot.py`); a later record has none.
     `levels` are those of the policies' limits after a cut (`policies/limit.py`).
+    `source` says who pinned the trace, where a pin is what kept it, or is all that is known of it:
+    a `pending` record, which holds until the partition time `expires_ms` and covers no span.
+    The spans of a promotion were covered before, as `not_sampled`: they count apart.
     """
 
     trace_id: bytes
@@ -93,6 +104,8 @@ class Decision:
     span_ids_complete: bool = True
     ballot: str = ""
     levels: tuple[tuple[int, ...], ...] = ()
+    source: str = ""
+    expires_ms: int = 0
 
 
 PureDecision = Decision
@@ -154,6 +167,10 @@ def encode_in_python(decision: Decision, *, config: str, topic_id: str, group: s
         record["votes"] = decision.ballot
     if decision.levels:
         record["levels"] = decision.levels
+    if decision.source:
+        record["source"] = decision.source
+    if decision.expires_ms:
+        record["expires_ms"] = decision.expires_ms
     packed: bytes = msgpack.packb(record)
     return packed
 
@@ -238,6 +255,8 @@ def _decision(record: dict[str, Any]) -> Decision:
         span_ids_complete=record.get("span_ids_complete", True),
         ballot=record.get("votes", ""),
         levels=tuple(tuple(of_one) for of_one in record.get("levels", ())),
+        source=record.get("source", ""),
+        expires_ms=_number(record.get("expires_ms", 0)),
     )
 
 

@@ -1,10 +1,12 @@
 """Late spans: the delivery that follows a decision that stands."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery
+from stream.sampling.kept_offsets import both_offsets
 from stream.sampling.limits import Limits
 from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.sampling.trace import TRACE_BYTES, OpenTrace
@@ -64,13 +66,46 @@ def turned_late(trace: OpenTrace, known: KnownDecision, *, bodies_spill: bool) -
     return late
 
 
+def is_late_dropped(known: KnownDecision) -> bool:
+    """Tell whether it is a later record of a dropped trace, which tells its own offsets alone."""
+    return known.trigger is Trigger.LATE and known.verdict is Verdict.NOT_SAMPLED
+
+
+def with_earlier(earlier: KnownDecision | None, known: KnownDecision) -> KnownDecision:
+    """Return a decision; of a dropped trace, with the offsets that an earlier record tells too."""
+    if earlier is None or earlier.verdict is not Verdict.NOT_SAMPLED or not is_late_dropped(known):
+        return known
+    return replace(known, offsets=both_offsets(earlier.offsets, known.offsets))
+
+
+def in_topic_order(
+    store: DecisionStore, decisions: Sequence[tuple[bytes, KnownDecision]]
+) -> list[tuple[bytes, KnownDecision]]:
+    """Return what to put of decisions as they follow in the topic, each (trace id, decision)."""
+    latest: dict[bytes, KnownDecision] = {}
+    for trace_id, known in decisions:
+        if is_late_dropped(known):
+            earlier = latest.get(trace_id) or store.get(trace_id)
+            latest[trace_id] = with_earlier(earlier, known)
+        else:
+            latest[trace_id] = known
+    return list(latest.items())
+
+
 def news_to(
     store: DecisionStore, decisions: Sequence[tuple[bytes, KnownDecision]]
 ) -> dict[bytes, KnownDecision]:
-    """Return those that `store` knows nothing newer of: a later record has the higher `upto`."""
+    """Return those that `store` knows nothing newer of: a later record has the higher `upto`.
+
+    A promotion by a late span has the same as what it follows. What is newer and was dropped is
+    news too, for it has the older one's offsets now.
+    """
     news: dict[bytes, KnownDecision] = {}
     for trace_id, known in decisions:
-        newer = news.get(trace_id) or store.get(trace_id)
-        if newer is None or newer.upto < known.upto:
-            news[trace_id] = known
+        other = news.get(trace_id) or store.get(trace_id)
+        promoted = other is not None and other.verdict is Verdict.SAMPLED
+        if other is None or (other.upto, promoted) < (known.upto, True):
+            news[trace_id] = with_earlier(other, known)
+        elif known.verdict is Verdict.NOT_SAMPLED and is_late_dropped(other):
+            news[trace_id] = with_earlier(known, other)
     return news

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stream.otlp.fragment import BadSpans, Fragment
+from stream.sampling.control import Pin
 from stream.sampling.limits import Limits
 
 NO_TIMESTAMP = -1
@@ -28,7 +29,7 @@ class Record:
     """One record. `timestamp_ms` is the broker's or the producer's, `NO_TIMESTAMP` without one.
 
     `key`, and `bad` (what cannot be sampled, and why), are kept for the dead letters; `headers` are
-    those that go out with the traces.
+    those that go out with the traces. `pin` is what a control record asks for.
     """
 
     offset: int
@@ -38,6 +39,7 @@ class Record:
     bad: list[BadSpans] = field(default_factory=list)
     key: bytes | None = None
     headers: Headers = ()
+    pin: Pin | None = None
 
 
 def copy_headers(headers: Headers, held: dict[tuple[str, bytes], None], limits: Limits) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from stream import compiled
 from stream.sampling.decision import Decision, Trigger, Verdict
+from stream.sampling.kept_offsets import KeptOffsets, kept_offsets, read_offsets
 
 if TYPE_CHECKING:
     from stream.sampling._bodies import Bodies
@@ -26,6 +27,7 @@ class KnownDecision:
     `upto`: every record of the trace below this offset is done. `time_ms`: partition time of the
     decision. `span_ids`: the ids of the spans delivered so far, 8 bytes each, joined; empty for a
     trace that was not sampled. `span_ids_complete` is False where the list was cut at its limit.
+    `offsets`: where the records lie of a trace that was not sampled, should it be promoted.
     """
 
     verdict: Verdict
@@ -36,6 +38,7 @@ class KnownDecision:
     time_ms: int
     span_ids: bytes = b""
     span_ids_complete: bool = True
+    offsets: KeptOffsets = b""
 
     @classmethod
     def of(cls, decision: Decision) -> Self:
@@ -49,6 +52,7 @@ class KnownDecision:
             decision.time_ms,
             decision.span_ids,
             decision.span_ids_complete,
+            kept_offsets(decision.offsets) if decision.verdict is Verdict.NOT_SAMPLED else b"",
         )
 
     @classmethod
@@ -58,8 +62,9 @@ class KnownDecision:
         Raises:
             Exception: of any kind, where something is not there.
         """
+        verdict = Verdict(fields["verdict"])
         return cls(
-            Verdict(fields["verdict"]),
+            verdict,
             fields["policy"],
             Trigger(fields["trigger"]),
             fields["th"],
@@ -67,6 +72,7 @@ class KnownDecision:
             fields["time_ms"],
             fields.get("span_ids", b""),
             fields.get("span_ids_complete", True),
+            read_offsets(fields) if verdict is Verdict.NOT_SAMPLED else b"",
         )
 
 

@@ -13,17 +13,26 @@ from typing import TYPE_CHECKING
 from stream import compiled
 from stream.otlp.fragment import Fragment
 from stream.sampling.accounting import Accounts
-from stream.sampling.cutting import Cutting
 from stream.sampling.deadlines import Deadlines
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
-from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.delivery import DeadLetter, Settled, Undelivered
 from stream.sampling.delivery_queue import DeliveryQueue
 from stream.sampling.held_cuts import might_cut
-from stream.sampling.late import add_late, is_full, late_delivery, news_to, turned_late
+from stream.sampling.late import (
+    add_late,
+    is_full,
+    late_delivery,
+    news_to,
+    turned_late,
+    with_earlier,
+)
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
+from stream.sampling.pinning import Pinning
+from stream.sampling.pins import PinsBudget
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.limit import Levels
-from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind, copy_headers, headers_bytes
+from stream.sampling.promotions import NO_SECOND_CHANCE, SecondChance
+from stream.sampling.record import NO_TIMESTAMP, Record, RecordKind
 from stream.sampling.settle import settle
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.trace import RECORD_BYTES, OpenTrace
@@ -33,12 +42,13 @@ if TYPE_CHECKING or compiled.RUNS:
     from stream.sampling._rows import Rows
 
 
-class TailSampler(Cutting):
+class TailSampler(Pinning):
     """Decides the traces of one partition. Time comes in as an argument; nothing else happens.
 
     `position` is the next offset to fold, `time_ms` the partition time: both start where the
     resume offset says. `dead_letters_upto`: dead letters below this offset have been delivered.
     While `cuts_held`, decisions are read that traces may have to follow: nothing may be cut.
+    `pins` is shared by the partitions of a worker; `second_chance` says what else promotes traces.
     """
 
     def __init__(
@@ -53,6 +63,8 @@ class TailSampler(Cutting):
         position: int = 0,
         time_ms: int = 0,
         dead_letters_upto: int = 0,
+        pins: PinsBudget | None = None,
+        second_chance: SecondChance = NO_SECOND_CHANCE,
     ) -> None:
         self.position = position
         self.time_ms = time_ms
@@ -80,6 +92,7 @@ class TailSampler(Cutting):
         self._uncommitted: dict[bytes, Decision] = {}
         self._bodies: list[tuple[bytes, int, bytes]] = []
         self._dropped: set[bytes] = set()
+        self._begin_pinning(pins or PinsBudget(), second_chance)
         budget.holders.append(self)
 
     # Folding
@@ -123,7 +136,8 @@ class TailSampler(Cutting):
         self.position = record.offset + 1
         if record.kind is not RecordKind.SPANS:
             self.accounts.records[record.kind.value] += 1
-            return True
+        if record.pin is not None:
+            self._pin(record.pin, record.offset)
         for fragment in record.fragments:
             self._fold_fragment(fragment, record)
         for bad in record.bad:
@@ -188,6 +202,8 @@ class TailSampler(Cutting):
                 # A record of several traces may hold a fragment of it, folded or still to come.
                 folded = oldest.offsets[-1] == offset
                 self._limit(oldest, Trigger.OVERLOAD, "open_traces_max", upto=offset + folded)
+        if self._pins:
+            self._opened_pinned(trace)
         return trace
 
     def _hasten(self, trace: OpenTrace) -> None:
@@ -202,10 +218,24 @@ class TailSampler(Cutting):
         if offset < known.upto:
             self.accounts.replayed += fragment.spans
             return
+        promotion = None
+        if known.verdict is Verdict.NOT_SAMPLED:
+            promotion = self._promotion_of(known, fragment, offset)
         self.accounts.received += fragment.spans
+        if promotion is not None:
+            if promotion.delivery is None:
+                self._wait_behind(promotion, fragment, record)
+                return
+            known = promotion.known
         late = self._undelivered.last_late(fragment.trace_id)
-        if late is None or is_full(late, self._limits) or late.decision.verdict != known.verdict:
-            # The verdicts differ where the first one was forgotten while its late spans waited.
+        if (
+            late is None
+            or is_full(late, self._limits)
+            # A promotion is whole. Verdicts differ behind one that is in flight, or where the first
+            # one was forgotten while its late spans waited.
+            or late.decision.trigger is not Trigger.LATE
+            or late.decision.verdict != known.verdict
+        ):
             late = late_delivery(known, fragment.trace_id, offset, self.time_ms)
             self._undelivered.append_late(late)
         add_late(late, fragment, offset, self.time_ms)
@@ -213,20 +243,6 @@ class TailSampler(Cutting):
         if known.verdict is Verdict.SAMPLED:
             held_bytes += self._keep(late, fragment, record)
         self._undelivered.grow(late, held_bytes)
-
-    def _keep(self, of: OpenTrace | Delivery, fragment: Fragment, record: Record) -> int:
-        """Keep the body, and the headers; return the bytes that cannot spill of them."""
-        if self._in_memory is not None:
-            self._in_memory.put_one(fragment.trace_id, record.offset, fragment.body)
-        else:
-            self._bodies.append((fragment.trace_id, record.offset, fragment.body))
-        held_bytes = 0 if self._budget.bodies_spill else len(fragment.body)
-        if record.headers:
-            held_bytes -= headers_bytes(of.headers)
-            if not copy_headers(record.headers, of.headers, self._limits):
-                self.accounts.limits["trace_headers_max"] += 1
-            held_bytes += headers_bytes(of.headers)
-        return held_bytes
 
     def _reject(self, dead_letter: DeadLetter) -> None:
         if dead_letter.first_offset < self._dead_letters_upto:
@@ -244,7 +260,7 @@ class TailSampler(Cutting):
     @property
     def undelivered_bytes(self) -> int:
         """Bytes in memory of what is decided and not delivered, its bodies apart."""
-        return self._undelivered.held_bytes
+        return self._undelivered.held_bytes + self._promotions.behind_bytes
 
     def cut_to(self, open_bytes_max: int) -> None:
         """Decide the oldest open traces early, until those left take so many bytes."""
@@ -275,7 +291,13 @@ class TailSampler(Cutting):
         """The transaction committed: remember the decisions, forget the bodies, count."""
         taken = self._undelivered.settle()
         assert [one.delivered for one in settled] == taken, "settled is what was taken"
-        self._decisions.put(settle(settled, self.accounts, self._spans, self._uncommitted))
+        decided, late_dropped = settle(settled, self.accounts, self._spans, self._uncommitted)
+        self._decisions.put(decided)
+        for trace_id, known in late_dropped:
+            earlier = self._decisions.get(trace_id)
+            self._decisions.put([(trace_id, with_earlier(earlier, known))])
+        self._promotions.settle(settled)
+        self._expire_pins()
         resume_offset, resume_ms = self.resume()
         self._spans.discard_below(resume_offset)
         self._deadlines.forget_stale(self._open)
@@ -296,8 +318,9 @@ class TailSampler(Cutting):
         resume = (self.position, self.time_ms)
         if (oldest := self._oldest()) is not None:
             resume = min(resume, (oldest.first_offset, oldest.opened_ms))
-        waiting = self._undelivered.oldest()
-        return resume if waiting is None else min(resume, waiting)
+        for waiting in (self._undelivered.oldest(), self._promotions.oldest()):
+            resume = resume if waiting is None else min(resume, waiting)
+        return resume
 
     @property
     def dead_letters_upto(self) -> int:
@@ -356,7 +379,10 @@ class TailSampler(Cutting):
         next_ms = self._deadlines.next_ms()
         if next_ms is not None and next_ms <= max(self.time_ms, stamp_ms):
             return True
-        if self._at_ingest and record.fragments:
+        if (self._at_ingest or self._late_promotes) and record.fragments:
+            return True
+        if record.pin is not None:
+            # Whether its trace has a decision is known only when all have been read.
             return True
         return might_cut(record, self._open, self._limits, self._budget, self._policies.too_large)
 
@@ -367,6 +393,7 @@ class TailSampler(Cutting):
         self._open.clear()
         self._undelivered.clear()
         self._uncommitted.clear()
+        self._end_pinning()
         self.open_bytes = self.decisions_bytes = 0
         if self in self._budget.holders:
             self._budget.holders.remove(self)

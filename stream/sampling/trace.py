@@ -19,7 +19,8 @@ class OpenTrace:
 
     `opened_ms` is the partition time at its first record, `last_ms` that at its last one, and
     `deadline_ms` the one that cuts it; `headers` are those of its records that go out with it, each
-    once. The rest is the sum of its fragments' summaries (see `Fragment` for the units).
+    once. `pin`: who pinned it, None where nobody has. The rest is the sum of its fragments'
+    summaries (see `Fragment` for the units).
     """
 
     trace_id: bytes
@@ -37,6 +38,7 @@ class OpenTrace:
     offsets: list[int] = field(default_factory=list)
     headers: dict[tuple[str, bytes], None] = field(default_factory=dict)
     held_bytes: int = TRACE_BYTES
+    pin: str | None = None
 
     def fold(self, fragment: Fragment, offset: int) -> None:
         """Add a fragment's summary; its body is the span store's."""

@@ -24,6 +24,7 @@ from stream.settings.fields import (
 )
 from stream.settings.kafka import KAFKA_DEFAULTS, KafkaMap
 from stream.settings.policies import default_policies
+from stream.settings.promotion import Promotion
 from stream.settings.tail_sampling import DAY_S, NOT_NEEDED, TailSampling
 
 MIB = 1 << 20
@@ -194,7 +195,11 @@ class Limits(Block):
         description="Bytes of an open trace; at it the trace is decided (`trace_bytes_limit`).",
     )
     pins_max: int = Field(
-        default=100_000, ge=1, le=1 << 40, description="Pins held at once. No effect yet."
+        default=100_000,
+        ge=1,
+        le=1 << 40,
+        description="Pins that a worker holds: those that wait for their trace's first span, and "
+        "promotions under way. Above it a pin is refused, and the policies alone decide.",
     )
 
 
@@ -259,6 +264,7 @@ class Settings(Block):
     topics: Topics = Field(default_factory=Topics)
     tail_sampling: TailSampling = Field(default_factory=TailSampling)
     decisions: Decisions = Field(default_factory=Decisions)
+    promotion: Promotion = Field(default_factory=Promotion)
     storage: Storage = Field(default_factory=Storage)
     limits: Limits = Field(default_factory=Limits)
     output: Output = Field(default_factory=Output)

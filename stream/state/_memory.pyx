@@ -5,7 +5,12 @@ from libc.stdint cimport int64_t
 
 from stream.sampling._stores cimport KnownDecision
 
+from stream.sampling.kept_offsets import bytes_of
 from stream.state.generations import known_in
+
+cdef enum:
+    # As in kept_offsets.py.
+    BYTES_OBJECT_BYTES = 40
 
 
 def find_decision(dict known_by_number not None, trace_id):
@@ -50,10 +55,20 @@ def put_decisions(generations, dict known_by_number not None, decisions, int64_t
         count += 1
         replaced = known.get(trace_id)
         if replaced is not None:
-            held -= overhead_bytes + len(<bytes?>replaced.span_ids)
+            held -= overhead_bytes + held_by(replaced)
         known[trace_id] = decision
-        held += overhead_bytes + len(<bytes?>decision.span_ids)
+        held += overhead_bytes + held_by(decision)
     added(generation, newest_ms, highest_upto, count, held)
+
+
+cdef int64_t held_by(KnownDecision decision) except -1:
+    """Return the bytes of its span ids and offsets; few have both."""
+    cdef int64_t held = len(<bytes?>decision.span_ids)
+    if type(decision.offsets) is not bytes:
+        return held + <int64_t>bytes_of(decision.offsets)
+    if len(<bytes>decision.offsets):
+        held += BYTES_OBJECT_BYTES + len(<bytes>decision.offsets)
+    return held
 
 
 cdef added(generation, int64_t newest_ms, int64_t highest_upto, int64_t count, int64_t held):

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream import compiled
+from stream.sampling.kept_offsets import bytes_of
 from stream.sampling.stores import InMemory, KnownDecision
 from stream.state.generations import Generations, known_in
 
 DECISION_OVERHEAD_BYTES = 210 if compiled.RUNS else 300
-"""What is held for one decision beside its span ids (objects, key, dict slot; measured)."""
+"""What is held for one decision beside its span ids and offsets (objects, key, dict slot;
+measured)."""
 
 _BUCKET_OFFSETS = 1024
 """Bodies are discarded in buckets of so many offsets."""
@@ -224,4 +226,4 @@ class MemoryDecisionStore:
 
 
 def _held_bytes(decision: KnownDecision) -> int:
-    return DECISION_OVERHEAD_BYTES + len(decision.span_ids)
+    return DECISION_OVERHEAD_BYTES + len(decision.span_ids) + bytes_of(decision.offsets)

@@ -364,11 +364,12 @@ def _pack(decision: KnownDecision) -> bytes:
         decision.time_ms,
         decision.span_ids,
         decision.span_ids_complete,
+        decision.offsets,
     )
     packed: bytes = msgpack.packb(fields)
     return packed
 
 
 def _unpack(value: bytes) -> KnownDecision:
-    verdict, policy, trigger, *rest = msgpack.unpackb(value)
-    return KnownDecision(Verdict(verdict), policy, Trigger(trigger), *rest)
+    verdict, policy, trigger, *rest, offsets = msgpack.unpackb(value, use_list=False)
+    return KnownDecision(Verdict(verdict), policy, Trigger(trigger), *rest, offsets)

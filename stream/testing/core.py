@@ -9,18 +9,21 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from stream import compiled
 from stream.kafka.log_state import Identity
 from stream.otlp.scan import ScanPlan, scan
+from stream.sampling.control import Pin
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
+from stream.sampling.pins import PinsBudget
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.status_code import StatusCode
+from stream.sampling.promotions import NO_SECOND_CHANCE, SecondChance
 from stream.sampling.record import Record, RecordKind
 from stream.sampling.stores import DecisionStore, SpanStore
 from stream.sampling.tail_sampler import TailSampler
 from stream.state.memory import MemoryDecisionStore, MemorySpanStore
-from stream.testing.spans import a_trace, traces_data
+from stream.testing.spans import a_trace, trace_id_of, traces_data
 from stream.worker.decision_log import DecisionLog
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
@@ -74,6 +77,14 @@ def a_bad_record(offset: int, timestamp_ms: int, value: bytes = b"\xff no OTLP")
     return scanned(offset, timestamp_ms, value)
 
 
+def a_pin(
+    offset: int, timestamp_ms: int, trace: int, *, ttl_ms: int = 1_000, source: str = "test"
+) -> Record:
+    """Return a control record that pins a trace."""
+    pin = Pin(trace_id_of(trace), ttl_ms, source)
+    return Record(offset, timestamp_ms, RecordKind.CONTROL, key=pin.key, pin=pin)
+
+
 def a_tick(offset: int, timestamp_ms: int) -> Record:
     """Return a record that holds no span: it moves the time."""
     return Record(offset, timestamp_ms, RecordKind.SKIPPED)
@@ -100,6 +111,7 @@ class Core:
     dead_letter_bytes_max: int = 1_000_000
     identity: Identity = IDENTITY
     config: str = "c0ffee"
+    second_chance: SecondChance = NO_SECOND_CHANCE
 
     def sampler(
         self,
@@ -108,6 +120,7 @@ class Core:
         decisions: DecisionStore | None = None,
         budget: OpenTracesBudget | None = None,
         point: ResumePoint | None = None,
+        pins: PinsBudget | None = None,
     ) -> TailSampler:
         """Return a sampler; without a resume point at offset 0 and time 0, stores in memory."""
         return TailSampler(
@@ -120,6 +133,8 @@ class Core:
             position=point.offset if point else 0,
             time_ms=point.time_ms if point else 0,
             dead_letters_upto=point.dead_letters_upto if point else 0,
+            pins=pins,
+            second_chance=self.second_chance,
         )
 
     def partition(
@@ -129,13 +144,17 @@ class Core:
         spans: SpanStore | None = None,
         decisions: DecisionStore | None = None,
         budget: OpenTracesBudget | None = None,
+        pins: PinsBudget | None = None,
         restored: tuple[ResumePoint, Restore] | None = None,
     ) -> Partition:
         """Return a partition; `restored`: where it starts, after `decisions` were restored."""
         spans = spans or MemorySpanStore()
         decisions = self.decision_store() if decisions is None else decisions
         point, restore = restored or (None, None)
-        sampler = self.sampler(spans=spans, decisions=decisions, budget=budget, point=point)
+        sampler = self.sampler(
+            spans=spans, decisions=decisions, budget=budget, point=point, pins=pins
+        )
+        sampler.restore_pins(list(restore.pins.items()) if restore else ())
         return Partition(
             number,
             sampler,

@@ -13,8 +13,9 @@ from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.merge import Merged, merge
 from stream.otlp.stamp import Stamp
 from stream.otlp.tracestate import randomness_of
-from stream.sampling.decision import Decision, Verdict, encode
+from stream.sampling.decision import PROMOTIONS, Decision, Verdict, encode
 from stream.sampling.delivery import DeadLetter, Delivery, Settled, Undelivered
+from stream.sampling.pins import HeldPin
 from stream.sampling.record import Record
 from stream.sampling.stores import DecisionStore, KnownDecision, SpanStore
 from stream.sampling.tail_sampler import TailSampler
@@ -147,8 +148,12 @@ class Partition:
         """Take decisions of the second phase of a restore, each (trace id, decision)."""
         self.sampler.learn(decisions)
 
-    def whole(self, older: DecisionLog) -> None:
-        """The older decisions have been learnt too: from now on it cuts and delivers."""
+    def whole(self, older: DecisionLog, pins: Sequence[tuple[bytes, HeldPin]] = ()) -> None:
+        """The older decisions have been learnt too: from now on it cuts and delivers.
+
+        `pins` are those that are as old, each (trace id, pin).
+        """
+        self.sampler.restore_pins(pins)
         self._log.put_before(older)
         self._restore_levels()
         self.sampler.cuts_held = False
@@ -283,8 +288,7 @@ class Partition:
     ) -> None:
         decision = delivery.decision
         before, complete = seen.get(decision.trace_id) or self._delivered_before(delivery)
-        bodies = self._spans.get(decision.trace_id, decision.offsets)
-        merged = self._merge(delivery, bodies, before)
+        merged = self._merge(delivery, self._bodies(decision), before)
         settled.duplicates = merged.duplicates
         settled.dead_lettered = sum(bad.spans for bad in merged.bad)
         span_ids = before + merged.span_ids
@@ -304,6 +308,11 @@ class Partition:
             dead = DeadLetter(delivery.first_offset, delivery.opened_ms, bad, key)
             dead.undeliverable = delivery.undeliverable
             records.append(self._dead_letter(dead))
+
+    def _bodies(self, decision: Decision) -> list[bytes]:
+        if decision.trigger in PROMOTIONS:
+            return self.sampler.promoted_bodies(decision.trace_id)
+        return self._spans.get(decision.trace_id, decision.offsets)
 
     def _merge(self, delivery: Delivery, bodies: list[bytes], seen: bytes) -> Merged:
         decision = delivery.decision

@@ -27,7 +27,10 @@ from typing import Any
 
 from stream.kafka.log_state import NO_OFFSET, Identity, LogState
 from stream.otlp.tracestate import UNKNOWN_THRESHOLD
-from stream.sampling.decision import fields_of
+from stream.sampling.control import SOURCE_BYTES_MAX
+from stream.sampling.decision import Verdict, fields_of
+from stream.sampling.late import in_topic_order
+from stream.sampling.pins import HeldPin
 from stream.sampling.stores import DecisionStore, KnownDecision
 from stream.worker import hints
 from stream.worker.decision_log import DecisionLog
@@ -106,11 +109,14 @@ def resume_point(log: LogState, *, identity: Identity, initial_offset: str) -> R
 class Restore:
     """Reads a partition's decision records, in their order: `read` the first phase into its store.
 
-    `foreign` counts those of another topic or group and what cannot be read.
+    `foreign` counts those of another topic or group and what cannot be read. `pins` are those that
+    the first phase has found, `older_pins` those of the second, by trace id.
     """
 
     def __init__(self, point: ResumePoint, *, identity: Identity, decisions: DecisionStore) -> None:
         self.foreign = 0
+        self.pins: dict[bytes, HeldPin] = {}
+        self.older_pins: dict[bytes, HeldPin] = {}
         self.older_log = DecisionLog(point.decisions_from)
         self._log = DecisionLog(point.first_phase_from)
         self._identity = identity
@@ -127,11 +133,11 @@ class Restore:
         On any thread. The store is not: it shares a budget with those of the other partitions, so
         whoever puts may spill what is theirs.
         """
-        return self._known(records, self._log)
+        return self._known(records, self._log, self.pins)
 
     def put(self, known: Sequence[tuple[bytes, KnownDecision]]) -> None:
         """Put them into the store, on the thread that owns all state."""
-        self._decisions.put(known)
+        self._decisions.put(in_topic_order(self._decisions, known))
 
     def read_older(self, records: Sequence[tuple[int, bytes]]) -> list[tuple[bytes, KnownDecision]]:
         """Take records of the second phase; return what there is to `learn`.
@@ -139,7 +145,8 @@ class Restore:
         A read may go on into what the first phase has read.
         """
         end = self._point.first_phase_from
-        return self._known([one for one in records if one[0] < end], self.older_log)
+        older = [one for one in records if one[0] < end]
+        return self._known(older, self.older_log, self.older_pins)
 
     def done(self) -> DecisionLog:
         """Everything of the first phase has been read."""
@@ -147,7 +154,7 @@ class Restore:
         return self._log
 
     def _known(
-        self, records: Sequence[tuple[int, bytes]], log: DecisionLog
+        self, records: Sequence[tuple[int, bytes]], log: DecisionLog, pins: dict[bytes, HeldPin]
     ) -> list[tuple[bytes, KnownDecision]]:
         known: list[tuple[bytes, KnownDecision]] = []
         for offset, value in records:
@@ -158,7 +165,11 @@ class Restore:
                 continue
             log.append(found, offset)
             log.tell_levels(fields.get("levels", ()), fields.get("config", ""))
-            known.append((trace_id, found))
+            if found.verdict is Verdict.PENDING:
+                source, expires_ms = fields.get("source", ""), fields["expires_ms"]
+                pins[trace_id] = HeldPin(found.upto - 1, expires_ms, source)
+            else:
+                known.append((trace_id, found))
         return known
 
     def _ours(self, value: bytes) -> tuple[bytes, KnownDecision, Mapping[str, Any]]:
@@ -182,6 +193,18 @@ def _sound(fields: Mapping[str, Any]) -> bool:
         and type(fields["policy"]) is str
         and type(fields.get("span_ids", b"")) is bytes
         and type(fields.get("span_ids_complete", True)) is bool
+        and (fields["verdict"] != Verdict.PENDING or _is_pin(fields))
+    )
+
+
+def _is_pin(fields: Mapping[str, Any]) -> bool:
+    source, expires_ms = fields["source"], fields["expires_ms"]
+    return (
+        type(expires_ms) is int
+        and 0 <= expires_ms <= INT64_MAX
+        and type(source) is str
+        and len(source) <= SOURCE_BYTES_MAX
+        and fields["upto"] > 0
     )
 
 

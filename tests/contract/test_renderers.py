@@ -14,7 +14,16 @@ from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery, Settled
 from stream.sampling.limits import Limits
 from stream.sampling.record import Record
-from stream.testing.core import Core, a_bad_record, a_record, a_tick, an_error, an_ordinary, rules
+from stream.testing.core import (
+    Core,
+    a_bad_record,
+    a_pin,
+    a_record,
+    a_tick,
+    an_error,
+    an_ordinary,
+    rules,
+)
 from stream.worker.decision_log import DecisionLog
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.tally import Tally
@@ -24,6 +33,7 @@ if not compiled.RUNS:
 
 from stream.worker import _plan
 
+DECIDED = (Verdict.SAMPLED, Verdict.NOT_SAMPLED)
 A_DECISION = Decision(
     trace_id=b"t" * 16,
     verdict=Verdict.NOT_SAMPLED,
@@ -60,6 +70,9 @@ def traffic(core: Core, rng: Random) -> Iterator[Record]:
         if rng.random() < 0.1:
             record = replace(record, headers=(("tenant", bytes([trace])),))
         yield a_bad_record(offset, now_ms) if rng.random() < 0.05 else record
+        if trace % 20 == 0:
+            offset += 1
+            yield a_pin(offset, now_ms, rng.randint(20, 99))
         offset += rng.randint(1, 300)
     yield a_tick(offset, 2_000)
 
@@ -100,7 +113,8 @@ def test_they_render_and_remember_the_same(name: str) -> None:
         partition.committed(planned, decisions_end=number)
         plans += bool(planned.records)
     assert plans > 5
-    assert seen == {(verdict, late) for verdict in Verdict for late in (False, True)}
+    decided = {(verdict, late) for verdict in DECIDED for late in (False, True)}
+    assert seen == decided | {(Verdict.PENDING, True)}
     assert partition.sampler.accounts.dead_lettered
 
 

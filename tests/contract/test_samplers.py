@@ -12,10 +12,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from stream import compiled
 from stream.otlp.fragment import Fragment
-from stream.sampling.decision import Trigger, Verdict
+from stream.sampling.decision import Trigger, Verdict, decode_offsets
 from stream.sampling.delivery import Delivery
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher, PrefixTook
+from stream.sampling.pins import PinsBudget
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.completeness import Completeness
 from stream.sampling.policies.composite import Composite
@@ -26,10 +27,11 @@ from stream.sampling.policies.policy import Policy
 from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.rate_limiting import BytesLimiting, RateLimiting
 from stream.sampling.policies.status_code import StatusCode
+from stream.sampling.promotions import Found, SecondChance
 from stream.sampling.record import NO_TIMESTAMP, Record
 from stream.sampling.stores import KnownDecision
 from stream.sampling.trace import OpenTrace, PureOpenTrace
-from stream.testing.core import Core, Rules, a_bad_record, a_record, a_tick, as_received
+from stream.testing.core import Core, Rules, a_bad_record, a_pin, a_record, a_tick, as_received
 from stream.testing.spans import a_span, span_id_of, trace_id_of
 from stream.worker.partition import Partition, PartitionPlan
 from tests.simulation.watch import spans_held
@@ -64,6 +66,8 @@ class Shape:
     bodies_spill: bool
     limited: bool
     strategy: str = ""
+    late_errors: bool = False
+    pins_max: int = 100
 
     def partition(self) -> Partition:
         limits = Limits(
@@ -100,7 +104,13 @@ class Shape:
         budget = OpenTracesBudget(
             self.open_max, bytes_max=self.held_max, bodies_spill=self.bodies_spill
         )
-        return Core(windows, limits, Rules(policies, matcher.plan())).partition(budget=budget)
+        core = Core(
+            windows,
+            limits,
+            Rules(policies, matcher.plan()),
+            second_chance=SecondChance(self.late_errors),
+        )
+        return core.partition(budget=budget, pins=PinsBudget(self.pins_max))
 
 
 SHAPES = st.builds(
@@ -115,6 +125,8 @@ SHAPES = st.builds(
     bodies_spill=st.booleans(),
     strategy=st.sampled_from(["", "", "", "looks back", "at ingest", "custom root"]),
     limited=st.sampled_from([False, False, True]),
+    late_errors=st.booleans(),
+    pins_max=st.sampled_from([2, 100]),
 )
 
 
@@ -143,6 +155,7 @@ CONTENTS = st.one_of(
     PARTS.map(lambda part: [part]),
     st.lists(PARTS, max_size=3, unique_by=lambda part: part[0].trace_id),
     st.sampled_from(["bad", "tick"]),
+    st.integers(0, TRACES - 1),
 )
 MOVES = st.sampled_from([-9, 0, 0, 1, 2, 3, 5, 12, 31, 90])
 GAPS = st.sampled_from([0, 1, 1, 1, 3])
@@ -166,6 +179,8 @@ def build(log: list[tuple[int, int, Any, dict[str, Any]]]) -> list[Record]:
             records.append(a_bad_record(offset, time_ms))
         elif content == "tick":
             records.append(a_tick(offset, time_ms))
+        elif isinstance(content, int):
+            records.append(a_pin(offset, time_ms, content, ttl_ms=60 if content % 2 else 5))
         else:
             record = a_record(offset, time_ms, *content)
             record.headers = more["headers"]
@@ -204,6 +219,7 @@ class Both:
         with pure():
             self.pure = shape.partition()
         self._plans: list[PartitionPlan] = []
+        self._read: dict[int, Record] = {}
         known = [(trace_id_of(trace), FATES[trace % 2](upto)) for trace, upto in decided]
         self.do(lambda partition: partition._decisions.put(known))
 
@@ -220,6 +236,7 @@ class Both:
     def fold(self, records: Sequence[Record], wall_ms: int | None) -> None:
         rows = as_received(records, words=WORDS)
         assert list(rows) == records
+        self._read.update((record.offset, record) for record in records)
         self.do(
             lambda partition: partition.sampler.fold(
                 rows if partition is self.compiled else records, wall_ms=wall_ms
@@ -257,6 +274,21 @@ class Both:
             time_ms, position = sampler.time_ms, sampler.position
             self.do(lambda p: p.sampler.idle(wall_ms=time_ms + 530, position=position))
 
+    def promote(self) -> None:
+        """Read again what promotions want; without the first record, if there are several."""
+        ours, expected = self.do(lambda partition: partition.sampler.wanted(2))
+        assert ours == expected
+        for one in ours:
+            offsets = [] if isinstance(one.offsets, tuple) else decode_offsets(one.offsets)
+            fragments = [
+                (offset, fragment, self._read[offset].headers)
+                for offset in offsets[len(offsets) > 1 :]
+                for fragment in self._read[offset].fragments
+                if fragment.trace_id == one.trace_id
+            ]
+            found = Found(one.trace_id, one.first_offset, fragments, partial=len(offsets) != 1)
+            self.do(lambda partition, found=found: partition.sampler.found(found))
+
     def hold(self) -> None:
         if not self._plans:
             self.do(lambda partition: setattr(partition.sampler, "cuts_held", True))
@@ -278,6 +310,7 @@ def seen(partition: Partition) -> dict[str, Any]:
             trace.trace_id, trace.first_offset, trace.opened_ms, trace.deadline_ms, trace.spans,
             trace.errors, trace.start_ns, trace.end_ns, trace.root, trace.bits, trace.body_bytes,
             trace.last_ms, trace.offsets, trace.headers, trace.held_bytes, trace.duration_us,
+            trace.pin,
         )
         for trace in sampler._open.values()
     ]  # fmt: skip
@@ -294,6 +327,8 @@ def seen(partition: Partition) -> dict[str, Any]:
         "held": partition.held_bytes(),
         "bodies": partition._spans.held_bytes(),
         "spans": spans_held(sampler),
+        "pins": dict(sampler._pins),
+        "promotions": list(sampler._promotions.by_trace),
         "uncommitted": sorted(sampler._uncommitted),
         "known": [
             partition._decisions.get(trace_id_of(at)) for at in range(TRACES)
@@ -308,6 +343,7 @@ STEPS: dict[str, Callable[[Both], None]] = {
     "idle": Both.idle,
     "hold": Both.hold,
     "learn": Both.learn,
+    "promote": Both.promote,
 }
 
 

@@ -39,6 +39,7 @@ class WorkerProcess:
         kafka: Mapping[str, str] | None = None,
         storage: Mapping[str, object] | None = None,
         policies: Sequence[Mapping[str, object]] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         self.slot = slot
         self._instance_id = instance_id or slot
@@ -47,6 +48,7 @@ class WorkerProcess:
         self._kafka = kafka or {}
         self._storage = storage or {"memory": "64MiB"}
         self._policies = policies or _policies(rules)
+        self._more = more or {}
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
@@ -92,26 +94,26 @@ class WorkerProcess:
 
     def partitions(self) -> set[str]:
         """Return the partitions it owns by its own metrics, none while it does not answer."""
-        return {label for label, _ in self._samples("tailstream_open_traces", "partition")}
+        return {label for label, _ in self.samples("tailstream_open_traces", "partition")}
 
     def accounts(self) -> dict[str, int]:
         """Return the accounting law's outcomes, in spans, by its own metrics."""
         outcomes = {
-            label: int(value) for label, value in self._samples("tailstream_spans_total", "outcome")
+            label: int(value) for label, value in self.samples("tailstream_spans_total", "outcome")
         }
-        (received,) = self._samples("tailstream_spans_received_total", "")
+        (received,) = self.samples("tailstream_spans_received_total", "")
         return {**outcomes, "received": int(received[1])}
 
     def records(self) -> dict[str, int]:
         """Return how many records of an odd kind it met."""
         return {
-            label: int(value) for label, value in self._samples("tailstream_records_total", "kind")
+            label: int(value) for label, value in self.samples("tailstream_records_total", "kind")
         }
 
     def held_bytes(self) -> dict[str, int]:
         """Return what it holds, by place."""
         return {
-            label: int(value) for label, value in self._samples("tailstream_held_bytes", "where")
+            label: int(value) for label, value in self.samples("tailstream_held_bytes", "where")
         }
 
     def send(self, sig: signal.Signals) -> None:
@@ -175,7 +177,8 @@ class WorkerProcess:
         self.assert_runs()
         return self._get("/readyz") is not None
 
-    def _samples(self, name: str, label: str) -> list[tuple[str, float]]:
+    def samples(self, name: str, label: str) -> list[tuple[str, float]]:
+        """Return a metric's samples, each (value of a label, value); none while it is mute."""
         text = self._get("/metrics") or ""
         return [
             (sample.labels.get(label, ""), sample.value)
@@ -225,6 +228,7 @@ class WorkerProcess:
             "storage": {"directory": str(self.directory), **self._storage},
             "web": {"host": "127.0.0.1", "port": self._port},
             "log": {"format": "json"},
+            **self._more,
         }
 
 

@@ -19,7 +19,7 @@ from tests.simulation.bug import Patch, bug
 
 @bug
 def a_late_delivery_writes_no_decision(patch: Patch) -> None:
-    _without_decisions(patch, lambda one: one.late)
+    without_decisions(patch, lambda one: one.late)
 
 
 @bug
@@ -108,7 +108,7 @@ def the_wall_clock_cuts_while_a_partition_is_revoked(patch: Patch) -> None:
 
 @bug
 def a_dropped_trace_writes_no_decision(patch: Patch) -> None:
-    _without_decisions(patch, lambda one: one.decision.verdict is Verdict.NOT_SAMPLED)
+    without_decisions(patch, lambda one: one.decision.verdict is Verdict.NOT_SAMPLED)
 
 
 @bug
@@ -240,7 +240,8 @@ def decisions_may_land_before_what_they_vouch_for(patch: Patch) -> None:
     patch.setattr(Driver, "_phases_at_least_once", decisions_first)
 
 
-def _without_decisions(patch: Patch, of: Callable[[Delivery], bool]) -> None:
+def without_decisions(patch: Patch, of: Callable[[Delivery], bool]) -> None:
+    """Leave the decision records of such deliveries out."""
     plan = Partition.plan
 
     def without(self: Partition, **bounds: int) -> PartitionPlan:

@@ -68,6 +68,10 @@ def pause(_: "World", process: Process, __: Step) -> bool:
     return True
 
 
+def reading_fails(_: "World", process: Process, step: Step) -> bool:
+    return process.driver.read_again(step.number)
+
+
 # Of the world
 
 
@@ -210,6 +214,7 @@ OF_A_PROCESS: dict[str, Callable[["World", Process, Step], bool]] = {
     "abort": abort,
     "unanswered": unanswered,
     "pause": pause,
+    "reading_fails": reading_fails,
 }
 
 OF_THE_WORLD: dict[str, Callable[["World", Step], bool]] = {
@@ -266,6 +271,15 @@ def _stall(world: "World", rng: Random) -> list[Step]:
         process = rng.choice(half)
         return [Step("pause", process.slot, world.nth(process)), Step("expire_sessions")]
     return [*_of_one("pause")(world, rng), Step("expire_sessions")]
+
+
+def _reading_fails(world: "World", rng: Random) -> list[Step]:
+    able = [p for p in world.processes if p.driver.promoting and not p.paused]
+    if not able:
+        return []
+    process = rng.choice(able)
+    number = rng.choice(process.driver.promoting)
+    return [Step("reading_fails", process.slot, world.nth(process), number)]
 
 
 def _expire(world: "World", rng: Random) -> list[Step]:
@@ -355,4 +369,5 @@ PICKS: dict[str, Pick] = {
     "grow": lambda *_: [Step("grow")],
     "hung_foreign": _foreign,
     "wall_jump": _pass,
+    "reading_fails": _reading_fails,
 }

@@ -7,15 +7,19 @@ from typing import NamedTuple
 
 from stream.otlp.fragment import Fragment
 from stream.otlp.scan import scan
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.decision import PROMOTIONS, Clock, Decision, Trigger, Verdict
+from stream.sampling.pins import PIN_POLICY, kept_by_pin
 from stream.sampling.policies.evaluate import Judgement, Policies
 from stream.sampling.trace import OpenTrace
 from stream.testing.core import Core
 from stream.testing.log import INPUT, Broker
 from tests.simulation.published import Published
+from tests.simulation.shape import MANY
+from tests.simulation.traffic import BEHIND_MS, Sent
 from tests.simulation.watch import Watch
 
 OF_A_TRACE = {"span_too_large", "undeliverable"}
+NOT_CUTS = PROMOTIONS | {Trigger.LATE}
 OF_THE_WORKER = {Trigger.OVERLOAD, Trigger.DISK_LIMIT}
 """Triggers that depend on what else a worker holds: exceptions to law 5 for the traces they cut."""
 
@@ -51,8 +55,9 @@ class OfPartition:
                 self.spans[trace_id].update(span_ids)
 
     def truncated(self, trace_id: bytes) -> bool:
-        """Whether retention deleted some of the trace's records before they were decided."""
-        return any(offset in self.lost for offset in self.records[trace_id])
+        """Whether retention deleted some of its records before they were decided, or a pin."""
+        pins = [at for at in self.lost if _pins(self.entries[at], trace_id)]
+        return bool(pins) or any(offset in self.lost for offset in self.records[trace_id])
 
 
 def laws_broken(
@@ -70,7 +75,10 @@ def laws_broken(
             yield from _decided_once(of)
             yield from _delivered_once(of)
             yield from _accounted(of)
-            yield from _as_undisturbed(of, limited=bool(core.rules.policies.levels))
+            yield from _as_undisturbed(of, watch, limited=bool(core.rules.policies.levels))
+            yield from _pins_kept(of, watch, core)
+            if watch.shape.pins_max >= MANY:
+                yield from _second_chances(of, core)
         else:
             yield from _delivered_at_least_once(of)
         if not core.rules.policies.levels:
@@ -93,7 +101,8 @@ def _time_unknown(watch: Watch, of: OfPartition) -> bool:
 def _by_trace(found: Sequence[Decision]) -> dict[bytes, list[Decision]]:
     traces: defaultdict[bytes, list[Decision]] = defaultdict(list)
     for decision in found:
-        traces[decision.trace_id].append(decision)
+        if decision.verdict is not Verdict.PENDING:
+            traces[decision.trace_id].append(decision)
     return traces
 
 
@@ -106,24 +115,41 @@ def _decided_once(of: OfPartition) -> Iterator[Broken]:
         if trace_id in of.forgotten:
             continue
         name = _name(trace_id)
-        late = [one.trigger is Trigger.LATE for one in of_trace]
-        if late != [False, *[True] * (len(of_trace) - 1)]:
+        before, since = _around_promotion(of_trace)
+        late = [one.trigger is Trigger.LATE for one in (*before, *since[1:])]
+        if late != [False, *[True] * (len(late) - 1)]:
             yield Broken("one verdict", f"trace {name}: {[str(one.trigger) for one in of_trace]}")
-        if len({(one.verdict, one.policy, one.threshold) for one in of_trace}) != 1:
-            yield Broken("one verdict", f"trace {name}: {[str(one.verdict) for one in of_trace]}")
+        for part in (before, since):
+            if len({(one.verdict, one.policy, one.threshold) for one in part}) > 1:
+                verdicts = [str(one.verdict) for one in of_trace]
+                yield Broken("one verdict", f"trace {name}: {verdicts}")
+        if since and before[0].verdict is not Verdict.NOT_SAMPLED:
+            yield Broken("one verdict", f"trace {name} is promoted, and was kept")
         yield from _covered_once(of, trace_id, of_trace)
+
+
+def _around_promotion(
+    of_trace: Sequence[Decision],
+) -> tuple[Sequence[Decision], Sequence[Decision]]:
+    """Return a trace's decisions before its promotion, and from that on; nothing without one."""
+    for at, one in enumerate(of_trace):
+        if one.trigger in PROMOTIONS:
+            return of_trace[:at], of_trace[at:]
+    return of_trace, ()
 
 
 def _covered_once(
     of: OfPartition, trace_id: bytes, of_trace: Sequence[Decision]
 ) -> Iterator[Broken]:
     name = _name(trace_id)
-    covered = [offset for one in of_trace for offset in one.offsets]
+    first = [one for one in of_trace if one.trigger not in PROMOTIONS]
+    covered = [offset for one in first for offset in one.offsets]
     wanted = [n for n in of.records[trace_id] if n not in of.lost or n in covered]
     if covered != wanted:
         yield Broken("covered once", f"trace {name} covers {covered}, lies at {wanted}")
+    # What is promoted by a late span covers what lies below that.
     uptos = [one.upto for one in of_trace]
-    if uptos != sorted(set(uptos)):
+    if uptos != sorted(uptos) or len({one.upto for one in first}) != len(first):
         yield Broken("covered once", f"trace {name} has uptos {uptos}")
     for one in of_trace:
         if any(offset >= one.upto for offset in one.offsets):
@@ -138,7 +164,7 @@ def _delivered_once(of: OfPartition) -> Iterator[Broken]:
         if trace_id in of.forgotten:
             yield from _no_span_missing(of, trace_id, of_trace)
             continue
-        wanted = _wanted(of, of_trace) if of_trace[0].verdict is Verdict.SAMPLED else set()
+        wanted = _wanted(of, [one for one in of_trace if one.verdict is Verdict.SAMPLED])
         if any(one.dead_lettered for one in of_trace):
             # A delivery that the broker refuses is a pointer in the dead letters.
             wanted &= got.keys()
@@ -151,6 +177,63 @@ def _delivered_once(of: OfPartition) -> Iterator[Broken]:
             yield Broken("once", f"trace {_name(trace_id)}: {len(twice)} spans twice")
     if output:
         yield Broken("not kept", f"{len(output)} traces in the output that nobody decided")
+
+
+def _pins_kept(of: OfPartition, watch: Watch, core: Core) -> Iterator[Broken]:
+    """Every trace that was pinned in time is kept whole, every kept one that no policy wants was.
+
+    But for what retention had deleted by the time of its promotion, which says so.
+    """
+    for trace_id, of_trace in of.by_trace.items():
+        pins = [n for n, sent in enumerate(of.entries) if _pins(sent, trace_id)]
+        last, name = of_trace[-1], _name(trace_id)
+        if trace_id in of.forgotten:
+            continue
+        if any(one.policy == PIN_POLICY and not _below(pins, one.upto) for one in of_trace):
+            yield Broken("pinned", f"trace {name} is kept by a pin that it has not")
+        if not any(_in_time(of, n, trace_id, watch, core) for n in pins if n not in of.lost):
+            continue
+        if last.verdict is not Verdict.SAMPLED:
+            yield Broken("pinned", f"trace {name} is pinned at {pins} and {last.verdict}: {last}")
+        promotions = [one for one in of_trace if one.trigger in PROMOTIONS]
+        deleted = watch.deleted(of.number)
+        for one in promotions:
+            below = [n for n in of.records[trace_id] if n < one.upto]
+            missing = set(below) - set(one.offsets) - of.lost
+            partial = one.trigger is Trigger.PROMOTED_PARTIAL
+            if missing and not (partial and missing <= deleted):
+                yield Broken("whole", f"trace {name} is promoted without {sorted(missing)}")
+
+
+def _second_chances(of: OfPartition, core: Core) -> Iterator[Broken]:
+    """Where late errors promote, none is dropped."""
+    for one in of.decisions:
+        late_dropped = one.trigger is Trigger.LATE and one.verdict is Verdict.NOT_SAMPLED
+        if core.second_chance.late_errors and late_dropped and one.errors:
+            yield Broken("second chance", f"trace {_name(one.trace_id)}: a late error is dropped")
+
+
+def _pins(sent: Sent, trace_id: bytes) -> bool:
+    return sent.pin is not None and sent.pin.trace_id == trace_id
+
+
+def _below(pins: Sequence[int], upto: int) -> bool:
+    return any(offset < upto for offset in pins)
+
+
+def _in_time(of: OfPartition, at: int, trace_id: bytes, watch: Watch, core: Core) -> bool:
+    """Whether a pin had surely not expired when its trace's first span came."""
+    if watch.shape.pins_max < MANY or watch.shape.jumps:
+        return False
+    first = min(n for n in of.records[trace_id])
+    if at > first:
+        # So young that its decision, if there is one, lives.
+        return True
+    pin = of.entries[at].pin
+    assert pin is not None
+    waited_ms = of.entries[first].true_ms - of.entries[at].true_ms
+    behind_ms = BEHIND_MS if watch.shape.create_time else 0
+    return waited_ms + behind_ms <= min(pin.ttl_ms, core.windows.decision_retention_ms)
 
 
 def _delivered_at_least_once(of: OfPartition) -> Iterator[Broken]:
@@ -183,7 +266,7 @@ def _wanted(of: OfPartition, kept: Sequence[Decision]) -> set[bytes]:
     }
 
 
-def _as_undisturbed(of: OfPartition, *, limited: bool) -> Iterator[Broken]:
+def _as_undisturbed(of: OfPartition, watch: Watch, *, limited: bool) -> Iterator[Broken]:
     """Law 5: what the log cut, it cut as without any fault, but for the named exceptions.
 
     With limits these change what is left of them, so all that follows is excused, too.
@@ -191,8 +274,10 @@ def _as_undisturbed(of: OfPartition, *, limited: bool) -> Iterator[Broken]:
     if of.calm is None or (limited and (of.lost or of.forgotten)):
         return
     for trace_id, of_trace in of.by_trace.items():
-        cut, *late = of_trace
+        cut, *late = [one for one in of_trace if one.trigger not in PROMOTIONS]
         excused = trace_id in of.forgotten or of.truncated(trace_id)
+        # Which pins are refused depends on what else a worker holds.
+        excused = excused or watch.shape.pins_max < MANY
         if excused or cut.clock is Clock.WALL or cut.trigger in OF_THE_WORKER:
             if limited:
                 return
@@ -201,7 +286,7 @@ def _as_undisturbed(of: OfPartition, *, limited: bool) -> Iterator[Broken]:
         if calmly is None:
             yield Broken("as undisturbed", f"trace {_name(trace_id)} is not decided undisturbed")
             continue
-        cut_calmly, *late_calmly = calmly
+        cut_calmly, *late_calmly = [one for one in calmly if one.trigger not in PROMOTIONS]
         if _content(cut) != _content(cut_calmly):
             yield Broken("as undisturbed", f"cut {cut}, undisturbed {cut_calmly}")
         if sum(one.spans for one in late) != sum(one.spans for one in late_calmly):
@@ -218,11 +303,15 @@ def _content(decision: Decision) -> Decision:
 def _judged_on_its_records(of: OfPartition, core: Core) -> Iterator[Broken]:
     """Law 5 where no undisturbed run can tell: a verdict is that of the records it covers."""
     for decision in of.decisions:
-        late = decision.trigger is Trigger.LATE
+        if decision.verdict is Verdict.PENDING:
+            continue
+        late = decision.trigger in NOT_CUTS
         if late or (of.calm is not None and decision.clock is Clock.LOG):
             continue
         trace, fragments = _folded(of, decision, core)
         judged = _judged(core.rules.policies, trace, fragments)
+        if decision.source:
+            judged = kept_by_pin(judged)
         got = decision.verdict, decision.policy, decision.threshold
         if got != (judged.verdict, judged.policy, judged.threshold):
             how = f"trace {_name(decision.trace_id)} is {got}, its records are {judged}"
@@ -236,10 +325,12 @@ def _judged_in_their_order(of: OfPartition, core: Core) -> Iterator[Broken]:
     """
     policies = core.rules.policies.of_partition()
     for decision in of.decisions:
-        if decision.trigger is Trigger.LATE:
+        if decision.trigger in NOT_CUTS or decision.verdict is Verdict.PENDING:
             continue
         trace, _ = _folded(of, decision, core)
         judged = policies.judge(trace, body_bytes=trace.body_bytes, due_ms=_charged_ms(decision))
+        if decision.source:
+            judged = kept_by_pin(judged)
         got, wanted = _as_recorded(decision), _as_recorded(judged)
         if got != wanted:
             how = f"trace {_name(decision.trace_id)} is {got}, after those before it {wanted}"
@@ -283,7 +374,7 @@ def _accounted(of: OfPartition) -> Iterator[Broken]:
     if of.lost or of.forgotten:
         return
     sent = sum(len(span_ids) for one in of.entries for span_ids in one.spans.values())
-    covered = sum(one.spans for one in of.decisions)
+    covered = sum(one.spans for one in of.decisions if one.trigger not in PROMOTIONS)
     if sent != covered:
         yield Broken("accounting", f"{sent} spans sent, {covered} covered")
 

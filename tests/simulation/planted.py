@@ -8,12 +8,18 @@ import sys
 import pytest
 
 from stream import compiled
-from tests.simulation import bugs_of_fences, bugs_of_restores, bugs_of_the_core, bugs_of_the_worker
+from tests.simulation import (
+    bugs_of_fences,
+    bugs_of_pins,
+    bugs_of_restores,
+    bugs_of_the_core,
+    bugs_of_the_worker,
+)
 from tests.simulation.bug import BUGS, hunt
 from tests.simulation.shape import small_sizes
 from tests.simulation.shrink import shrunk
 
-PLANTED = (bugs_of_the_core, bugs_of_the_worker, bugs_of_restores, bugs_of_fences)
+PLANTED = (bugs_of_the_core, bugs_of_the_worker, bugs_of_restores, bugs_of_fences, bugs_of_pins)
 
 
 def row(name: str) -> str:

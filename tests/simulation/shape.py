@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
+from stream.sampling import kept_offsets
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher, PrefixTook
+from stream.sampling.pins import PinsBudget
 from stream.sampling.policies.always_sample import AlwaysSample
 from stream.sampling.policies.and_ import And
 from stream.sampling.policies.completeness import Completeness
@@ -41,7 +43,7 @@ class Shape:
     `create_time`: producers stamp the records; `jumps`: some of their clocks are far off.
     `grown` partitions may be added to the `partitions` that there are. `static`: members keep their
     place for as long as their session lasts. `transactional` off is delivery at least once. `wakes`
-    is the share of turns in which a paused process goes on.
+    is the share of turns in which a paused process goes on. `pins_max`: of a process.
     """
 
     core: Core
@@ -58,6 +60,7 @@ class Shape:
     transactional: bool
     wakes: float
     faults: dict[str, float]
+    pins_max: int = MANY
 
     @classmethod
     def of(cls, rng: Random, faults: Sequence[str]) -> "Shape":
@@ -98,6 +101,7 @@ class Shape:
             output_limit=None,
             open_traces_max=MANY,
             transactional=True,
+            pins_max=MANY,
         )
 
 
@@ -160,6 +164,7 @@ def limited(seed: int, *, partitions: int) -> Rules:
 def small_sizes(patch: pytest.MonkeyPatch) -> None:
     """Make everything that is kept in bulk small, so that short logs have much of it."""
     patch.setattr(decision_log, "CHUNK_RECORDS", 3)
+    patch.setattr(kept_offsets, "KEPT_BYTES_MAX", 4)
     patch.setattr(memory, "_BUCKET_OFFSETS", 4)
     patch.setattr(rocksdb, "BUCKET_OFFSETS", 4)
 
@@ -176,6 +181,7 @@ def a_driver(broker: Broker, slot: str, shape: Shape, disk: Disk) -> Driver:
     """Return a worker process that has just been started."""
     core = shape.core
     budget = OpenTracesBudget(limit=shape.open_traces_max)
+    pins = PinsBudget(shape.pins_max)
 
     def open_partition(number: int) -> Opened:
         spans = disk.open_spans(number)
@@ -183,7 +189,12 @@ def a_driver(broker: Broker, slot: str, shape: Shape, disk: Disk) -> Driver:
 
         def build(point: ResumePoint, restore: Restore) -> Partition:
             return core.partition(
-                number, spans=spans, decisions=decisions, budget=budget, restored=(point, restore)
+                number,
+                spans=spans,
+                decisions=decisions,
+                budget=budget,
+                pins=pins,
+                restored=(point, restore),
             )
 
         def close() -> None:

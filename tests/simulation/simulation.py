@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from stream.sampling.promotions import SecondChance
 from stream.testing.driver import Driver
 from stream.testing.log import INPUT, Broker, Membership, PartitionLog
 from tests.simulation.disks import Disks, InMemory
@@ -24,6 +25,9 @@ from tests.simulation.world import World
 
 TURNS = 450
 LIMITED = 3  # every so manieth seed has policies that are limits
+SECOND_CHANCES = 5  # and so on: late errors and slow spans promote
+REFUSED = 7  # hardly any pins are held
+PINNED = 4  # every so manieth seed has no pins
 
 
 @dataclass(slots=True)
@@ -54,6 +58,10 @@ class Simulation:
         self._directory = directory
         rng = Random(seed)
         self.shape = Shape.of(rng, list(PICKS))
+        if seed % SECOND_CHANCES == 0:
+            self.shape.core = replace(self.shape.core, second_chance=SecondChance(True, 500))
+        if seed % REFUSED == 0:
+            self.shape.pins_max = 2
         if seed % LIMITED == 0:
             rules = limited(seed // LIMITED, partitions=self.shape.partitions)
             self.shape.core = replace(self.shape.core, rules=rules)
@@ -64,6 +72,7 @@ class Simulation:
             retention_ms=self.shape.core.windows.decision_retention_ms,
             create_time=self.shape.create_time,
             jumps=self.shape.jumps,
+            pins=Random(seed) if seed % PINNED else None,
         )
         self._rng_state = rng.getstate()
 
@@ -147,5 +156,6 @@ def _finish(driver: Driver, partitions: int) -> None:
     while driver.fold():
         pass
     for _ in range(TURNS):
-        if not driver.finish():
+        promoted = [driver.promote(number, 1_000) for number in driver.promoting]
+        if not driver.finish() and not any(promoted):
             return

@@ -8,6 +8,7 @@ from random import Random
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from stream.kafka.commit import Headers
+from stream.sampling.control import CONTROL_HEADER, Pin, encode
 from stream.sampling.record import NO_TIMESTAMP
 from stream.testing.log import OpenTransaction, PartitionLog
 from stream.testing.spans import MS, START_NS, a_span, span_id_of, trace_id_of, traces_data
@@ -22,7 +23,8 @@ METRICS: Headers = [("otelcol.signal", b"metrics")]
 class Sent:
     """One entry of a partition: a record, or (`gap`) an offset that no reader is given.
 
-    `spans` are its span ids by trace id, `bad` its spans that cannot be sampled, by reason.
+    `spans` are its span ids by trace id, `bad` its spans that cannot be sampled, by reason, `pin`
+    what it asks for.
     `timestamp_ms` is its stamp, `true_ms` the time at which it comes.
     """
 
@@ -33,17 +35,23 @@ class Sent:
     spans: dict[bytes, list[bytes]] = field(default_factory=dict)
     bad: Counter[str] = field(default_factory=Counter)
     true_ms: int = 0
+    pin: Pin | None = None
 
     @property
     def span_count(self) -> int:
         """How many spans it has, those included that cannot be sampled."""
-        return sum(map(len, self.spans.values())) + self.bad.total()
+        return sum(map(len, self.spans.values())) + sum(map(self.bad_spans, self.bad))
+
+    def bad_spans(self, reason: str) -> int:
+        """How many spans of it are bad for a reason; a control record holds none."""
+        return 0 if reason == "malformed_control" else self.bad[reason]
 
     @property
     def words(self) -> str:
         """What it is, for a reader."""
         of = [f"{len(ids)} of trace {one[-2:].hex()}" for one, ids in self.spans.items()]
         of += [f"{count} {reason}" for reason, count in self.bad.items()]
+        of += [f"a pin of trace {self.pin.trace_id[-2:].hex()}"] if self.pin else []
         return f"a record at {self.timestamp_ms} ms ({', '.join(of) or 'no spans'})"
 
     def append_to(self, log: PartitionLog, transaction: OpenTransaction | None = None) -> None:
@@ -52,7 +60,7 @@ class Sent:
             return
         log.append(
             self.value,
-            key=b"a key",
+            key=self.pin.key if self.pin else b"a key",
             headers=self.headers,
             timestamp_ms=self.timestamp_ms,
             transaction=transaction,
@@ -93,8 +101,10 @@ class Traffic:
         retention_ms: int,
         create_time: bool,
         jumps: bool,
+        pins: Random | None = None,
     ) -> None:
         self._rng = rng
+        self._pins = pins
         # By how much partition time can be behind.
         self._retention_ms = retention_ms - create_time * BEHIND_MS
         self._create_time = create_time
@@ -120,7 +130,50 @@ class Traffic:
         self._reorder(sent)
         for one in sent[1:]:
             self._stamp(one)
-        return sent
+        return sent if self._pins is None else self._pinned(sent, self._pins)
+
+    def _pinned(self, sent: list[Sent], rng: Random) -> list[Sent]:
+        """Put pins among the records, by a die of their own: before, beside and after the spans."""
+        lie: dict[bytes, list[int]] = {}
+        for at, one in enumerate(sent):
+            for trace_id in one.spans:
+                lie.setdefault(trace_id, []).append(at)
+        before: dict[int, list[Sent]] = {}
+        for trace_id, at in lie.items():
+            while rng.random() < 0.35:
+                place = rng.choice(
+                    (
+                        rng.randint(max(0, at[0] - 8), at[0]),
+                        rng.randint(at[0], at[-1]) + 1,
+                        min(at[-1] + rng.randint(1, 15), len(sent)),
+                    )
+                )
+                # Younger than the trace's first span by less than decisions live.
+                while place and sent[place - 1].true_ms - sent[at[0]].true_ms >= self._retention_ms:
+                    place -= 1
+                before.setdefault(place, []).append(self._pin(trace_id, sent, place, rng))
+        for place in rng.sample(range(len(sent) + 1), 2):
+            before.setdefault(place, []).append(self._odd_pin(sent, place, rng))
+        return [
+            one
+            for place in range(len(sent) + 1)
+            for one in (*before.get(place, ()), *sent[place : place + 1])
+        ]
+
+    def _pin(self, trace_id: bytes, sent: list[Sent], place: int, rng: Random) -> Sent:
+        beside = sent[max(0, place - 1)]
+        pin = Pin(trace_id, rng.choice((5, 40, 1_000)), "a seed")
+        headers = [(CONTROL_HEADER, encode(pin))]
+        stamp_ms = min(beside.timestamp_ms, beside.true_ms)
+        return Sent(stamp_ms, b"", headers, true_ms=beside.true_ms, pin=pin)
+
+    def _odd_pin(self, sent: list[Sent], place: int, rng: Random) -> Sent:
+        """A pin of a trace that never comes, or one that nobody can read."""
+        one = self._pin(rng.randbytes(16), sent, place, rng)
+        if rng.random() < 0.5:
+            one.pin, one.headers = None, [(CONTROL_HEADER, b"\xc1")]
+            one.bad = Counter(malformed_control=1)
+        return one
 
     def _reorder(self, sent: list[Sent]) -> None:
         """Let some records overtake others, as long as no trace grows too old by it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stream.kafka.log_state import NO_OFFSET
-from stream.sampling.decision import Clock
+from stream.sampling.decision import PROMOTIONS, Clock, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery
 from stream.sampling.tail_sampler import TailSampler
 from stream.testing.core import IDENTITY
@@ -16,7 +16,7 @@ from stream.testing.log import DECISIONS, INPUT, Broker
 from stream.worker import hints
 from stream.worker.partition import Partition
 from tests.simulation.published import Published
-from tests.simulation.shape import Shape
+from tests.simulation.shape import MANY, Shape
 from tests.simulation.traffic import GAP, Sent
 
 
@@ -58,7 +58,7 @@ class Watch:
         self._broker = broker
         self._arrived = arrived
         self._wall = wall
-        self._shape = shape
+        self.shape = shape
         self._resumed: defaultdict[int, int] = defaultdict(int)
         self._owned: dict[Driver, dict[int, Partition]] = {}
         self.seen: Counter[str] = Counter()
@@ -68,6 +68,10 @@ class Watch:
         records = self._broker.topics[INPUT][number].records
         arrived = self._arrived[number]
         return [arrived[record.offset] if record.visible else GAP for record in records]
+
+    def deleted(self, number: int) -> set[int]:
+        """Return the offsets of the input that retention has deleted by now."""
+        return set(range(self._broker.topics[INPUT][number].start))
 
     def archive(self, number: int) -> None:
         """The decisions partition is made anew: a restore begins without what it held."""
@@ -174,7 +178,7 @@ class Watch:
             sent = self._visible(number, offset)
             spans += sent.span_count
             again += sum(len(ids) for one, ids in sent.spans.items() if covered[one, offset])
-            again += sum(n for reason, n in sent.bad.items() if dead[number, offset, reason])
+            again += sum(sent.bad_spans(why) for why in sent.bad if dead[number, offset, why])
             clamped += self._ahead(sent, time_ms)
             time_ms = max(time_ms, self._clamped(sent))
         after = _counts(driver.worker.partitions[number])
@@ -194,19 +198,19 @@ class Watch:
         """Whether a worker knows of everything that was done: no zombie does."""
         group, membership = self._broker.group, driver.membership
         unknown = self.excused.hints_dropped or self.excused.forgotten[number]
-        if unknown or not self._shape.transactional or membership is None:
+        if unknown or not self.shape.transactional or membership is None:
             return False
         return membership.member in group.members and membership.generation == group.generation
 
     def _ahead(self, sent: Sent, time_ms: int) -> bool:
         """Whether a producer's stamp lies ahead of the wall clock, where it would count."""
-        return self._shape.create_time and sent.timestamp_ms > max(self._wall(), time_ms)
+        return self.shape.create_time and sent.timestamp_ms > max(self._wall(), time_ms)
 
     def _clamped(self, sent: Sent) -> int:
         """Return the stamp as it counts; a gap has none."""
         if sent.gap:
             return 0
-        wall_ms = self._wall() if self._shape.create_time else sent.timestamp_ms
+        wall_ms = self._wall() if self.shape.create_time else sent.timestamp_ms
         return min(sent.timestamp_ms, wall_ms)
 
     def _visible(self, number: int, offset: int) -> Sent:
@@ -223,6 +227,8 @@ class Watch:
             sent = self._visible(number, at)
             if at in self.excused.lost[number]:
                 continue
+            if sent.pin is not None and not self._pin_done(number, at, sent.pin.trace_id):
+                self.broken("resume offset", f"partition {number} resumes at {offset}, pin {at}")
             for trace_id in sent.spans:
                 if not covered[trace_id, at]:
                     how = f"partition {number} resumes at {offset}, {at} is not decided"
@@ -232,11 +238,24 @@ class Watch:
                     how = f"partition {number} resumes at {offset}, {at} is no dead letter"
                     self.broken("resume offset", how)
 
+    def _pin_done(self, number: int, at: int, trace_id: bytes) -> bool:
+        """Whether a crash would not lose the pin: the decisions topic knows, or it was refused."""
+        if self.shape.pins_max < MANY or trace_id in self.excused.forgotten[number]:
+            return True
+        of_trace = [d for d in self.published.decisions(number) if d.trace_id == trace_id]
+        if any(one.verdict is not Verdict.NOT_SAMPLED for one in of_trace):
+            return True
+        # It had expired before the trace came.
+        return bool(of_trace) and at < min(of_trace[0].offsets, default=at)
+
 
 def spans_held(sampler: TailSampler) -> int:
-    """Count the spans that a sampler holds, one by one."""
+    """Count the spans that a sampler holds, one by one; those of promotions count apart."""
     held = sum(trace.spans for trace in sampler._open.values())
+    held += sum(late.decision.spans for late in sampler._promotions)
     for one in (*sampler._undelivered, *sampler._undelivered.in_flight):
+        if isinstance(one, Delivery) and one.decision.trigger in PROMOTIONS:
+            continue
         held += one.bad.spans if isinstance(one, DeadLetter) else one.decision.spans
     return held
 

@@ -193,6 +193,13 @@ class World:
         with self.watch.restoring(driver, number), self.watch.folding(driver):
             return driver.restore(number)
 
+    def promote(self, process: Process, step: Step) -> bool:
+        """A round that reads by single records may hold hardly any bytes."""
+        if step.number not in process.driver.promoting:
+            return False
+        bytes_max = 200 if step.count == 1 else 1 << 20
+        return process.driver.promote(step.number, step.count, bytes_max)
+
     def turn(self, process: Process) -> bool:
         if not process.driver.committing:
             return False
@@ -255,6 +262,9 @@ class World:
             driver.poll(number, 1_000)
         while self.fold(process):
             pass
+        for number in driver.promoting:
+            while driver.promote(number, 1_000):
+                pass
         driver.finish()
 
 
@@ -311,6 +321,7 @@ _OF_A_PROCESS: dict[str, Callable[[World, Process, Step], bool]] = {
     "idle": lambda world, process, _: world.idle(process),
     "begin": lambda world, process, _: world.begin(process),
     "turn": lambda world, process, _: world.turn(process),
+    "promote": World.promote,
     "restore": lambda world, process, step: world.restore(process, step.number),
     "notice": lambda world, process, _: world.notice(process),
     "call_back": lambda world, process, _: world.call_back(process),

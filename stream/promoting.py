@@ -1,0 +1,109 @@
+"""Rounds of promotions: what the partitions want read again is read, and given to them.
+
+One round at a time, and none while what the last one brought has not committed: so what promotions
+hold in memory is bounded by what a round may hold.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from stream.kafka.client_settings import connection
+from stream.kafka.partitioner import PARTITIONERS
+from stream.kafka.promotion_reader import Pace, PromotionReader, Read
+from stream.kafka.receive import Receiver
+from stream.otlp.scan import ScanPlan
+from stream.sampling.promotions import Wanted
+from stream.settings.model import Settings
+from stream.worker.worker import Worker
+
+ROUND_PROMOTIONS_MAX = 1_000
+
+
+class Reader(Protocol):
+    """Who reads the input again (`PromotionReader`)."""
+
+    def read(
+        self, wanted: Mapping[int, Sequence[Wanted]], ours: Callable[[int], bool]
+    ) -> dict[int, Read]:
+        """Read what is wanted, by partition."""
+
+    def close(self) -> None:
+        """Stop soon."""
+
+
+class Promoting:
+    """Runs the rounds on the loop, and the reading on a thread of its own."""
+
+    def __init__(self, worker: Worker, reader: Reader) -> None:
+        self._worker = worker
+        self._reader = reader
+        self._thread = ThreadPoolExecutor(1, "tailstream-promotions")
+
+    async def round(self) -> None:
+        """Run a round, if there is anything to read: it takes as long as it takes."""
+        partitions = dict(self._worker.partitions)
+        if any(partition.sampler.promotions_queued for partition in partitions.values()):
+            return
+        wanted = wanted_of(self._worker, ROUND_PROMOTIONS_MAX)
+        if not wanted:
+            return
+
+        def ours(number: int) -> bool:
+            return self._worker.partitions.get(number) is partitions[number]
+
+        reads = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._reader.read, wanted, ours
+        )
+        for number, read in reads.items():
+            if ours(number):
+                sampler = partitions[number].sampler
+                sampler.defer(read.deferred)
+                for found in read.found:
+                    sampler.found(found)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.close()
+
+
+def wanted_of(worker: Worker, count_max: int) -> dict[int, list[Wanted]]:
+    """Return what is to be read next, by partition, each an equal share; count what must wait."""
+    waiting = [p for p in worker.partitions.values() if p.sampler.promotions_unread]
+    wanted: dict[int, list[Wanted]] = {}
+    for left, partition in zip(range(len(waiting), 0, -1), waiting, strict=True):
+        found = partition.sampler.wanted(max(1, count_max // left))
+        count_max -= len(found)
+        if found:
+            wanted[partition.number] = found
+    return wanted
+
+
+def promoting_of(
+    settings: Settings,
+    worker: Worker,
+    *,
+    plan: ScanPlan,
+    poison: Callable[[], Mapping[int, frozenset[int]]],
+    bytes_max: int,
+) -> Promoting:
+    """Return the rounds of a worker with a reader of its own.
+
+    `plan` is no other thread's. `poison` tells which offsets must not be scanned, by partition.
+    """
+
+    def receiver() -> Receiver:
+        made = Receiver(
+            plan,
+            PARTITIONERS[settings.topics.partitioner],
+            copy_headers=settings.output.copy_headers,
+        )
+        made.poison = poison()
+        return made
+
+    pace = Pace(settings.promotion.records_per_s, settings.promotion.bytes_per_s, bytes_max)
+    reader = PromotionReader(
+        connection(settings.kafka), settings.topics.input, receiver=receiver, pace=pace
+    )
+    return Promoting(worker, reader)
