@@ -89,7 +89,8 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
     decision = record.decision
     yield f"{_because(record, settings)}."
     if decision.verdict is Verdict.PENDING:
-        yield f"  read     {_time(decision.time_ms)}, at offset {decision.upto - 1:,} of the input"
+        when = time_of(decision.time_ms)
+        yield f"  read     {when}, at offset {decision.upto - 1:,} of the input"
         return
     known_policies = record.config == settings.policies_hash()
     if not known_policies:
@@ -222,7 +223,7 @@ def _because(record: Recorded, settings: Settings) -> str:
 
 def _second_chance(decision: Decision) -> str:
     if decision.verdict is Verdict.PENDING:
-        until = _time(decision.expires_ms)
+        until = time_of(decision.expires_ms)
         return f"pinned by {decision.source}, which holds for spans that come before {until}"
     before = "dropped first, then kept" if decision.trigger in PROMOTIONS else "kept"
     if decision.source:

@@ -22,6 +22,7 @@ from stream.otlp.wire import Malformed
 READ_RECORDS_MAX: Final = 500
 READ_WAIT_S: Final = 0.1
 COMMIT_INTERVAL_S: Final = 0.5
+RECORDS: Final = ("read", "malformed", "skipped", "lost_to_retention")
 LIMIT: Final = "pins_under_way_max"
 UNDER_WAY_MAX: Final = 50_000
 """Control records that are not acknowledged; above it nothing is read: outages are waited for."""
@@ -60,6 +61,9 @@ class Pinning:
         self._reading = reading
         self._records = records
         self._metrics = metrics
+        for kind in RECORDS:
+            # From 0 on: the first one is a rise.
+            metrics["exemplars_records"].labels(kind)
         self._pins = Pins(records, rules, metrics, clock.now_ms)
         self._acknowledged = Acknowledged()
         self._reader: GroupReader | None = None
