@@ -16,11 +16,12 @@ from stream.kafka.acknowledged import Acknowledged, Pending
 from stream.kafka.commit import Produce
 from stream.kafka.dead_letters import dead_letter
 from stream.kafka.group_reader import GroupReader, GroupRecord
-from stream.kafka.headers import CONTROL_HEADER, SIGNAL_HEADER
+from stream.kafka.headers import SIGNAL_HEADER
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.topics import ClusterError
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.scan import ScanPlan, scan
+from stream.sampling.control import CONTROL_HEADER
 
 READ_RECORDS_MAX = 500
 READ_WAIT_S = 0.1

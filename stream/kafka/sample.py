@@ -5,9 +5,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.kafka.headers import CONTROL_HEADER, SIGNAL_HEADER, headers_of
+from stream.kafka.headers import SIGNAL_HEADER, headers_of
 from stream.kafka.keying import SampledRecord
 from stream.kafka.topics import REQUEST_TIMEOUT_S, Complaints
+from stream.sampling.control import CONTROL_HEADER
 
 RECORDS_MAX = 1_000
 BYTES_MAX = 64 * 1024 * 1024
