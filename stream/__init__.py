@@ -20,7 +20,7 @@ state/        span store and decision store: memory, RocksDB, and their Faust ta
 sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or metrics
 assembly/     trace assembly for reading: spans to a tree, drawn and as JSON; no I/O
 otlp/         bytes: scan, split, merge, stamp
-propagation/  for applications: trace context and span links over Kafka headers
+propagation/  for applications: context over headers and threads, span links, exporters to Kafka
 metrics.py    every Prometheus metric, declared once, with the accounting law
 clock.py      the only module that reads the time
 compiled.py   which core runs: the compiled one, or its pure-Python twin

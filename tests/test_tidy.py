@@ -72,6 +72,7 @@ ENTRY_POINTS = {
     *("stream", "stream.cli", "stream.app", "stream.reference"),
     *(f"stream.cli.{command}" for command in COMMANDS),
     *(f"stream.propagation.{client}" for client in ("confluent", "aiokafka", "faust")),
+    *(f"stream.propagation.{way}" for way in ("boundaries", "span_exporter", "metric_exporter")),
 }
 
 KAFKA_CLIENT_LAYERS = {"kafka", "propagation"}

@@ -35,6 +35,9 @@ And a span `poll T`, for who wants to see how long it took:
     with spans.poll() as polled:
         messages = polled.got(consumer.consume(100, 1.0))
 
+Not on its way to a message, and without headers: `boundaries` carries the context into threads,
+executors, queues and callbacks; `span_exporter` and `metric_exporter` write to Tailstream's topics.
+
 Metrics whose points lead to their traces, and labels that stay few:
 
     observe(DURATION.labels("checkout"), 0.25)                  # the active span as exemplar

@@ -1,6 +1,6 @@
 """Headers as the clients have them: pairs or mappings, names and values as text or bytes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from opentelemetry.propagators.textmap import Getter, Setter
@@ -59,15 +59,17 @@ def pairs(headers: AnyHeaders) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) in order; a list as a value is a header that stands there repeatedly."""
     several = headers.items() if isinstance(headers, Mapping) else headers or ()
     for name, value in several:
-        values = value if _is_list(value) else [value]
-        yield from ((text_of(name), one) for one in values)
+        if isinstance(value, list | tuple):
+            yield from ((text_of(name), one) for one in value)
+        else:
+            yield text_of(name), value
 
 
 def text_of(value: Any) -> str:
     """Return the value as text, with U+FFFD for what is not UTF-8; HTTP servers hand out those."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode(errors="replace")
-    text = "" if value is None else str(value)
+    text = value if isinstance(value, str) else "" if value is None else str(value)
     return text if text.isascii() else text.encode(errors="surrogatepass").decode(errors="replace")
 
 
@@ -78,9 +80,3 @@ def bytes_of(value: Any) -> bytes | None:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     return str(value).encode(errors="surrogatepass")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(
-        value, str | bytes | bytearray | memoryview
-    )

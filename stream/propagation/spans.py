@@ -188,8 +188,7 @@ class KafkaSpans:
 
     def _poll_span(self, polled: Polled, topic: str | None, start_ms: int, *, links: bool) -> Span:
         batch = polled.messages
-        topics = {message.topic for message in batch} or {topic}
-        topic = said.the_one(topics)
+        topic = said.the_one({message.topic for message in batch}) if batch else topic
         attributes = said.operation(said.RECEIVE, said.POLL, topic)
         if polled.batch:
             attributes |= said.of_batch(batch)

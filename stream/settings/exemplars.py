@@ -6,19 +6,22 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from stream.settings.export import OptionalName
-from stream.settings.fields import Block, Duration, FromList, Name, Size
-from stream.settings.http_fields import HttpHeaders, HttpUrl, OptionalHttpUrl
+from stream.settings.fields import Block, Duration, FromList, Name, OptionalText, Size
+from stream.settings.http_fields import HttpHeaders, http_url, optional_http_url
 
 MIB: Final = 1 << 20
 DAY_S: Final = 86_400
 _Query = Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=r"\S")]
+_Endpoint = Annotated[str, http_url("http://shop:9464/metrics", "exemplars.scrape.headers")]
 _HEADERS: Final = "HTTP headers of every request, e.g. {X-Scope-OrgID: blue}; never shown."
 
 
 class Prometheus(Block):
     """A Prometheus, or what speaks its API, to ask for exemplars (`query_exemplars`)."""
 
-    url: OptionalHttpUrl = Field(
+    url: Annotated[
+        OptionalText, optional_http_url("http://prometheus:9090", "exemplars.prometheus.headers")
+    ] = Field(
         default="",
         description="Its address, e.g. http://prometheus:9090; empty: none is asked. It needs "
         "--enable-feature=exemplar-storage.",
@@ -50,7 +53,7 @@ class Prometheus(Block):
 class Scrape(Block):
     """OpenMetrics endpoints to scrape for exemplars. Each shows a bucket's last one only."""
 
-    urls: Annotated[tuple[HttpUrl, ...], FromList] = Field(
+    urls: Annotated[tuple[_Endpoint, ...], FromList] = Field(
         default=(), description="The endpoints, e.g. [http://shop:9464/metrics]; empty: none."
     )
     headers: HttpHeaders = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from stream.settings.fields import Block, Duration, Size
-from stream.settings.http_fields import HttpHeaders, HttpUrl
+from stream.settings.http_fields import HttpHeaders, http_url
 
 MIB: Final = 1 << 20
 
@@ -22,7 +22,9 @@ OptionalName = Annotated[
 class Export(Block):
     """Where `tailstream export` sends the kept traces: OTLP over HTTP."""
 
-    endpoint: HttpUrl = Field(
+    endpoint: Annotated[
+        str, http_url("http://localhost:4318 or https://host/v1/traces", "export.headers")
+    ] = Field(
         default="http://localhost:4318",
         description="The backend or Collector. Without a path, /v1/traces is added. For a private "
         "certificate authority set the environment variable SSL_CERT_FILE.",

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator
+from pydantic import AfterValidator, PlainValidator
 
 from stream.settings.errors import MASK, Problem
 from stream.settings.fields import problems_error
@@ -16,22 +16,38 @@ _TOKEN: Final = frozenset(
 _OWNED: Final = frozenset(("content-type", "content-encoding", "content-length", "host"))
 
 
-def _url(given: str) -> str:
+def http_url(example: str, headers: str) -> AfterValidator:
+    """Return what takes http and https URLs without a user in them.
+
+    `example` is one, or two, for the remedy; `headers` is the setting where a user may stand.
+    """
+    return AfterValidator(lambda given: _checked(given, example, headers))
+
+
+def optional_http_url(example: str, headers: str) -> AfterValidator:
+    """Return what takes such a URL, or nothing."""
+    return AfterValidator(lambda given: given and _checked(given, example, headers))
+
+
+def _checked(given: str, example: str, headers: str) -> str:
+    if _is_url(given, headers) and not any(character.isspace() for character in given):
+        return given
+    remedy = f"write e.g. {example}"
+    raise problems_error([Problem("", given, "is not an http or https URL", remedy)])
+
+
+def _is_url(given: str, headers: str) -> bool:
     try:
         parts = urlsplit(given)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         _ = parts.port
     except ValueError:
-        usable = False
-    else:
-        if parts.username is not None or parts.password is not None:
-            remedy = "write it beside it, in headers: {Authorization: 'Basic ${env:NAME}'}"
-            problem = Problem("", MASK, "has a user or password in it", remedy)
-            raise problems_error([problem])
-    if not usable or any(character.isspace() for character in given):
-        remedy = "write e.g. http://localhost:4318 or https://host/path"
-        raise problems_error([Problem("", given, "is not an http or https URL", remedy)])
-    return given
+        return False
+    if parts.username is not None or parts.password is not None:
+        remedy = f"write it as {headers}.Authorization: Basic ${{env:NAME}}"
+        problem = Problem("", MASK, "has a user or password in it", remedy)
+        raise problems_error([problem])
+    return usable
 
 
 def _headers(given: Any) -> Mapping[str, str]:
@@ -60,16 +76,6 @@ def _problems(given: Mapping[Any, Any]) -> Iterator[Problem]:
             remedy = "write it on one line, in ASCII"
             yield Problem(name, MASK, "has characters that no header may have", remedy)
 
-
-HttpUrl = Annotated[str, AfterValidator(_url)]
-"""An http or https URL without a user in it."""
-
-OptionalHttpUrl = Annotated[
-    str,
-    BeforeValidator(lambda given: "" if given is None else given),
-    AfterValidator(lambda given: _url(given) if given else given),
-]
-"""Such a URL, or nothing."""
 
 HttpHeaders = Annotated[Mapping[str, str], PlainValidator(_headers)]
 """Headers of a request. Their values are never shown."""

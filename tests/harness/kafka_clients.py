@@ -1,19 +1,47 @@
 """An application on each of the Kafka clients, carrying context as its author would do it."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka import Consumer, Message, Producer
 
-from stream.propagation import AnyHeaders, KafkaHeaders, KafkaSpans, aiokafka, confluent
-from stream.propagation import faust as traced_faust
+from stream.propagation import (
+    AnyHeaders,
+    KafkaHeaders,
+    KafkaSpans,
+    aiokafka,
+    confluent,
+    inject_http,
+)
+from stream.propagation.headers import kafka_headers
+from tests.harness.recorded import Recorded
+from tests.harness.repository import ROOT
 
 TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A topic, and where the spans of those who use it are recorded."""
+
+    bootstrap: str
+    topic: str
+    recorded: Recorded
+
+    @property
+    def spans(self) -> KafkaSpans:
+        return KafkaSpans(
+            bootstrap_servers=self.bootstrap,
+            group="shipping",
+            tracer_provider=self.recorded.provider,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,26 +71,26 @@ def read(bootstrap: str, topic: str, count: int) -> list[Message]:
 class Confluent:
     """confluent-kafka."""
 
-    def send(self, bootstrap: str, topic: str, spans: KafkaSpans, orders: Sequence[Order]) -> None:
-        producer = confluent.TracedProducer(Producer({"bootstrap.servers": bootstrap}), spans)
+    def send(self, place: Place, orders: Sequence[Order]) -> None:
+        producer = confluent.TracedProducer(
+            Producer({"bootstrap.servers": place.bootstrap}), place.spans
+        )
         for order in orders:
-            producer.produce(topic, order.value, order.key, headers=order.headers)
+            producer.produce(place.topic, order.value, order.key, headers=order.headers)
         assert producer.flush(TIMEOUT_S) == 0
 
-    def process(
-        self, bootstrap: str, topic: str, spans: KafkaSpans, count: int, *, parent: bool
-    ) -> None:
-        for message in read(bootstrap, topic, count):
-            with spans.process(message, parent=parent):
+    def process(self, place: Place, count: int, *, parent: bool) -> None:
+        for message in read(place.bootstrap, place.topic, count):
+            with place.spans.process(message, parent=parent):
                 pass
 
-    def process_batch(self, bootstrap: str, topic: str, spans: KafkaSpans, count: int) -> None:
-        consumer = _confluent_consumer(bootstrap)
-        consumer.subscribe([topic])
+    def process_batch(self, place: Place, count: int) -> None:
+        consumer = _confluent_consumer(place.bootstrap)
+        consumer.subscribe([place.topic])
         try:
-            with spans.poll() as polled:
+            with place.spans.poll() as polled:
                 messages = polled.got(consumer.consume(count, TIMEOUT_S))
-            with spans.process_batch(messages):
+            with place.spans.process_batch(messages):
                 assert len(messages) == count
         finally:
             consumer.close()
@@ -71,38 +99,36 @@ class Confluent:
 class Aiokafka:
     """aiokafka."""
 
-    def send(self, bootstrap: str, topic: str, spans: KafkaSpans, orders: Sequence[Order]) -> None:
+    def send(self, place: Place, orders: Sequence[Order]) -> None:
         async def send() -> None:
-            async with AIOKafkaProducer(bootstrap_servers=bootstrap) as client:
-                producer = aiokafka.TracedProducer(client, spans)
+            async with AIOKafkaProducer(bootstrap_servers=place.bootstrap) as client:
+                producer = aiokafka.TracedProducer(client, place.spans)
                 for order in orders:
                     await producer.send_and_wait(
-                        topic, order.value, order.key, headers=order.headers
+                        place.topic, order.value, order.key, headers=order.headers
                     )
 
         asyncio.run(send())
 
-    def process(
-        self, bootstrap: str, topic: str, spans: KafkaSpans, count: int, *, parent: bool
-    ) -> None:
+    def process(self, place: Place, count: int, *, parent: bool) -> None:
         async def process() -> None:
-            async with _aiokafka_consumer(bootstrap, topic) as consumer:
+            async with _aiokafka_consumer(place.bootstrap, place.topic) as consumer:
                 for _ in range(count):
                     record = await asyncio.wait_for(consumer.getone(), TIMEOUT_S)
-                    with spans.process(record, parent=parent):
+                    with place.spans.process(record, parent=parent):
                         await asyncio.sleep(0)
 
         asyncio.run(process())
 
-    def process_batch(self, bootstrap: str, topic: str, spans: KafkaSpans, count: int) -> None:
+    def process_batch(self, place: Place, count: int) -> None:
         async def process() -> None:
-            async with _aiokafka_consumer(bootstrap, topic) as consumer:
+            async with _aiokafka_consumer(place.bootstrap, place.topic) as consumer:
                 left = count
                 while left:
-                    with spans.poll() as polled:
+                    with place.spans.poll() as polled:
                         records = polled.got(await consumer.getmany(timeout_ms=1_000))
                     for batch in records.values():
-                        with spans.process_batch(batch):
+                        with place.spans.process_batch(batch):
                             left -= len(batch)
 
         asyncio.run(asyncio.wait_for(process(), TIMEOUT_S))
@@ -111,58 +137,17 @@ class Aiokafka:
 class Faust:
     """Faust, on its own aiokafka transport."""
 
-    def send(self, bootstrap: str, topic: str, spans: KafkaSpans, orders: Sequence[Order]) -> None:
-        async def send() -> None:
-            app = _faust_app(bootstrap)
-            app.producer_only = True
-            traced = traced_faust.TracedTopic(_raw(app, topic), spans)
-            async with app:
-                for order in orders:
-                    sent = traced.send(key=order.key, value=order.value, headers=order.headers)
-                    await asyncio.wait_for(await sent, TIMEOUT_S)
+    def send(self, place: Place, orders: Sequence[Order]) -> None:
+        told = [
+            (order.key.decode(), order.value.decode(), _as_text(order.headers)) for order in orders
+        ]
+        _in_a_process(place, "send", orders=told)
 
-        asyncio.run(send())
+    def process(self, place: Place, count: int, *, parent: bool) -> None:
+        _in_a_process(place, "process", count=count, parent=parent)
 
-    def process(
-        self, bootstrap: str, topic: str, spans: KafkaSpans, count: int, *, parent: bool
-    ) -> None:
-        async def process() -> None:
-            app = _faust_app(bootstrap)
-            done = asyncio.Event()
-
-            @app.agent(_raw(app, topic))  # type: ignore[misc] # faust is untyped
-            async def agent(stream: Any) -> None:
-                left = count
-                async for event in stream.events():
-                    with spans.process(event, parent=parent):
-                        await asyncio.sleep(0)
-                    left -= 1
-                    if not left:
-                        done.set()
-
-            async with app:
-                await asyncio.wait_for(done.wait(), TIMEOUT_S)
-
-        asyncio.run(process())
-
-    def process_batch(self, bootstrap: str, topic: str, spans: KafkaSpans, count: int) -> None:
-        async def process() -> None:
-            app = _faust_app(bootstrap)
-            done = asyncio.Event()
-
-            @app.agent(_raw(app, topic))  # type: ignore[misc] # faust is untyped
-            async def agent(stream: Any) -> None:
-                left = count
-                async for batch in stream.take_events(count, within=1.0):
-                    with spans.process_batch(batch):
-                        left -= len(batch)
-                    if not left:
-                        done.set()
-
-            async with app:
-                await asyncio.wait_for(done.wait(), TIMEOUT_S)
-
-        asyncio.run(process())
+    def process_batch(self, place: Place, count: int) -> None:
+        _in_a_process(place, "process_batch", count=count)
 
 
 Client = Confluent | Aiokafka | Faust
@@ -194,20 +179,30 @@ def _aiokafka_consumer(bootstrap: str, topic: str) -> AIOKafkaConsumer:
     )
 
 
-def _faust_app(bootstrap: str) -> Any:
-    return faust.App(
-        _group(),
-        broker=f"aiokafka://{bootstrap}",
-        store="memory://",
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
+def _in_a_process(place: Place, task: str, **with_: Any) -> None:
+    work = {
+        "bootstrap": place.bootstrap,
+        "topic": place.topic,
+        "context": inject_http(),
+        "task": task,
+        "with": with_,
+    }
+    command = [sys.executable, "-m", "tests.harness.faust_client"]
+    ended = subprocess.run(
+        command,
+        input=json.dumps(work),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * TIMEOUT_S,
+        cwd=ROOT,
     )
+    assert ended.returncode == 0, ended.stderr
+    place.recorded.heard(json.loads(ended.stdout))
 
 
-def _raw(app: Any, topic: str) -> Any:
-    return app.topic(topic, key_serializer="raw", value_serializer="raw")
+def _as_text(headers: AnyHeaders) -> list[tuple[str, str]]:
+    return [(name, (value or b"").decode()) for name, value in kafka_headers(headers)]
 
 
 def _group() -> str:

@@ -1,34 +1,46 @@
 """Spans that the OpenTelemetry SDK makes, kept in memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, SpanContext, Tracer
 
 
 class Recorded:
-    """A tracer provider of its own, and the spans that ended, in that order."""
+    """A tracer provider of its own, and the spans that ended, here or elsewhere, in that order."""
 
     def __init__(self) -> None:
+        self._spans: list[ReadableSpan] = []
         self.provider = TracerProvider()
-        self._exporter = InMemorySpanExporter()
-        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.provider.add_span_processor(SimpleSpanProcessor(_Into(self._spans)))
         self.tracer: Tracer = self.provider.get_tracer("the application")
 
     def spans(self) -> list[ReadableSpan]:
-        return list(self._exporter.get_finished_spans())
+        return list(self._spans)
 
     def span(self) -> ReadableSpan:
         (span,) = self.spans()
         return span
 
+    def heard(self, spans: list[dict[str, Any]]) -> None:
+        """Take over what another process has `told`."""
+        self._spans += map(_span_of, spans)
+
     def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.spans() if span.name == name]
+
+
+class _Into(SpanExporter):
+    def __init__(self, spans: list[ReadableSpan]) -> None:
+        self._spans = spans
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._spans += spans
+        return SpanExportResult.SUCCESS
 
 
 @contextmanager
@@ -59,3 +71,32 @@ def ids_in(traceparent: bytes | None) -> tuple[str, str]:
     """Return the same of a header."""
     _, trace_id, span_id, _ = (traceparent or b"").decode().split("-")
     return trace_id, span_id
+
+
+def told(span: ReadableSpan) -> dict[str, Any]:
+    """Return what a test asks of a span, for another process."""
+    return {
+        "name": span.name,
+        "context": [span.context.trace_id, span.context.span_id],
+        "parent": span.parent and [span.parent.trace_id, span.parent.span_id],
+        "links": [
+            [[link.context.trace_id, link.context.span_id], dict(link.attributes or {})]
+            for link in span.links
+        ],
+        "attributes": dict(span.attributes or {}),
+    }
+
+
+def _span_of(said: dict[str, Any]) -> ReadableSpan:
+    return ReadableSpan(
+        said["name"],
+        context=_context_of(said["context"]),
+        parent=_context_of(said["parent"]) if said["parent"] else None,
+        links=[Link(_context_of(to), with_) for to, with_ in said["links"]],
+        attributes=said["attributes"],
+    )
+
+
+def _context_of(said: list[int]) -> SpanContext:
+    trace_id, span_id = said
+    return SpanContext(trace_id, span_id, is_remote=False)

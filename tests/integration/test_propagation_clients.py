@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from stream.propagation import KafkaSpans
 from tests.harness.kafka_clients import (
     Aiokafka,
     Client,
     Confluent,
     Faust,
     Order,
+    Place,
     headers_on_the_wire,
     read,
 )
@@ -33,27 +33,23 @@ def recorded() -> Iterator[Recorded]:
 
 
 @pytest.fixture
-def spans(kafka: str, recorded: Recorded) -> KafkaSpans:
-    return KafkaSpans(bootstrap_servers=kafka, group="shipping", tracer_provider=recorded.provider)
-
-
-@pytest.fixture
-def topic(kafka: str) -> Iterator[str]:
+def place(kafka: str, recorded: Recorded) -> Iterator[Place]:
     name = f"context_{uuid.uuid4().hex[:12]}"
     create_topics(kafka, [name], partitions=1)
-    yield name
-    for deleted in AdminClient({"bootstrap.servers": kafka}).delete_topics([name]).values():
+    yield Place(kafka, name, recorded)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for deleted in admin.delete_topics([name]).values():
         deleted.result(REQUEST_TIMEOUT_S)
 
 
 @pytest.fixture
-def sent(kafka: str, topic: str, spans: KafkaSpans, recorded: Recorded) -> list[tuple[str, str]]:
+def sent(place: Place) -> list[tuple[str, str]]:
     """Send a message with each client, from within a span; return the ids of the send spans."""
     for number, client in enumerate(CLIENTS):
         orders = [Order(f"order {number}".encode(), b"an order", [("id", b"7")])]
-        with recorded.tracer.start_as_current_span("checkout"):
-            client.send(kafka, topic, spans, orders)
-    return [ids(span.context) for span in recorded.named(f"send {topic}")]
+        with place.recorded.tracer.start_as_current_span("checkout"):
+            client.send(place, orders)
+    return [ids(span.context) for span in place.recorded.named(f"send {place.topic}")]
 
 
 def assert_no_orphan(recorded: Recorded) -> None:
@@ -64,102 +60,94 @@ def assert_no_orphan(recorded: Recorded) -> None:
 
 
 def test_a_message_names_the_span_that_sent_it_and_the_span_where_it_lies(
-    kafka: str, topic: str, recorded: Recorded, sent: list[tuple[str, str]]
+    place: Place, sent: list[tuple[str, str]]
 ) -> None:
-    messages = read(kafka, topic, len(CLIENTS))
+    messages = read(place.bootstrap, place.topic, len(CLIENTS))
 
     for number, message in enumerate(messages):
         headers = headers_on_the_wire(message)
         assert [name for name, _ in headers] == ["id", "traceparent"]
         assert ids_in(dict(headers)["traceparent"]) == sent[number]
-        said = attributes(recorded.named(f"send {topic}")[number])
+        said = attributes(place.recorded.named(f"send {place.topic}")[number])
         assert said["messaging.kafka.message.key"] == f"order {number}"
         assert said["messaging.kafka.offset"] == number == message.offset()
         assert said["messaging.destination.partition.id"] == "0"
-    assert_no_orphan(recorded)
+    assert_no_orphan(place.recorded)
 
 
 @each_client
 def test_a_message_of_every_client_is_linked_to_where_it_is_processed(
-    kafka: str,
-    topic: str,
-    spans: KafkaSpans,
-    recorded: Recorded,
+    place: Place,
     sent: list[tuple[str, str]],
     client: Client,
 ) -> None:
-    client.process(kafka, topic, spans, len(CLIENTS), parent=False)
+    client.process(place, len(CLIENTS), parent=False)
 
-    processed = recorded.named(f"process {topic}")
+    processed = place.recorded.named(f"process {place.topic}")
     assert [linked(span) for span in processed] == [[span] for span in sent]
     assert [span.parent for span in processed] == [None] * len(CLIENTS)
     assert [attributes(span)["messaging.kafka.offset"] for span in processed] == [0, 1, 2]
-    assert_no_orphan(recorded)
+    assert_no_orphan(place.recorded)
 
 
 @each_client
 def test_by_option_it_is_the_parent_of_where_it_is_processed(
-    kafka: str,
-    topic: str,
-    spans: KafkaSpans,
-    recorded: Recorded,
+    place: Place,
     sent: list[tuple[str, str]],
     client: Client,
 ) -> None:
-    client.process(kafka, topic, spans, len(CLIENTS), parent=True)
+    client.process(place, len(CLIENTS), parent=True)
 
-    processed = recorded.named(f"process {topic}")
+    processed = place.recorded.named(f"process {place.topic}")
     assert [ids(span.parent) for span in processed] == sent
-    assert_no_orphan(recorded)
+    assert_no_orphan(place.recorded)
 
 
 @each_client
 def test_a_batch_is_linked_to_every_message_in_it(
-    kafka: str,
-    topic: str,
-    spans: KafkaSpans,
-    recorded: Recorded,
+    place: Place,
     sent: list[tuple[str, str]],
     client: Client,
 ) -> None:
-    client.process_batch(kafka, topic, spans, len(CLIENTS))
+    client.process_batch(place, len(CLIENTS))
 
-    processed = recorded.named(f"process {topic}")
+    processed = place.recorded.named(f"process {place.topic}")
     assert [link for span in processed for link in linked(span)] == sent
     counted = [attributes(span)["messaging.batch.message_count"] for span in processed]
     assert sum(counted) == len(CLIENTS)
-    assert_no_orphan(recorded)
+    assert_no_orphan(place.recorded)
 
 
 @each_client
 def test_a_message_that_is_sent_again_has_one_traceparent_and_it_is_the_first(
-    kafka: str,
-    topic: str,
-    spans: KafkaSpans,
-    recorded: Recorded,
+    place: Place,
     sent: list[tuple[str, str]],
     client: Client,
 ) -> None:
-    before = read(kafka, topic, len(CLIENTS))
+    before = read(place.bootstrap, place.topic, len(CLIENTS))
     again = [Order(m.key(), m.value(), headers_on_the_wire(m)) for m in before]
 
-    client.send(kafka, topic, spans, again)
+    client.send(place, again)
 
-    after = read(kafka, topic, 2 * len(CLIENTS))[len(CLIENTS) :]
+    after = read(place.bootstrap, place.topic, 2 * len(CLIENTS))[len(CLIENTS) :]
     assert [headers_on_the_wire(m) for m in after] == [headers_on_the_wire(m) for m in before]
-    resent = recorded.named(f"send {topic}")[len(CLIENTS) :]
+    resent = place.recorded.named(f"send {place.topic}")[len(CLIENTS) :]
     assert [linked(span) for span in resent] == [[span] for span in sent]
 
 
-def test_a_header_name_that_is_no_text_costs_the_link_and_nothing_else(
-    kafka: str, topic: str, spans: KafkaSpans, recorded: Recorded
-) -> None:
+def test_a_header_name_that_is_no_text_costs_the_link_and_nothing_else(place: Place) -> None:
     """The client returns a list with a hole in it, on which the interpreter can end."""
     traceparent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    produce_raw(kafka, topic, 0, b"an order", [(b"traceparent", traceparent)])
-    produce_raw(kafka, topic, 0, b"an order", [(b"\xff", b"1"), (b"traceparent", traceparent)])
+    produce_raw(place.bootstrap, place.topic, 0, b"an order", [(b"traceparent", traceparent)])
+    produce_raw(
+        place.bootstrap,
+        place.topic,
+        0,
+        b"an order",
+        [(b"\xff", b"1"), (b"traceparent", traceparent)],
+    )
 
-    Confluent().process(kafka, topic, spans, 2, parent=False)
+    Confluent().process(place, 2, parent=False)
 
-    good, bad = recorded.named(f"process {topic}")
+    good, bad = place.recorded.named(f"process {place.topic}")
     assert (linked(good), linked(bad)) == ([ids_in(traceparent)], [])

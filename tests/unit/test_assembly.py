@@ -224,6 +224,15 @@ def test_what_comes_out_of_a_queue_may_outlive_who_sent_it_and_may_not_begin_bef
     }
 
 
+def test_what_links_to_its_parent_only_follows_from_it() -> None:
+    follows = span(2, 1, 90, 120, host="b", links=[link_to(1)])
+    called = span(3, 1, 90, 120, host="b", links=[link_to(2), link_to(1, trace=9)])
+
+    found = by_name(assemble([span(1), follows, called]))
+
+    assert (found["2"].clock_ns, found["3"].clock_ns) == (0, -20)
+
+
 def test_a_call_that_lasts_longer_than_its_caller_is_only_kept_from_beginning_before_it() -> None:
     found = by_name(assemble([span(1, 0, 0, 50), span(2, 1, -5, 90, host="b")]))
 

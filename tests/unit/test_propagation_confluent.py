@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, Producer
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from stream.propagation import KafkaSpans
 from stream.propagation.confluent import TracedProducer
-from tests.harness.recorded import Recorded, attributes, ids, ids_in, recorded_spans
+from tests.harness.recorded import Recorded, attributes, recorded_spans
 
 NOBODY = {
     "bootstrap.servers": "127.0.0.1:1",
@@ -61,15 +61,13 @@ def test_the_delivery_report_runs_in_the_span_that_sent_the_message(
     reports: list[Any] = []
 
     def on_delivery(error: KafkaError | None, message: Any) -> None:
-        headers = dict(message.headers() or ())
-        reports.append((error, headers["traceparent"], trace.get_current_span()))
+        reports.append((error, message.topic(), trace.get_current_span()))
 
     producer.produce("orders", b"an order", on_delivery=on_delivery)
     give_up(producer)
 
-    ((error, traceparent, current),) = reports
-    assert error.code() == KafkaError._PURGE_QUEUE
-    assert ids_in(traceparent) == ids(recorded.span().context)
+    ((error, topic, current),) = reports
+    assert (error.code(), topic) == (KafkaError._PURGE_QUEUE, "orders")
     assert current.get_span_context() == recorded.span().context
     assert not trace.get_current_span().get_span_context().is_valid
 
@@ -83,10 +81,6 @@ def test_a_message_that_the_client_refuses_is_an_error_of_its_span(
 
     assert attributes(recorded.span())["error.type"] == "BufferError"
     assert recorded.span().status.status_code == StatusCode.ERROR
-
-    with pytest.raises((KafkaException, ValueError)):
-        producer.produce("", b"to nowhere")
-    assert len(recorded.spans()) == 2
 
 
 def test_the_callers_headers_are_its_own(producer: TracedProducer) -> None:

@@ -97,6 +97,15 @@ def test_a_span_without_ids_is_not_injected() -> None:
     assert inject(None, trace.set_span_in_context(NonRecordingSpan(half), Context())) == []
 
 
+def test_flags_that_w3c_does_not_know_are_neither_read_nor_written() -> None:
+    came = trace.get_current_span(extract({"traceparent": f"{TRACEPARENT[:-2]}ff"}))
+    ours = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(0xFF))
+    sent = inject(None, trace.set_span_in_context(NonRecordingSpan(ours), Context()))
+
+    assert came.get_span_context().trace_flags == 0x03
+    assert [value[-2:] for _, value in sent if value] == [b"03"]
+
+
 def test_several_baggage_headers_are_one_list() -> None:
     context = extract([("baggage", b"a=1,b=2"), ("Baggage", b"c=%20x%20")])
 

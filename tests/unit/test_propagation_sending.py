@@ -1,13 +1,19 @@
 """The span of sending a message, by the messaging conventions of version 1.44."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+from aiokafka.structs import RecordMetadata
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from stream.propagation import KafkaSpans
+from stream.propagation import KafkaSpans, Sending
+from stream.propagation.aiokafka import TracedProducer
+from stream.propagation.futures import end_with
 from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked, recorded_spans
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -175,3 +181,58 @@ def test_a_failed_delivery_ends_the_span_and_says_why(recorded: Recorded) -> Non
         StatusCode.ERROR,
         "Local: timed out",
     )
+
+
+# Clients that promise a delivery by a future.
+
+
+async def outcome(sending: Sending, **how: Any) -> None:
+    """Let the promised delivery turn out so."""
+    promised: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    end_with(promised, sending)
+    if "exception" in how:
+        promised.set_exception(how["exception"])
+    elif "result" in how:
+        promised.set_result(how["result"])
+    else:
+        promised.cancel()
+    await asyncio.wait([promised])
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            {"result": RecordMetadata("orders", 3, None, 7, None, 0, 0)},
+            {"messaging.destination.partition.id": "3", "messaging.kafka.offset": 7},
+        ),
+        ({"exception": KafkaTimeoutError()}, {"error.type": "aiokafka.errors.KafkaTimeoutError"}),
+        ({}, {"error.type": "cancelled"}),
+    ],
+    ids=["delivered", "failed", "cancelled"],
+)
+def test_the_end_of_a_promised_delivery_ends_the_span(
+    recorded: Recorded, how: dict[str, Any], said: dict[str, Any]
+) -> None:
+    asyncio.run(outcome(kafka_spans(recorded).start_send("orders"), **how))
+
+    assert attributes(recorded.span()) == {**SENT, **said}
+    failed = recorded.span().status.status_code == StatusCode.ERROR
+    assert failed == ("error.type" in said)
+
+
+def test_a_message_that_an_asyncio_client_refuses_is_an_error_of_its_span(
+    recorded: Recorded,
+) -> None:
+    async def refused() -> None:
+        client = AIOKafkaProducer()
+        try:
+            await TracedProducer(client, kafka_spans(recorded)).send("orders")
+        finally:
+            await client.stop()
+
+    with pytest.raises(AssertionError, match="key or value"):
+        asyncio.run(refused())
+
+    assert attributes(recorded.span())["error.type"] == "AssertionError"
