@@ -16,6 +16,7 @@ LATENCY ?=
 CORPUS ?=
 STORAGE ?=
 POLICIES ?=
+EXEMPLARS ?=
 PERF ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,8 +79,8 @@ integration: install ## run the tests on a real Kafka alone
 chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector, RSS=1 both their memory, LATENCY=1 to readable, POLICIES=1 what each policy costs; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
-	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(RSS),--rss) $(if $(LATENCY),--latency) $(if $(POLICIES),--policies) $(if $(SPANS),--spans $(SPANS)) \
+bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector, RSS=1 both their memory, LATENCY=1 to readable, POLICIES=1 what each policy costs, EXEMPLARS=1 metrics to pins; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
+	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(RSS),--rss) $(if $(LATENCY),--latency) $(if $(POLICIES),--policies) $(if $(EXEMPLARS),--exemplars) $(if $(SPANS),--spans $(SPANS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(COMPRESSION),--compression $(COMPRESSION)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(CORPUS),--corpus $(CORPUS))
 

@@ -12,6 +12,7 @@ restoring.py  brings assigned partitions to be ready, in two phases, and tells o
 decide.py     the worker's core on files, without Kafka
 explain.py    why a trace was kept or dropped, in words, from its decision records
 demo/         the load generator, the story that `tailstream demo` tells, the shop of services
+exemplars/    metrics' exemplars to pins: OTLP on Kafka, Prometheus, OpenMetrics endpoints
 export/       kept traces to a backend over OTLP/HTTP
 rekey.py      a topic that is not keyed by trace id, brought to the input
 worker/       the protocol: partitions, transactions, restore; no client calls

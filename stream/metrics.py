@@ -156,13 +156,61 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(Info, "config", "The hash of the policies that are in force."),
 )
 
+_OF_EXEMPLARS: tuple[Declaration, ...] = (
+    Declaration(
+        Counter, "exemplars_seen", "Exemplars found: in kafka, prometheus, scrape.", ("source",)
+    ),
+    Declaration(
+        Counter,
+        "exemplars",
+        "Exemplars by what became of them: pinned (the pin is acknowledged), repeated (its trace "
+        "is pinned already), without_trace, invalid (no trace id).",
+        ("source", "outcome"),
+    ),
+    Declaration(
+        Histogram,
+        "exemplars_pin_age_seconds",
+        "From an exemplar's measurement to the acknowledgement of its trace's pin.",
+        (),
+        DELAYS,
+    ),
+    Declaration(Gauge, "exemplars_pins_under_way", "Pins that are not acknowledged yet."),
+    Declaration(
+        Counter,
+        "exemplars_records",
+        "Records of topics.metrics: read, malformed, skipped (of another signal), "
+        "lost_to_retention.",
+        ("kind",),
+    ),
+    Declaration(Counter, "exemplars_data_points", "Data points looked at in topics.metrics."),
+    Declaration(
+        Counter,
+        "exemplars_polls",
+        "Questions to Prometheus and scrapes of endpoints: answered, failed.",
+        ("source", "target", "outcome"),
+    ),
+)
+_SHARED = frozenset(("limit_reached", "lag_records", "lag_seconds", "build"))
+
+EXEMPLARS_DECLARATIONS: tuple[Declaration, ...] = (
+    *_OF_EXEMPLARS,
+    *(declaration for declaration in DECLARATIONS if declaration.name in _SHARED),
+)
+"""What `tailstream exemplars` measures; the worker's are `DECLARATIONS`."""
+
+ALL_DECLARATIONS: tuple[Declaration, ...] = (*DECLARATIONS, *_OF_EXEMPLARS)
+
 
 class Metrics:
     """The metrics of one process. `metrics["spans"]` is the instrument of that name."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        declarations: Sequence[Declaration] = DECLARATIONS,
+    ) -> None:
         self.registry = registry or CollectorRegistry()
-        self._instruments = {d.name: _instrument(d, self.registry) for d in DECLARATIONS}
+        self._instruments = {d.name: _instrument(d, self.registry) for d in declarations}
 
     def __getitem__(self, name: str) -> Any:
         return self._instruments[name]

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from stream.metrics import DECLARATIONS, PREFIX, Declaration
+from stream.metrics import ALL_DECLARATIONS, PREFIX, Declaration
 from stream.settings.reference import settings_table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -33,7 +33,7 @@ def metrics_table() -> str:
     rows += [
         f"| `{_full_name(d)}` | {d.kind.__name__.lower()} | "
         f"{', '.join(f'`{label}`' for label in d.labels)} | {d.help} |"
-        for d in DECLARATIONS
+        for d in ALL_DECLARATIONS
     ]
     return "\n".join(rows)
 

@@ -1,13 +1,13 @@
-"""The pages of the worker's web server: is it alive, is it ready, what does it measure.
+"""The pages of the web server: is it alive, is it ready, what does it measure.
 
-`waiting_pages` are those of a worker that must not start yet.
+`served_pages` are those of commands without Faust, `waiting_pages` of a worker that must not start.
 """
 
 import socket
 import socketserver
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -60,16 +60,26 @@ def add_pages(
 
 
 @contextmanager
-def waiting_pages(host: str, port: int, metrics: Metrics, why: str) -> Iterator[None]:
-    """Serve the same pages from a thread: alive, and not ready, for the reason `why`."""
+def served_pages(
+    host: str,
+    port: int,
+    metrics: Metrics,
+    *,
+    silent_s: Callable[[], float],
+    not_ready: Callable[[], str],
+) -> Iterator[None]:
+    """Serve the same pages from a thread. `not_ready` says why not, and nothing when it is.
+
+    Raises:
+        OSError: the port cannot be listened on.
+    """
 
     class Pages(BaseHTTPRequestHandler):
         timeout = CLIENT_S
 
         def do_GET(self) -> None:
-            status, content_type, body = _waiting(
-                self.path.partition("?")[0], self.headers.get("Accept", ""), metrics, why
-            )
+            path, accept = self.path.partition("?")[0], self.headers.get("Accept", "")
+            status, content_type, body = _page(path, accept, metrics, silent_s, not_ready)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
@@ -92,12 +102,25 @@ def waiting_pages(host: str, port: int, metrics: Metrics, why: str) -> Iterator[
             server.shutdown()
 
 
-def _waiting(path: str, accept: str, metrics: Metrics, why: str) -> tuple[int, str, bytes]:
+def waiting_pages(host: str, port: int, metrics: Metrics, why: str) -> AbstractContextManager[None]:
+    """Serve the pages of who is alive, and not ready, for the reason `why`."""
+    return served_pages(host, port, metrics, silent_s=lambda: 0.0, not_ready=lambda: why)
+
+
+def _page(
+    path: str,
+    accept: str,
+    metrics: Metrics,
+    silent_s: Callable[[], float],
+    not_ready: Callable[[], str],
+) -> tuple[int, str, bytes]:
     match path:
         case "/livez":
-            return OK, TEXT, b"ok\n"
+            turning = silent_s() < NOT_TURNING_S
+            return (OK, TEXT, b"ok\n") if turning else (NOT_NOW, TEXT, b"not polling\n")
         case "/readyz":
-            return NOT_NOW, TEXT, f"{why}\n".encode()
+            why = not_ready()
+            return (NOT_NOW, TEXT, f"{why}\n".encode()) if why else (OK, TEXT, b"ok\n")
         case "/metrics":
             encode, content_type = choose_encoder(accept)
             return OK, content_type, encode(metrics.registry)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stream import reference
 from stream.cli import COMMANDS
-from stream.metrics import DECLARATIONS
+from stream.metrics import ALL_DECLARATIONS
 from tests.harness.repository import (
     ROOT,
     comments,
@@ -52,6 +52,7 @@ LAYERS = [
     "version",
     "settings",
     "demo",
+    "exemplars",
     "export",
     "rekey",
     "worker",
@@ -325,7 +326,7 @@ def test_generated_tables_are_current() -> None:
 
 
 def test_every_metric_is_declared_once_and_used() -> None:
-    declared = [declaration.name for declaration in DECLARATIONS]
+    declared = [declaration.name for declaration in ALL_DECLARATIONS]
     used = {
         str(node.value)
         for path in package_files()

@@ -14,6 +14,8 @@ COMMANDS: Final = MappingProxyType(
         "worker": "Run a worker: read spans, decide on traces, republish those that matter.",
         "rekey": "Bring a topic that is not keyed by trace id to the input, keyed.",
         "export": "Send the kept traces to a backend, over OTLP/HTTP.",
+        "pin": "Keep traces whatever the policies say, before or after they are decided.",
+        "exemplars": "Pin the traces that metrics' exemplars point at.",
         "topics": "Check the topics, or create them, and look at how the input is keyed.",
         "decide": "Try policies on traces in files, without Kafka.",
         "tail": "Show kept traces as they come, as trees, and why they were kept.",

@@ -1,23 +1,26 @@
 """What commands take on their command line."""
 
 import re
+from typing import Final
 
 import click
 
 from stream.settings.units import parse_duration
 
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 class Duration(click.ParamType):
-    """A duration above 0 as in the settings, to seconds."""
+    """Seconds above 0, written as in the settings."""
 
     name = "duration"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return seconds."""
+        """Return the seconds."""
         try:
             seconds = parse_duration(str(value))
         except ValueError as problem:
@@ -28,15 +31,26 @@ class Duration(click.ParamType):
 
 
 class TraceId(click.ParamType):
-    """A trace id, to 32 lowercase hex digits; UUID's hyphens may be in it."""
+    """A trace's id as 32 lowercase hex digits."""
 
     name = "trace id"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the hex digits."""
-        trace_id = str(value).strip().replace("-", "").lower()
-        if not _TRACE_ID.fullmatch(trace_id) or not int(trace_id, 16):
+        """Return the digits."""
+        trace_id = trace_id_of(str(value))
+        if trace_id is None:
             self.fail(f"{value!r} is no trace id; write its 32 hex digits", param, ctx)
         return trace_id
+
+
+def trace_id_of(text: str) -> str | None:
+    """Return the 32 lowercase hex digits of a trace id, None where there is none in the text.
+
+    Taken are the digits in either case, with dashes as in a UUID, and a whole traceparent.
+    """
+    lower = text.strip().lower()
+    traceparent = _TRACEPARENT.fullmatch(lower)
+    trace_id = traceparent.group(1) if traceparent else lower.replace("-", "")
+    return trace_id if _TRACE_ID.fullmatch(trace_id) and int(trace_id, 16) else None

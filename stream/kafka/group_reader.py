@@ -47,7 +47,8 @@ class GroupReader:
     it returns their offsets to commit, as the next record to read. `lost(partitions)` runs where
     they are another member's already. Where the group has never committed, reading starts at
     `initial_offset`: `earliest` or `latest`.
-    `lost_to_retention` counts records that the topic deleted before they were read.
+    `lost_to_retention` counts records that the topic deleted before they were read. `joined`: the
+    group has given us our partitions, be it none.
 
     Raises:
         ClusterError: a property below `kafka.` that librdkafka does not take.
@@ -63,6 +64,7 @@ class GroupReader:
         lost: Callable[[list[int]], None],
     ) -> None:
         self.lost_to_retention = 0
+        self.joined = False
         self._topic = topic
         self._initial_offset = initial_offset
         self._revoked = revoked
@@ -123,6 +125,19 @@ class GroupReader:
             return False
         return True
 
+    def lag_records(self) -> dict[int, int]:
+        """Return how many records of each partition are to come, by the ends heard of last.
+
+        A partition whose end nothing was heard of yet is left out.
+        """
+        lags = {}
+        for number, position in self._next.items():
+            partition = TopicPartition(self._topic, number)
+            low, high = self._consumer.get_watermark_offsets(partition, cached=True)
+            if high >= 0:
+                lags[number] = max(0, high - (low if position is None else position))
+        return lags
+
     def close(self) -> None:
         """Give up the partitions and leave the group."""
         numbers = list(self._next)
@@ -133,6 +148,7 @@ class GroupReader:
         self._consumer.close()
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self.joined = True
         starts = self._starts(consumer, partitions)
         consumer.incremental_assign(starts)
         for start in starts:

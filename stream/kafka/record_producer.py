@@ -14,6 +14,7 @@ from stream.kafka.topics import ClusterError
 
 FULL_QUEUE_WAIT_S = 0.1
 FLUSH_S = 1.0
+METADATA_S = 10.0
 MESSAGE_BYTES_MAX = 1_000_000_000
 """librdkafka's largest value."""
 
@@ -59,15 +60,17 @@ class RecordProducer:
         *,
         delivered: Callable[[], None],
         refused: Callable[[], None],
+        placed: Callable[[int, int], None] | None = None,
         timestamp_ms: int | None = None,
     ) -> None:
         """Queue a record; waits while the queue is full.
 
         One of the two is called, once, in `poll` or `flush`: `delivered` when all replicas have the
         record, `refused` when the broker does not take it as it is. `refused` may send another.
+        `placed`, called just before `delivered`, gets its partition and offset.
         """
         self.in_flight_bytes += len(record.value)
-        self._produce(_Sent(record, timestamp_ms, delivered, refused))
+        self._produce(_Sent(record, timestamp_ms, delivered, refused, placed))
 
     def poll(self, timeout_s: float) -> None:
         """Serve the reports; returns at the first ones, or after the timeout.
@@ -84,6 +87,17 @@ class RecordProducer:
         self._settle_suspects()
         return left or len(self._producer)
 
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has now.
+
+        Raises:
+            KafkaException: no broker answers, or none knows the topic.
+        """
+        metadata = self._producer.list_topics(topic, METADATA_S).topics[topic]
+        if metadata.error is not None:
+            raise KafkaException(metadata.error)
+        return len(metadata.partitions)
+
     def close(self) -> None:
         """Give up what is still queued, and disconnect."""
         self._producer.purge()
@@ -97,7 +111,9 @@ class RecordProducer:
         if record.partition is not None:
             options["partition"] = record.partition
 
-        def reported(error: KafkaError | None, _message: Any) -> None:
+        def reported(error: KafkaError | None, message: Any) -> None:
+            if error is None and sent.placed is not None:
+                sent.placed(message.partition(), message.offset())
             self._reported(sent, error, alone=alone)
 
         while True:
@@ -156,6 +172,7 @@ class _Sent:
     timestamp_ms: int | None
     delivered: Callable[[], None]
     refused: Callable[[], None]
+    placed: Callable[[int, int], None] | None
 
 
 def _emptied(waiting: list[_Sent]) -> list[_Sent]:

@@ -38,13 +38,20 @@ And a span `poll T`, for who wants to see how long it took:
 Not on its way to a message, and without headers: `boundaries` carries the context into threads,
 executors, queues and callbacks; `span_exporter` and `metric_exporter` write to Tailstream's topics.
 
+Metrics whose points lead to their traces, and labels that stay few:
+
+    observe(DURATION.labels("checkout"), 0.25)                  # the active span as exemplar
+    REQUESTS = LabelGuard()(Counter("http_requests", "Requests.", ["path"]))
+
 For libraries that ask OpenTelemetry's global propagator, an application sets it once:
 
     set_global_textmap(CompositePropagator([TraceContextPropagator(), W3CBaggagePropagator()]))
 """
 
 from stream.propagation.carry import extract, inject, inject_http
+from stream.propagation.exemplars import increment, observe
 from stream.propagation.headers import AnyHeaders, HeadersGetter, KafkaHeaders
+from stream.propagation.label_guard import LabelGuard
 from stream.propagation.polled import Polled
 from stream.propagation.received import Message, Received
 from stream.propagation.sending import Sending
@@ -57,6 +64,7 @@ __all__ = [
     "HeadersGetter",
     "KafkaHeaders",
     "KafkaSpans",
+    "LabelGuard",
     "Message",
     "Polled",
     "Received",
@@ -64,6 +72,8 @@ __all__ = [
     "TraceContextPropagator",
     "W3CTraceState",
     "extract",
+    "increment",
     "inject",
     "inject_http",
+    "observe",
 ]

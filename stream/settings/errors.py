@@ -15,7 +15,7 @@ ABSENT: Final = object()
 MASK: Final = "****"
 _SECRET: Final = re.compile(
     r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.(?!mechanisms?$)|key\.pem|private\.key|ssl_key"
-    r"|authorization|(^|\.)export\.headers?",
+    r"|authorization|(^|\.)(export|prometheus|scrape)\.headers?",
     re.IGNORECASE,
 )
 _VALUE_CHARS_MAX: Final = 120

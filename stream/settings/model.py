@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from stream.settings.checks import cross_checks
 from stream.settings.differences import differences
 from stream.settings.errors import MASK, Problem, masked
+from stream.settings.exemplars import Exemplars
 from stream.settings.export import Export, OptionalName
 from stream.settings.fields import (
     Block,
@@ -268,6 +269,7 @@ class Settings(Block):
     limits: Limits = Field(default_factory=Limits)
     output: Output = Field(default_factory=Output)
     export: Export = Field(default_factory=Export)
+    exemplars: Exemplars = Field(default_factory=Exemplars)
     web: Web = Field(default_factory=Web)
     log: Log = Field(default_factory=Log)
 

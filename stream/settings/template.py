@@ -41,7 +41,7 @@ def template(pasted: Mapping[str, Any] | None = None) -> str:
             lines += ["# What is kept: the Collector's block.", "tail_sampling:"]
             lines += _default_sampling_lines() if pasted is None else _pasted_lines(pasted)
         elif block is not None:
-            lines += [*_comment(block.__doc__ or "", ""), f"{key}:", *_block_lines(key, block)]
+            lines += _block_lines(key, block, "")
         else:
             lines += _setting_lines(Leaf(key, field), "")
         lines.append("")
@@ -68,9 +68,15 @@ def _kafka_lines() -> Iterator[str]:
     yield "  security.protocol: PLAINTEXT"
 
 
-def _block_lines(key: str, block: type[Block]) -> Iterator[str]:
+def _block_lines(path: str, block: type[Block], indent: str) -> Iterator[str]:
+    yield from _comment(block.__doc__ or "", indent)
+    yield f"{indent}{path.rpartition('.')[2]}:"
     for name, field in fields_by_key(block).items():
-        yield from _setting_lines(Leaf(f"{key}.{name}", field), "  ")
+        inner = block_of(field)
+        if inner is not None:
+            yield from _block_lines(f"{path}.{name}", inner, f"{indent}  ")
+        else:
+            yield from _setting_lines(Leaf(f"{path}.{name}", field), f"{indent}  ")
 
 
 def _setting_lines(leaf: Leaf, indent: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import alone, comparison, latency, memory, policy_costs, report
+from tests.bench import alone, comparison, exemplar_costs, latency, memory, policy_costs, report
 from tests.bench.corpus import SEED, SHAPES
 from tests.bench.kept import WrongOutputError
 from tests.bench.peer.build import NoCollectorError, collector, version_of
@@ -42,8 +42,10 @@ def main() -> None:
     chosen = [name for name in PARTS if getattr(args, name)]
     if args.policies:
         _policies(args, console)
-        if not chosen:
-            return
+    if args.exemplars:
+        _exemplars(args, console)
+    if (args.policies or args.exemplars) and not chosen:
+        return
     with running_broker() as broker:
         given = isinstance(broker, GivenBroker)
         kafka = args.kafka_version or (NOT_TOLD if given else kafka_version())
@@ -87,6 +89,20 @@ def _policies(args: argparse.Namespace, console: Console) -> None:
     console.print(f"\n{table}", soft_wrap=True, markup=False)
     path = RESULTS / f"{args.name or origin['date'] + '-' + origin['commit']}-policies.json"
     report.write({**origin, "policies": found}, path)
+    path.with_suffix(".md").write_text(table)
+    console.print(f"written: {path.name}")
+
+
+def _exemplars(args: argparse.Namespace, console: Console) -> None:
+    """Measure the reading of metrics and the pinning, for which no broker is needed."""
+    origin = report.origin(kafka="none", compression="none", seed=args.seed)
+    found = exemplar_costs.measure_exemplars(
+        exemplar_costs.POINTS, rounds=args.rounds, console=console
+    )
+    table = exemplar_costs.table(found)
+    console.print(f"\n{table}", soft_wrap=True, markup=False)
+    path = RESULTS / f"{args.name or origin['date'] + '-' + origin['commit']}-exemplars.json"
+    report.write({**origin, "exemplars": found}, path)
     path.with_suffix(".md").write_text(table)
     console.print(f"written: {path.name}")
 
@@ -160,6 +176,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rss", action="store_true", help="memory of both on a live feed")
     parser.add_argument("--latency", action="store_true", help="from deadline to readable")
     parser.add_argument("--policies", action="store_true", help="what each policy costs a trace")
+    parser.add_argument("--exemplars", action="store_true", help="metrics to pins, a data point")
     parser.add_argument("--rate", type=int, help="spans a second of the live feed")
     parser.add_argument("--window", type=int, default=30, help="seconds, with --rss")
     parser.add_argument(
