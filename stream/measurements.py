@@ -131,7 +131,7 @@ class Measurements:
         self, partitions: Iterable[Partition], ends: Mapping[int, int], now_ms: int
     ) -> None:
         """Set the gauges. `ends`: the ends of the logs as far as they are known."""
-        held: Counter[str] = Counter({"memory": 0, **self._held_bytes()})
+        held: Counter[str] = Counter({"memory": 0, "rocksdb": 0, **self._held_bytes()})
         for partition in partitions:
             self.accounts(partition.number, partition.sampler.accounts)
             self._partition(partition, ends.get(partition.number), now_ms)
