@@ -26,7 +26,7 @@ Series = Mapping[str, Any]
 
 
 class Prometheus:
-    """A running server, configured by `deploy/prometheus/`, but every second and of these targets."""
+    """A running server with the configuration of `deploy/prometheus/`, but every second."""
 
     def __init__(self, binary: Path, targets: Sequence[str], directory: Path) -> None:
         (port,) = free_ports(1)
