@@ -256,7 +256,7 @@ def _worker_starts() -> Json:
         "expr": WORKER_STARTS,
         "step": "60s",
         "titleFormat": "{{instance}} started",
-        "useValueForTime": "on",
+        "useValueForTime": True,
     }
 
 
