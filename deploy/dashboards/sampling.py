@@ -43,7 +43,7 @@ NOW: Final = Row(
             "Traces decided",
             rate(TRACES),
             Unit.PER_SECOND,
-            "Decisions each second.",
+            "Decisions that have committed, each second, kept and dropped together.",
         ),
         stat(
             "Dead letters, 1 h",
@@ -70,7 +70,7 @@ WHERE_SPANS_GO: Final = Row(
     (
         Panel(
             title="Spans in",
-            description="Spans received, by worker.",
+            description="Spans read each second, by worker: how evenly they share the load.",
             unit=Unit.PER_SECOND,
             queries=(
                 Query(rate("tailstream_spans_received_total", labels="instance"), "{{instance}}"),
