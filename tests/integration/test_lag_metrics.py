@@ -52,14 +52,14 @@ def test_the_lag_by_kafka_exporter_s_name_is_that_of_the_position_group_on_parti
         alone = lag_of(one, topics)
         two.start()
         two.wait_until_ready()
-        wait_for("a share each", lambda: len(lag_of(one, topics)) < PARTITIONS, timeout_s=60)
-        shares = [lag_of(one, topics), lag_of(two, topics)]
+        wait_for("a share for the second", lambda: bool(lag_of(two, topics)), timeout_s=60)
+        wait_for("each told once", lambda: told_once(one, two, topics), timeout_s=60)
+        left = lag_of(one, topics)
 
     ends = end_offsets(topics.bootstrap, topics.input)
     committed = committed_offsets(topics, f"{topics.group}-position")
     assert alone == {number: end - committed.get(number, 0) for number, end in ends.items()}
-    assert shares[0].keys().isdisjoint(shares[1])
-    assert shares[0].keys() | shares[1].keys() == ends.keys()
+    assert 0 < len(left) < PARTITIONS
 
 
 def test_records_that_an_open_transaction_holds_back_are_told_until_it_ends(
@@ -83,6 +83,10 @@ def test_records_that_an_open_transaction_holds_back_are_told_until_it_ends(
         nothing = dict.fromkeys(range(PARTITIONS), 0)
         wait_for("it is over", lambda: told(worker, HELD) == nothing, timeout_s=30)
         worker.terminate()
+
+
+def told_once(one: WorkerProcess, two: WorkerProcess, topics: Topics) -> bool:
+    return sorted([*lag_of(one, topics), *lag_of(two, topics)]) == [*range(PARTITIONS)]
 
 
 def lag_of(worker: WorkerProcess, topics: Topics) -> dict[int, float]:

@@ -31,7 +31,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 RULES: Final = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 SMALL: Final = {"memory": "2MiB", "disk": "64MiB"}
-LIMITS: Final = {"open_traces_max": 150, "trace_spans_max": 40}
 HELD_PARTITION: Final = 3
 SCRAPES_S: Final = 4.0
 
@@ -91,7 +90,10 @@ def filled(
 
 
 def a_worker(topics: Topics, home: Path, slot: str) -> WorkerProcess:
-    more = {"limits": LIMITS, "web": {"kafka_exporter_names": True}}
+    more: dict[str, dict[str, object]] = {
+        "limits": {"open_traces_max": 150, "trace_spans_max": 40},
+        "web": {"kafka_exporter_names": True},
+    }
     return WorkerProcess(topics, RULES, home, slot=slot, storage=SMALL, more=more)
 
 

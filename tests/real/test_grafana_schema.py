@@ -17,9 +17,6 @@ sdk = pytest.importorskip("grafana_foundation_sdk", reason="make test-dashboards
 pytestmark = pytest.mark.real
 
 FILES = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
-OF_NO_SCHEMA = {
-    # A target's and a panel's defaults that the SDK leaves out when they are empty or false.
-}
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

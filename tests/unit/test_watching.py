@@ -94,8 +94,8 @@ def samples() -> dict[str, tuple[Declaration | None, set[str]]]:
             found[f"{declaration.prefix}{declaration.name}{suffix}"] = declaration, labels
     for family in metrics_of(checked({})).registry.collect():
         for sample in family.samples:
-            declaration, labels = found.get(sample.name, (None, set()))
-            found[sample.name] = declaration, labels | set(sample.labels)
+            known = found.get(sample.name, (None, set[str]()))
+            found[sample.name] = known[0], known[1] | set(sample.labels)
     return found
 
 
