@@ -231,7 +231,6 @@ def _variable(variable: Variable) -> Json:
         "name": variable.name,
         "label": variable.label,
         "datasource": PROMETHEUS,
-        "definition": asked,
         "query": {"query": asked, "refId": f"Variable-{variable.name}"},
         "current": all_of_them if variable.several else {},
         "allValue": ".*" if variable.several else "",
