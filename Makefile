@@ -49,8 +49,8 @@ demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port ru
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST)
 
-test-pure: install ## run unit, contract, conformance and simulation without the compiled core
-	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/conformance tests/simulation
+test-pure: install ## run unit, contract, conformance, simulation and two minutes of chaos without the compiled core
+	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/conformance tests/simulation tests/chaos
 
 test-dashboards: install $(INSTALLED_REAL) ## run every panel's query and the alerts' tests on a real Prometheus, filled by real workers (needs Go; builds it once)
 	@$(BIN)/python -m tests.real.prometheus_build
