@@ -131,7 +131,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         reader=reader,
         open_log=functools.partial(_open_log, settings),
         measurements=Measurements(
-            metrics, retention_ms, functools.partial(_held_bytes, app), _lag_of(settings)
+            metrics, retention_ms, functools.partial(_held_bytes, app), settings.lag_told_of
         ),
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=tables.close,
@@ -275,12 +275,6 @@ def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
         position_group=position_group,
         commit_offsets=commit_offsets,
     )
-
-
-def _lag_of(settings: Settings) -> tuple[str, str] | None:
-    if not settings.web.kafka_exporter_names:
-        return None
-    return settings.worker.position_group_name, settings.topics.input
 
 
 def _opener(

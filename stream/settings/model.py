@@ -289,6 +289,12 @@ class Settings(Block):
         """Whether the Collector's known bugs are reproduced."""
         return self.compatibility == "collector"
 
+    @property
+    def lag_told_of(self) -> tuple[str, str] | None:
+        """The group and topic whose lag is told by kafka_exporter's name, if it is to be."""
+        told = self.web.kafka_exporter_names
+        return (self.worker.position_group_name, self.topics.input) if told else None
+
     def notes(self) -> list[str]:
         """Return the lines to say at start: what is accepted but not needed, what to know."""
         lines = [*self._source_notes, *self.tail_sampling.notes()]
