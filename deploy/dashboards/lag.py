@@ -24,10 +24,10 @@ from deploy.dashboards.selectors import (
 HOUR_S: Final = 3600
 RECORDS: Final = sum_of_partitions("tailstream_lag_records", by=FLEET)
 SECONDS: Final = f"max(tailstream_lag_seconds{{{FLEET}}})"
-FALLING: Final = f"-deriv({RECORDS}[2m:15s])"
-CATCH_UP: Final = (
-    f"({RECORDS} and on () ({SECONDS} > 5)) / clamp_min({FALLING}, 0) or on () 0 * {RECORDS}"
-)
+FALLING: Final = f"-deriv({RECORDS}[1m:15s])"
+# Just after a start nobody knows yet how fast the lag falls: that is shown as not at all.
+SPEED: Final = f"(clamp_min({FALLING}, 0) or on () 0 * {RECORDS})"
+CATCH_UP: Final = f"({RECORDS} and on () ({SECONDS} > 5)) / {SPEED} or on () 0 * {RECORDS}"
 WINDOW: Final = Query(f"max(tailstream_decision_wait_seconds{{{FLEET}}})", "window")
 
 NOW: Final = Row(
@@ -52,8 +52,9 @@ NOW: Final = Row(
             "Time to catch up",
             CATCH_UP,
             Unit.SECONDS,
-            "Lag divided by how fast it falls (over two minutes). 0: not more than 5 s behind. "
-            "Infinite: it does not fall; more workers, or less input, are needed.",
+            "Lag divided by how fast it falls (over a minute). 0: not more than 5 s behind. "
+            "Infinite: it does not fall (just after a restart: not known yet); more workers, or "
+            "less input, are needed.",
             steps=high_is_bad(300, HOUR_S),
         ),
         stat(

@@ -42,7 +42,7 @@ class WorkerProcess:
         more: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.slot = slot
-        self._instance_id = instance_id or slot
+        self.instance_id = instance_id or slot
         self._under_faust = under_faust
         self._static = static
         self._kafka = kafka or {}
@@ -213,7 +213,7 @@ class WorkerProcess:
             },
             "worker": {
                 "group": topics.group,
-                "instance_id": self._instance_id,
+                "instance_id": self.instance_id,
                 "static_membership": self._static,
                 "commit_interval": "300ms",
                 "session_timeout": "6s",
