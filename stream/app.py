@@ -108,20 +108,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     windows = _windows(settings)
     guard = Guard(settings, scan)
     host = Host(
-        HostSettings(
-            consumer_settings(
-                settings.kafka,
-                _membership(settings),
-                fetched_bytes_max=storage.shares.fetched,
-            ),
-            settings.topics.partitioner,
-            settings.worker.initial_offset,
-            # The broker aborts and fences at its timeout; ours comes first, and says so.
-            0.8 * settings.worker.transaction_timeout_s,
-            slot_of(settings),
-            storage.shares.transaction,
-            guard.find,
-        ),
+        _host_settings(settings, storage, guard),
         receiver=Receiver(
             matcher.plan(),
             PARTITIONERS[settings.topics.partitioner],
@@ -132,7 +119,9 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         committer=_committer(settings, lambda: app.host),
         reader=reader,
         open_log=functools.partial(_open_log, settings),
-        measurements=Measurements(metrics, retention_ms, functools.partial(_held_bytes, app)),
+        measurements=Measurements(
+            metrics, retention_ms, functools.partial(_held_bytes, app), settings.lag_told_of
+        ),
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=functools.partial(_close, app, tables),
     )
@@ -218,6 +207,23 @@ def _open_log(settings: Settings, number: int, wanted: Callable[[], bool]) -> Pa
     )
 
 
+def _host_settings(settings: Settings, storage: Storage, guard: Guard) -> HostSettings:
+    return HostSettings(
+        consumer_settings(
+            settings.kafka,
+            _membership(settings),
+            fetched_bytes_max=storage.shares.fetched,
+        ),
+        settings.topics.partitioner,
+        settings.worker.initial_offset,
+        # The broker aborts and fences at its timeout; ours comes first, and says so.
+        0.8 * settings.worker.transaction_timeout_s,
+        slot_of(settings),
+        storage.shares.transaction,
+        guard.find,
+    )
+
+
 def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
     worker = settings.worker
     exactly_once = worker.delivery == "exactly_once"
@@ -228,7 +234,7 @@ def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
         message_bytes_max=settings.output.message_bytes_max,
         transaction_timeout_s=worker.transaction_timeout_s if exactly_once else None,
     )
-    position_group = f"{worker.group}-position" if worker.position_group else None
+    position_group = worker.position_group_name if worker.position_group else None
     if exactly_once:
         return TransactionalCommitter(
             producer, topic=settings.topics.input, position_group=position_group
