@@ -48,6 +48,7 @@ LAYERS = [
     "slot",
     "allocator",
     "measurements",
+    "standstill",
     "exits",
     "version",
     "settings",

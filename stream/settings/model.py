@@ -96,6 +96,11 @@ class Worker(Block):
         description="After how long the broker aborts a silent worker's transaction.",
     )
 
+    @property
+    def position_group_name(self) -> str:
+        """The group that the read position is committed to, with `position_group`."""
+        return f"{self.group}-position"
+
 
 class Topics(Block):
     """The topics, all of one cluster."""
@@ -231,6 +236,11 @@ class Web(Block):
 
     host: Name = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0: all.")
     port: int = Field(default=6066, ge=1, le=65_535, description="Port to listen on.")
+    kafka_exporter_names: bool = Field(
+        default=False,
+        description="Tell the lag of `<group>-position` by kafka_exporter's name, too: "
+        "`kafka_consumergroup_lag{consumergroup, topic, partition}`.",
+    )
 
 
 class Log(Block):
@@ -284,6 +294,12 @@ class Settings(Block):
     def as_collector(self) -> bool:
         """Whether the Collector's known bugs are reproduced."""
         return self.compatibility == "collector"
+
+    @property
+    def lag_told_of(self) -> tuple[str, str] | None:
+        """The group and topic whose lag is told by kafka_exporter's name, if it is to be."""
+        told = self.web.kafka_exporter_names
+        return (self.worker.position_group_name, self.topics.input) if told else None
 
     def notes(self) -> list[str]:
         """Return the lines to say at start: what is accepted but not needed, what to know."""

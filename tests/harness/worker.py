@@ -39,10 +39,10 @@ class WorkerProcess:
         kafka: Mapping[str, str] | None = None,
         storage: Mapping[str, object] | None = None,
         policies: Sequence[Mapping[str, object]] | None = None,
-        more: Mapping[str, object] | None = None,
+        more: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.slot = slot
-        self._instance_id = instance_id or slot
+        self.instance_id = instance_id or slot
         self._under_faust = under_faust
         self._static = static
         self._kafka = kafka or {}
@@ -55,6 +55,11 @@ class WorkerProcess:
         self._home.mkdir()
         self._port = free_ports(1)[0]
         self._child: Child | None = None
+
+    @property
+    def address(self) -> str:
+        """Where its pages are: host:port."""
+        return f"127.0.0.1:{self._port}"
 
     @property
     def directory(self) -> Path:
@@ -198,9 +203,9 @@ class WorkerProcess:
             return text
         return None
 
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, dict[str, object]]:
         rules, topics = self._rules, self._topics
-        return {
+        settings: dict[str, dict[str, object]] = {
             "kafka": {
                 "bootstrap.servers": topics.bootstrap,
                 # A group that waits for a member that died while it joined: not for a minute.
@@ -209,7 +214,7 @@ class WorkerProcess:
             },
             "worker": {
                 "group": topics.group,
-                "instance_id": self._instance_id,
+                "instance_id": self.instance_id,
                 "static_membership": self._static,
                 "commit_interval": "300ms",
                 "session_timeout": "6s",
@@ -228,8 +233,10 @@ class WorkerProcess:
             "storage": {"directory": str(self.directory), **self._storage},
             "web": {"host": "127.0.0.1", "port": self._port},
             "log": {"format": "json"},
-            **self._more,
         }
+        for section, given in self._more.items():
+            settings[section] = {**settings.get(section, {}), **given}
+        return settings
 
 
 def wait_until_all_is_decided(

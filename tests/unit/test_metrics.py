@@ -6,12 +6,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import stream
-from stream.measurements import OUTCOMES, Measurements
+from stream.measurements import CLOSED_LISTS, OUTCOMES, Measurements
 from stream.metrics import DECLARATIONS, PREFIX, Metrics
 from stream.reference import README, written
 from stream.sampling.accounting import Accounts
-from stream.testing.core import Core, a_record, a_tick, an_error
-from stream.worker.partition import Partition
+from stream.sampling.record import RecordKind
+from stream.testing.core import Core, a_record, a_tick, an_error, an_ordinary
+from stream.testing.spans import trace_id_of
+from stream.worker.partition import Partition, PartitionPlan
 
 PACKAGE = Path(stream.__file__).parent
 
@@ -142,6 +144,82 @@ def test_retention_left_is_counted_from_the_record_that_a_crash_would_read_first
     assert value(metrics.registry, "retention_left_seconds", partition="0") == 60
 
 
-def committed(partition: Partition) -> None:
+def test_counters_of_closed_lists_begin_at_nothing_so_that_the_first_is_a_rise() -> None:
+    metrics = Metrics()
+    Measurements(metrics)
+
+    assert value(metrics.registry, "dead_letters_total", reason="poison") == 0
+    assert value(metrics.registry, "limit_reached_total", limit="storage_memory") == 0
+    assert value(metrics.registry, "records_total", kind="lost_to_retention") == 0
+    assert value(metrics.registry, "transaction_seconds_count", outcome="aborted") == 0
+
+
+def test_the_lists_are_closed() -> None:
+    core = "".join(path.read_text() for path in sorted((PACKAGE / "sampling").rglob("*.py")))
+    limits = set(re.findall(r'_limit\([^)]*?"(\w+)"', core, re.DOTALL))
+    limits |= set(re.findall(r'limits\["(\w+)"\]', core))
+
+    assert limits == {*CLOSED_LISTS["limit_reached"]}
+    assert {kind.value for kind in RecordKind} - {"spans"} <= {*CLOSED_LISTS["records"]}
+
+
+def test_the_lag_has_kafka_exporter_s_name_where_asked_for_and_goes_with_its_partition() -> None:
+    metrics, silent = Metrics(), Metrics()
+    measurements = Measurements(metrics, lag_of=("t-position", "spans"))
+    partitions = [Core().partition(number) for number in (0, 1)]
+
+    Measurements(silent).partitions(partitions, {0: 7, 1: 9}, now_ms=1_000)
+    measurements.partitions(partitions, {0: 7, 1: 9}, now_ms=1_000)
+    measurements.revoked(0, None)
+
+    assert lags(metrics) == {("t-position", "spans", "1"): 9}
+    assert lags(silent) == {}
+
+
+def lags(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    (family,) = metrics["consumergroup_lag"].collect()
+    assert family.name == "kafka_consumergroup_lag"
+    return {tuple(sample.labels.values()): sample.value for sample in family.samples}
+
+
+def test_the_buckets_of_a_delay_and_of_its_transaction_name_a_kept_trace() -> None:
+    metrics = Metrics()
+    measurements = Measurements(metrics)
+    partition = Core().partition(0)
+    partition.sampler.fold(
+        [a_record(0, 1_000, an_ordinary(7)), a_record(1, 1_000, an_error(8)), a_tick(2, 9_000)]
+    )
+    plan = committed(partition)
+
+    measurements.committed([plan], 0.3, now_ms=1_000 + 30 + 640)
+
+    trace_id = trace_id_of(8).hex()
+    assert exemplars(metrics, "decision_delay_seconds") == {"0.75": (trace_id, 0.64)}
+    assert exemplars(metrics, "transaction_seconds") == {"0.5": (trace_id, 0.3)}
+
+
+def test_a_transaction_without_a_kept_trace_names_none() -> None:
+    metrics = Metrics()
+    measurements = Measurements(metrics)
+    partition = Core().partition(0)
+    partition.sampler.fold([a_record(0, 1_000, an_ordinary(7)), a_tick(1, 9_000)])
+
+    measurements.committed([committed(partition)], 0.3, now_ms=2_000)
+
+    assert value(metrics.registry, "decision_delay_seconds_count") == 1
+    assert exemplars(metrics, "decision_delay_seconds") == {}
+
+
+def exemplars(metrics: Metrics, name: str) -> dict[str, tuple[str, float]]:
+    (family,) = metrics[name].collect()
+    return {
+        sample.labels["le"]: (sample.exemplar.labels["trace_id"], sample.exemplar.value)
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+
+
+def committed(partition: Partition) -> PartitionPlan:
     plan = partition.plan(count_max=100, bytes_max=1 << 20)
     partition.committed(plan, decisions_end=1)
+    return plan

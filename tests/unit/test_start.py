@@ -34,6 +34,9 @@ def test_a_worker_that_waits_is_alive_and_not_ready_for_a_reason_and_counts_from
     assert none[0] == 404
     assert "tailstream_spans_received_total 0.0\n" in plain[2]
     assert "tailstream_build_info{" in plain[2]
+    assert "tailstream_decision_wait_seconds 30.0\n" in plain[2]
+    assert 'tailstream_budget_bytes{where="memory"} 5.36870912e+08\n' in plain[2]
+    assert "process_cpu_seconds_total " in plain[2]
     assert openmetrics[1].startswith("application/openmetrics-text")
     assert openmetrics[2].endswith("# EOF\n")
 
