@@ -108,20 +108,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     windows = _windows(settings)
     guard = Guard(settings, scan)
     host = Host(
-        HostSettings(
-            consumer_settings(
-                settings.kafka,
-                _membership(settings),
-                fetched_bytes_max=storage.shares.fetched,
-            ),
-            settings.topics.partitioner,
-            settings.worker.initial_offset,
-            # The broker aborts and fences at its timeout; ours comes first, and says so.
-            0.8 * settings.worker.transaction_timeout_s,
-            slot_of(settings),
-            storage.shares.transaction,
-            guard.find,
-        ),
+        _host_settings(settings, storage, guard),
         receiver=Receiver(
             matcher.plan(),
             PARTITIONERS[settings.topics.partitioner],
@@ -217,6 +204,23 @@ def _open_log(settings: Settings, number: int, wanted: Callable[[], bool]) -> Pa
         topics=Topics(settings.topics.input, settings.topics.decisions),
         number=number,
         wanted=wanted,
+    )
+
+
+def _host_settings(settings: Settings, storage: Storage, guard: Guard) -> HostSettings:
+    return HostSettings(
+        consumer_settings(
+            settings.kafka,
+            _membership(settings),
+            fetched_bytes_max=storage.shares.fetched,
+        ),
+        settings.topics.partitioner,
+        settings.worker.initial_offset,
+        # The broker aborts and fences at its timeout; ours comes first, and says so.
+        0.8 * settings.worker.transaction_timeout_s,
+        slot_of(settings),
+        storage.shares.transaction,
+        guard.find,
     )
 
 
