@@ -37,6 +37,7 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
         "maximum_trace_size_bytes",
         "storage_memory",
         "storage_disk",
+        "pins_max",
     ),
     "records": (
         "misrouted",
@@ -47,7 +48,16 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
         "lost_to_retention",
         "decisions_missing",
         "decisions_foreign",
+        "pin_pending",
+        "pin_open",
+        "pin_dropped",
+        "pin_sampled",
+        "pin_repeated",
+        "pin_replayed",
+        "pin_refused",
+        "pin_expired",
     ),
+    "promotions": ("promoted", "promoted_partial", "not_found", "deferred"),
     "transaction_seconds": ("committed", "aborted"),
 }
 """Label values that are there from the start."""

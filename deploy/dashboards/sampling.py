@@ -3,13 +3,16 @@
 from typing import Final
 
 from deploy.dashboards.model import Dashboard, Panel, Query, Row, Unit, high_is_bad, stat
-from deploy.dashboards.selectors import FLEET, JOB, rate
+from deploy.dashboards.selectors import FLEET, JOB, rate, sum_of_partitions
 
 SPANS: Final = "tailstream_spans_total"
 TRACES: Final = "tailstream_traces_decided_total"
 KEPT: Final = f'{FLEET}, verdict="sampled"'
 DROPPED: Final = f'{FLEET}, verdict="not_sampled"'
 GONE_OUT: Final = f'{FLEET}, outcome=~"sampled|late_sampled"'
+PROMOTED: Final = f'{FLEET}, outcome="promoted"'
+PINNED: Final = f'{FLEET}, trigger="pinned"'
+PINS: Final = f'{FLEET}, kind=~"pin_.*"'
 IN_THE_LAW: Final = f'{FLEET}, outcome!~"replayed|promoted"'
 
 UNACCOUNTED: Final = (
@@ -160,6 +163,53 @@ DECISIONS: Final = Row(
     ),
 )
 
+SECOND_CHANCE: Final = Row(
+    "Pins and second chance",
+    (
+        Panel(
+            title="Pins, by what they found",
+            description="Traces that somebody asked to keep (a metric's exemplar, say). "
+            "pin_pending: before its first span; pin_open: in its window; pin_dropped: after a "
+            "verdict, so it is promoted; pin_refused: limits.pins_max is reached; pin_expired: no "
+            "span ever came.",
+            unit=Unit.PER_SECOND,
+            queries=(
+                Query(
+                    rate("tailstream_records_total", by=PINS, labels="kind"),
+                    "{{kind}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Promotions",
+            description="Dropped traces that went out after all, read again from the input. "
+            "promoted_partial, not_found: retention had deleted some or all of it. deferred: it "
+            "waits for another round; many are more than promotion allows.",
+            unit=Unit.PER_SECOND,
+            queries=(
+                Query(rate("tailstream_promotions_total", labels="outcome"), "{{outcome}}"),
+                Query(rate(SPANS, by=PROMOTED), "spans"),
+            ),
+        ),
+        Panel(
+            title="Traces kept for a pin",
+            description="Decisions whose trigger is a pin, by policy: else they were dropped.",
+            unit=Unit.PER_SECOND,
+            queries=(Query(rate(TRACES, by=PINNED, labels="policy"), "{{policy}}"),),
+        ),
+        Panel(
+            title="Waiting",
+            description="pins: they wait for their traces' first spans, until they expire. "
+            "promotions: not committed yet; the resume offset waits for them.",
+            unit=Unit.NUMBER,
+            queries=(
+                Query(sum_of_partitions("tailstream_pins_pending", by=FLEET), "pins"),
+                Query(sum_of_partitions("tailstream_promotions_waiting", by=FLEET), "promotions"),
+            ),
+        ),
+    ),
+)
+
 ODD: Final = Row(
     "What should not be",
     (
@@ -209,5 +259,5 @@ DASHBOARD: Final = Dashboard(
     title="Tailstream / Sampling",
     description="What comes in, what is kept and dropped, by which policy, and why now.",
     variables=(JOB,),
-    rows=(NOW, WHERE_SPANS_GO, DECISIONS, ODD),
+    rows=(NOW, WHERE_SPANS_GO, DECISIONS, SECOND_CHANCE, ODD),
 )

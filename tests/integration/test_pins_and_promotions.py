@@ -1,7 +1,7 @@
 """Pins on a real Kafka: before the spans, beside them, after the verdict, and across a kill -9."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def spawn(topics: Topics, tmp_path: Path) -> Iterator[SpawnWorker]:
     """Give a function that starts a worker in a slot; all of them end with the test."""
     with ExitStack() as workers:
 
-        def spawn_in(slot: str, **more: object) -> WorkerProcess:
+        def spawn_in(slot: str, **more: Mapping[str, object]) -> WorkerProcess:
             worker = WorkerProcess(topics, RULES, tmp_path, slot=slot, policies=ERRORS, more=more)
             workers.callback(worker.close)
             worker.start()

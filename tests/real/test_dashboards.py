@@ -9,7 +9,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import Producer
 
+from stream.sampling.control import CONTROL_HEADER, Pin, encode
 from tests.harness.client_quota import set_consume_quota
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
@@ -105,8 +106,8 @@ def a_worker(topics: Topics, home: Path, slot: str) -> WorkerProcess:
 
 def fill(topics: Topics, first: WorkerProcess, second: WorkerProcess, server: Prometheus) -> None:
     """Let happen what a dashboard is looked at for."""
-    load = Load(spans=40_000, duration_s=40, late_after_s=2.4, seed=3)
-    sender = Sender(topics.bootstrap, topics.input, load.records())
+    records = Load(spans=40_000, duration_s=40, late_after_s=2.4, seed=3).records()
+    sender = Sender(topics.bootstrap, topics.input, records)
     first.start()
     first.wait_until_ready()
     sender.start()
@@ -114,6 +115,8 @@ def fill(topics: Topics, first: WorkerProcess, second: WorkerProcess, server: Pr
     second.start()
     second.wait_until_ready()
     wait_for("half of the load", lambda: sender.share_sent > 0.5, timeout_s=60)
+    # Long decided, nearly all of them dropped; and not sent yet.
+    pin(topics, [record.key for record in (*records[:400], *records[-200:])])
     second.kill()
     wait_for("its partitions", lambda: len(first.partitions()) == 8, timeout_s=60)
     first.kill()
@@ -129,6 +132,15 @@ def fill(topics: Topics, first: WorkerProcess, second: WorkerProcess, server: Pr
         wait_until_all_is_decided(topics, [first])
     finally:
         set_consume_quota(topics.bootstrap, client_id, None)
+
+
+def pin(topics: Topics, keys: Iterable[bytes]) -> None:
+    """Ask for these traces."""
+    producer = Producer({"bootstrap.servers": topics.bootstrap, "partitioner": "fnv1a_random"})
+    for key in {*keys} - {b"0" * 32}:
+        header = encode(Pin(bytes.fromhex(key.decode()), 60_000, "a test"))
+        producer.produce(topics.input, b"", key, headers={CONTROL_HEADER: header})
+    assert producer.flush(30) == 0
 
 
 @contextmanager

@@ -22,13 +22,14 @@ from tests.harness.repository import ROOT
 DEPLOY = ROOT / "deploy"
 OF_PROMETHEUS = {"job", "instance"}
 VALUES = {
-    ("spans", "outcome"): {*CLOSED_LISTS["spans"], "promoted"},
+    ("spans", "outcome"): {*CLOSED_LISTS["spans"]},
     ("traces_decided", "verdict"): {*Verdict},
     ("traces_decided", "trigger"): {*Trigger},
     ("dead_letters", "reason"): {*CLOSED_LISTS["dead_letters"]},
     ("limit_reached", "limit"): {*CLOSED_LISTS["limit_reached"]},
     ("records", "kind"): {*CLOSED_LISTS["records"]},
     ("transaction_seconds", "outcome"): {*CLOSED_LISTS["transaction_seconds"]},
+    ("promotions", "outcome"): {*CLOSED_LISTS["promotions"]},
     ("partitions", "state"): {"restoring", "ready"},
     ("budget_bytes", "where"): {"memory", "disk"},
     ("held_bytes", "where"): {
