@@ -12,7 +12,7 @@ from opentelemetry.semconv.attributes import error_attributes, server_attributes
 from opentelemetry.trace import Link, Span, Status, StatusCode
 
 from stream.propagation.carry import creation_context_of
-from stream.propagation.headers import ANY_HEADERS
+from stream.propagation.headers import ANY_HEADERS, text_of
 from stream.propagation.received import Received
 
 Attributes = dict[str, str | int | bool]
@@ -45,12 +45,12 @@ def client(
     """Return what a client's producing spans say, and its consuming ones.
 
     The broker only where one is named: of several nobody knows here which one answered. It may be
-    written as a URL, as in Faust.
+    written as Faust does: a URL, several of them with semicolons.
     """
     attributes: Attributes = {}
     if client_id:
         attributes[messaging.MESSAGING_CLIENT_ID] = client_id
-    if bootstrap_servers and "," not in bootstrap_servers:
+    if bootstrap_servers and not {",", ";"} & set(bootstrap_servers):
         address, colon, port = bootstrap_servers.rpartition("://")[2].rpartition(":")
         attributes[server_attributes.SERVER_ADDRESS] = (address or port).strip("[] ")
         if colon and port.isdigit():
@@ -131,7 +131,8 @@ def the_one(values: set[One]) -> One | None:
 def mark_failed(span: Span, error_type: str, description: str) -> None:
     """Say on the span that it failed: a low-cardinality name, and what happened in words."""
     span.set_attribute(error_attributes.ERROR_TYPE, error_type)
-    span.set_status(Status(StatusCode.ERROR, description))
+    # Half of a surrogate pair, from a file's name say, would cost the span: no exporter takes it.
+    span.set_status(Status(StatusCode.ERROR, text_of(description)))
 
 
 def mark_raised(span: Span, error: BaseException) -> None:

@@ -144,6 +144,7 @@ def test_a_key_is_said_if_it_has_one_string_form(
         ("kafka", "kafka", None),
         ("[::1]:9092", "::1", 9092),
         ("kafka://kafka:9092", "kafka", 9092),
+        ("kafka://one:9092;kafka://two:9092", None, None),
         ("one:9092,two:9092", None, None),
         (None, None, None),
     ],
@@ -209,8 +210,9 @@ async def outcome(sending: Sending, **how: Any) -> None:
         ),
         ({"exception": KafkaTimeoutError()}, {"error.type": "aiokafka.errors.KafkaTimeoutError"}),
         ({}, {"error.type": "cancelled"}),
+        ({"result": None}, {}),
     ],
-    ids=["delivered", "failed", "cancelled"],
+    ids=["delivered", "failed", "cancelled", "not acknowledged"],
 )
 def test_the_end_of_a_promised_delivery_ends_the_span(
     recorded: Recorded, how: dict[str, Any], said: dict[str, Any]
