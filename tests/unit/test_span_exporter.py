@@ -6,16 +6,29 @@ from collections.abc import Iterator
 import confluent_kafka
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+)
 
 from stream.kafka.embedded import PARTITIONS, EmbeddedBroker
 from stream.kafka.partitioner import PARTITIONERS
 from stream.propagation import delivery as delivery_module
+from stream.propagation.carry import extract
 from stream.propagation.delivery import Delivery
+from stream.propagation.encoded_spans import encoded_spans
 from stream.propagation.export_counts import DropReason, ExportCounts
 from stream.propagation.span_exporter import KafkaSpanExporter, KafkaSpanProcessor
 from tests.harness.exported import end_traces, resource_spans, spans_of, tracer_into
@@ -108,8 +121,66 @@ def test_a_record_holds_what_the_otlp_exporter_would_send(
     exporter.export(kept.get_finished_spans())
 
     (record,) = exported(broker, topic, exporter)
-    sent = encode_spans(kept.get_finished_spans())
-    assert resource_spans(record) == sent.resource_spans[0]
+    (sent,) = encode_spans(kept.get_finished_spans()).resource_spans
+    for span in sent.scope_spans[0].spans:
+        span.flags |= 0x03  # sampled, and its trace id random: the encoder does not say so
+    assert resource_spans(record) == sent
+
+
+def encoded(span: ReadableSpan) -> OtlpSpan:
+    (resource,) = TracesData.FromString(encoded_spans([span])).resource_spans
+    return resource.scope_spans[0].spans[0]
+
+
+@pytest.mark.parametrize(("flags", "kept_flags"), [(0x00, 0), (0x01, 1), (0x02, 2), (0x03, 3)])
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_w3cs_flags_stand_beside_otlps_own_on_a_span_and_on_its_links(
+    flags: int, kept_flags: int, *, is_remote: bool
+) -> None:
+    context = SpanContext(7, 8, is_remote=is_remote, trace_flags=TraceFlags(flags))
+    remote = 0x100 | (0x200 if is_remote else 0)
+    linking = encoded(
+        ReadableSpan("a", context=SpanContext(7, 9, False), parent=context, links=[Link(context)])
+    )
+    assert (linking.flags, linking.links[0].flags) == (remote, remote | kept_flags)
+    assert encoded(ReadableSpan("b", context=context)).flags == 0x100 | kept_flags
+
+
+def test_a_link_keeps_its_tracestate_of_either_level() -> None:
+    state = "1st@a@b=x,ot=th:8"
+    linked = extract({"traceparent": f"00-{'4b' * 16}-{'5a' * 8}-03", "tracestate": state})
+    link = Link(get_current_span(linked).get_span_context())
+    bare = Link(SpanContext(7, 8, is_remote=False))
+    span = ReadableSpan("a", context=SpanContext(7, 9, is_remote=False), links=[bare, link])
+    assert [each.trace_state for each in encoded(span).links] == ["", state]
+
+
+def test_each_span_has_its_own_flags_whatever_the_order_of_scopes() -> None:
+    scopes = [InstrumentationScope("one"), InstrumentationScope("two")]
+    spans = [
+        ReadableSpan(
+            "a",
+            context=SpanContext(7, at + 1, is_remote=False, trace_flags=TraceFlags(at % 3)),
+            instrumentation_scope=scopes[at % 2],
+        )
+        for at in range(6)
+    ]
+    (resource,) = TracesData.FromString(encoded_spans(spans)).resource_spans
+    flags = {span.span_id[-1] - 1: span.flags for s in resource.scope_spans for span in s.spans}
+    assert flags == {at: 0x100 | at % 3 for at in range(6)}
+
+
+def test_an_error_whose_text_is_no_unicode_is_not_lost(broker: EmbeddedBroker, topic: str) -> None:
+    exporter = KafkaSpanExporter({"bootstrap.servers": broker.address}, topic=topic)
+    tracer = tracer_into(SimpleSpanProcessor(exporter))
+    span = tracer.start_span("open \ud800", attributes={"shop": "Ulm"})
+    span.set_status(Status(StatusCode.ERROR, "no file bill\udcff.pdf"))
+    span.end()
+
+    (read,) = spans_of(exported(broker, topic, exporter))
+    assert (read.name, read.status.code) == ("open \ufffd\ufffd\ufffd", StatusCode.ERROR.value)
+    assert read.status.message == "no file bill\ufffd\ufffd\ufffd.pdf"
+    assert read.attributes[0].value.string_value == "Ulm"
 
 
 def test_a_group_beyond_the_message_limit_is_split_and_loses_no_span(
@@ -132,21 +203,17 @@ def test_a_group_beyond_the_message_limit_is_split_and_loses_no_span(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        ("large", "x" * 5_000, DropReason.TOO_LARGE),
-        ("no Unicode: \ud800", "", DropReason.NOT_ENCODABLE),
-    ],
+    ("text", "start_time", "reason"),
+    [("x" * 5_000, None, DropReason.TOO_LARGE), ("", -1, DropReason.NOT_ENCODABLE)],
 )
 def test_a_span_that_fits_no_record_is_counted_and_takes_no_neighbour_with_it(
-    broker: EmbeddedBroker, topic: str, name: str, text: str, reason: DropReason
+    broker: EmbeddedBroker, topic: str, text: str, start_time: int | None, reason: DropReason
 ) -> None:
     kept = InMemorySpanExporter()
     tracer = tracer_into(SimpleSpanProcessor(kept))
     with tracer.start_as_current_span("root"):
         end_traces(tracer, 3)
-        with tracer.start_as_current_span(name, attributes={"text": text}):
-            pass
+        tracer.start_span("unfit", attributes={"text": text}, start_time=start_time).end()
         end_traces(tracer, 3)
     limits = Delivery(message_bytes_max=4_000)
     kafka = {"bootstrap.servers": broker.address}
@@ -213,7 +280,7 @@ def test_the_processors_flush_tells_what_the_exporter_dropped_on_the_way(
     exporter = KafkaSpanExporter({"bootstrap.servers": broker.address}, topic=topic)
     processor = KafkaSpanProcessor(exporter)
     tracer = tracer_into(processor)
-    tracer.start_span("no Unicode: \ud800").end()
+    tracer.start_span("before 1970", start_time=-1).end()
     assert processor.force_flush(FLUSH_MS) is False
     tracer.start_span("fine").end()
     assert processor.force_flush(FLUSH_MS) is True
@@ -248,7 +315,7 @@ def test_the_counts_are_metrics_under_the_names_of_the_sdks_conventions(
     exporter = KafkaSpanExporter({"bootstrap.servers": broker.address}, topic=topic)
     exporter.observe(MeterProvider([reader], shutdown_on_exit=False))
     tracer = tracer_into(SimpleSpanProcessor(exporter))
-    tracer.start_span("no Unicode: \ud800").end()
+    tracer.start_span("before 1970", start_time=-1).end()
     end_traces(tracer, 4)
     assert exporter.force_flush(FLUSH_MS)
 
@@ -303,6 +370,11 @@ def test_a_client_library_that_is_instrumented_does_not_trace_the_exporter(
         ({**NOBODY, "no.such": 1}, {}, r'No such configuration property: "no\.such"'),
         ({**NOBODY, "partitioner": "random"}, {}, r"kafka: partitioner: the exporter's own"),
         (NOBODY, {"delivery": Delivery(compression="tar")}, r"compression: 'tar': use one of none"),
+        ({**NOBODY, "compression.codec": "gzip"}, {}, r"kafka: compression\.codec: the exporter's"),
+        ({**NOBODY, "delivery.timeout.ms": 5}, {}, r"kafka: delivery\.timeout\.ms: the exporter's"),
+        ({**NOBODY, "delivery.report.only.error": True}, {}, r"only\.error: leave it out"),
+        (NOBODY, {"delivery": Delivery(delivery_timeout_s=0)}, r"delivery_timeout_s: 0: at least"),
+        (NOBODY, {"delivery": Delivery(buffer_records_max=0)}, r"buffer_records_max: 0: at least"),
     ],
 )
 def test_a_wrong_setting_ends_the_start_with_its_name_and_the_remedy(
