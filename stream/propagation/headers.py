@@ -64,7 +64,7 @@ def pairs(headers: AnyHeaders) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) in order; a list as a value is a header that stands there repeatedly."""
     # Not each is a Mapping that has items: http.client's and http.server's HTTPMessage is none.
     items = getattr(headers, "items", None)
-    several = items() if callable(items) else headers or ()
+    several: Any = items() if callable(items) else headers or ()
     for name, value in several:
         if isinstance(value, list | tuple):
             yield from ((text_of(name), one) for one in value)
