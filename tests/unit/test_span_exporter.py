@@ -1,5 +1,6 @@
 """What KafkaSpanExporter writes is what the Collector's exporter would, and is accounted for."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -296,6 +297,19 @@ def test_a_provider_that_shuts_down_without_a_broker_ends_and_drops_what_it_has(
 
     dropped = {DropReason.BUFFER_FULL: 90, DropReason.SHUTDOWN: 10}
     assert exporter.counts == ExportCounts(100, 0, dropped, 0, ended=100)
+
+
+def test_a_shutdown_that_the_user_interrupts_drops_and_counts_what_it_has() -> None:
+    exporter = KafkaSpanExporter(NOBODY, delivery=Delivery(shutdown_wait_s=60))
+    end_traces(tracer_into(SimpleSpanProcessor(exporter)), 3)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            exporter.shutdown()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert exporter.counts == ExportCounts(3, 0, {DropReason.SHUTDOWN: 3}, 0)
 
 
 def test_spans_after_the_shutdown_are_dropped_and_counted() -> None:
