@@ -23,6 +23,9 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SEND: Final = messaging.MessagingOperationTypeValues.SEND.value
 RECEIVE: Final = messaging.MessagingOperationTypeValues.RECEIVE.value
 PROCESS: Final = messaging.MessagingOperationTypeValues.PROCESS.value
+KEY_CHARS_MAX: Final = 1_024
+"""A longer key is not said: with a hundred of them on its links a span would fit no message."""
+
 POLL: Final = "poll"
 """Kafka's own name for the operation whose type is receive."""
 
@@ -114,13 +117,15 @@ def links_of_batch(messages: Sequence[Received], id_header: str | None) -> list[
 
 
 def key_text(key: Any) -> str | None:
-    """Return a key's one string form, None if it is null or has none."""
+    """Return a key's one string form, None if it is null or has none, or a longer one."""
     if isinstance(key, bytes | bytearray | memoryview):
         try:
             key = bytes(key).decode()
         except UnicodeDecodeError:
             return None
-    return key if isinstance(key, str) and key.isprintable() else None
+    if isinstance(key, str) and len(key) <= KEY_CHARS_MAX and key.isprintable():
+        return key
+    return None
 
 
 def the_one(values: set[One]) -> One | None:
@@ -139,9 +144,11 @@ def mark_raised(span: Span, error: BaseException) -> None:
     """Say on the span that this exception ended it."""
     kind = type(error)
     name = kind.__qualname__
-    span.record_exception(error)
-    mark_failed(
-        span,
-        name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}",
-        f"{kind.__name__}: {error}",
-    )
+    try:
+        description = f"{kind.__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception that cannot be told must pass like any other
+        description = kind.__name__
+    else:
+        span.record_exception(error)
+    name = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    mark_failed(span, name, description)

@@ -89,6 +89,8 @@ class Delivery:
                 "kafka: delivery.report.only.error: leave it out: what was exported is counted by"
                 " the reports"
             )
+        if kafka.get("transactional.id"):
+            raise ValueError("kafka: transactional.id: leave it out: spans have no transactions")
         twice = sorted((ours.keys() | ALIASES) & kafka.keys())
         if twice:
             raise ValueError(f"kafka: {', '.join(twice)}: the exporter's own arguments set these")

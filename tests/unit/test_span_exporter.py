@@ -386,6 +386,7 @@ def test_a_client_library_that_is_instrumented_does_not_trace_the_exporter(
         (NOBODY, {"delivery": Delivery(compression="tar")}, r"compression: 'tar': use one of none"),
         ({**NOBODY, "compression.codec": "gzip"}, {}, r"kafka: compression\.codec: the exporter's"),
         ({**NOBODY, "delivery.timeout.ms": 5}, {}, r"kafka: delivery\.timeout\.ms: the exporter's"),
+        ({**NOBODY, "transactional.id": "shop"}, {}, r"transactional\.id: leave it out"),
         ({**NOBODY, "delivery.report.only.error": True}, {}, r"only\.error: leave it out"),
         (NOBODY, {"delivery": Delivery(delivery_timeout_s=0)}, r"delivery_timeout_s: 0: at least"),
         (NOBODY, {"delivery": Delivery(buffer_records_max=0)}, r"buffer_records_max: 0: at least"),
