@@ -7,29 +7,16 @@ from collections.abc import Iterator
 import confluent_kafka
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import (
-    Link,
-    SpanContext,
-    Status,
-    StatusCode,
-    TraceFlags,
-    get_current_span,
-)
+from opentelemetry.trace import Status, StatusCode
 
 from stream.kafka.embedded import PARTITIONS, EmbeddedBroker
 from stream.kafka.partitioner import PARTITIONERS
 from stream.propagation import delivery as delivery_module
-from stream.propagation.carry import extract
 from stream.propagation.delivery import Delivery
-from stream.propagation.encoded_spans import encoded_spans
 from stream.propagation.export_counts import DropReason, ExportCounts
 from stream.propagation.span_exporter import KafkaSpanExporter, KafkaSpanProcessor
 from tests.harness.exported import end_traces, resource_spans, spans_of, tracer_into
@@ -126,49 +113,6 @@ def test_a_record_holds_what_the_otlp_exporter_would_send(
     for span in sent.scope_spans[0].spans:
         span.flags |= 0x03  # sampled, and its trace id random: the encoder does not say so
     assert resource_spans(record) == sent
-
-
-def encoded(span: ReadableSpan) -> OtlpSpan:
-    (resource,) = TracesData.FromString(encoded_spans([span])).resource_spans
-    return resource.scope_spans[0].spans[0]
-
-
-@pytest.mark.parametrize(("flags", "kept_flags"), [(0x00, 0), (0x01, 1), (0x02, 2), (0x03, 3)])
-@pytest.mark.parametrize("is_remote", [False, True])
-def test_w3cs_flags_stand_beside_otlps_own_on_a_span_and_on_its_links(
-    flags: int, kept_flags: int, *, is_remote: bool
-) -> None:
-    context = SpanContext(7, 8, is_remote=is_remote, trace_flags=TraceFlags(flags))
-    remote = 0x100 | (0x200 if is_remote else 0)
-    linking = encoded(
-        ReadableSpan("a", context=SpanContext(7, 9, False), parent=context, links=[Link(context)])
-    )
-    assert (linking.flags, linking.links[0].flags) == (remote, remote | kept_flags)
-    assert encoded(ReadableSpan("b", context=context)).flags == 0x100 | kept_flags
-
-
-def test_a_link_keeps_its_tracestate_of_either_level() -> None:
-    state = "1st@a@b=x,ot=th:8"
-    linked = extract({"traceparent": f"00-{'4b' * 16}-{'5a' * 8}-03", "tracestate": state})
-    link = Link(get_current_span(linked).get_span_context())
-    bare = Link(SpanContext(7, 8, is_remote=False))
-    span = ReadableSpan("a", context=SpanContext(7, 9, is_remote=False), links=[bare, link])
-    assert [each.trace_state for each in encoded(span).links] == ["", state]
-
-
-def test_each_span_has_its_own_flags_whatever_the_order_of_scopes() -> None:
-    scopes = [InstrumentationScope("one"), InstrumentationScope("two")]
-    spans = [
-        ReadableSpan(
-            "a",
-            context=SpanContext(7, at + 1, is_remote=False, trace_flags=TraceFlags(at % 3)),
-            instrumentation_scope=scopes[at % 2],
-        )
-        for at in range(6)
-    ]
-    (resource,) = TracesData.FromString(encoded_spans(spans)).resource_spans
-    flags = {span.span_id[-1] - 1: span.flags for s in resource.scope_spans for span in s.spans}
-    assert flags == {at: 0x100 | at % 3 for at in range(6)}
 
 
 def test_an_error_whose_text_is_no_unicode_is_not_lost(broker: EmbeddedBroker, topic: str) -> None:
