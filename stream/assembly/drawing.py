@@ -139,7 +139,7 @@ def _omitted(omitted: Omitted) -> str:
 
 def _header(layout: Layout, names: int, service_cells: int) -> Text:
     line = "span".ljust(names)
-    line += "service".ljust(service_cells + 1)[: service_cells + 1] if service_cells else ""
+    line += "service"[:service_cells].ljust(service_cells + 1) if service_cells else ""
     line += "kind".ljust(KIND_CELLS) if layout.kind else ""
     times = "".join(name.rjust(DURATION_CELLS) for name in ("duration", "self", "critical"))
     return Text(line + " " * layout.bar + times, style="dim")

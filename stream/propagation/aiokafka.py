@@ -50,7 +50,9 @@ class TracedProducer:
             sending.raised(error)
             raise
         end_with(future, sending)
-        return future
+        # One for the caller, for the span's has been looked at: if nobody looks at the caller's,
+        # asyncio complains of a failure as it would without the span.
+        return asyncio.shield(future)
 
     async def send_and_wait(
         self,

@@ -12,7 +12,7 @@ from opentelemetry.semconv.attributes import error_attributes, server_attributes
 from opentelemetry.trace import Link, Span, Status, StatusCode
 
 from stream.propagation.carry import creation_context_of
-from stream.propagation.headers import ANY_HEADERS
+from stream.propagation.headers import ANY_HEADERS, text_of
 from stream.propagation.received import Received
 
 Attributes = dict[str, str | int | bool]
@@ -23,6 +23,9 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SEND: Final = messaging.MessagingOperationTypeValues.SEND.value
 RECEIVE: Final = messaging.MessagingOperationTypeValues.RECEIVE.value
 PROCESS: Final = messaging.MessagingOperationTypeValues.PROCESS.value
+KEY_CHARS_MAX: Final = 1_024
+"""A longer key is not said: with a hundred of them on its links a span would fit no message."""
+
 POLL: Final = "poll"
 """Kafka's own name for the operation whose type is receive."""
 
@@ -45,12 +48,12 @@ def client(
     """Return what a client's producing spans say, and its consuming ones.
 
     The broker only where one is named: of several nobody knows here which one answered. It may be
-    written as a URL, as in Faust.
+    written as Faust does: a URL, several of them with semicolons.
     """
     attributes: Attributes = {}
     if client_id:
         attributes[messaging.MESSAGING_CLIENT_ID] = client_id
-    if bootstrap_servers and "," not in bootstrap_servers:
+    if bootstrap_servers and not {",", ";"} & set(bootstrap_servers):
         address, colon, port = bootstrap_servers.rpartition("://")[2].rpartition(":")
         attributes[server_attributes.SERVER_ADDRESS] = (address or port).strip("[] ")
         if colon and port.isdigit():
@@ -114,13 +117,15 @@ def links_of_batch(messages: Sequence[Received], id_header: str | None) -> list[
 
 
 def key_text(key: Any) -> str | None:
-    """Return a key's one string form, None if it is null or has none."""
+    """Return a key's one string form, None if it is null or has none, or a longer one."""
     if isinstance(key, bytes | bytearray | memoryview):
         try:
             key = bytes(key).decode()
         except UnicodeDecodeError:
             return None
-    return key if isinstance(key, str) and key.isprintable() else None
+    if isinstance(key, str) and len(key) <= KEY_CHARS_MAX and key.isprintable():
+        return key
+    return None
 
 
 def the_one(values: set[One]) -> One | None:
@@ -131,16 +136,19 @@ def the_one(values: set[One]) -> One | None:
 def mark_failed(span: Span, error_type: str, description: str) -> None:
     """Say on the span that it failed: a low-cardinality name, and what happened in words."""
     span.set_attribute(error_attributes.ERROR_TYPE, error_type)
-    span.set_status(Status(StatusCode.ERROR, description))
+    # Half of a surrogate pair, from a file's name say, would cost the span: no exporter takes it.
+    span.set_status(Status(StatusCode.ERROR, text_of(description)))
 
 
 def mark_raised(span: Span, error: BaseException) -> None:
     """Say on the span that this exception ended it."""
     kind = type(error)
     name = kind.__qualname__
-    span.record_exception(error)
-    mark_failed(
-        span,
-        name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}",
-        f"{kind.__name__}: {error}",
-    )
+    try:
+        description = f"{kind.__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception that cannot be told must pass like any other
+        description = kind.__name__
+    else:
+        span.record_exception(error)
+    name = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    mark_failed(span, name, description)

@@ -139,8 +139,8 @@ class Parcel(Generic[Work]):
         return _unpacked_parcel, (self.work, _as_text(self.context))
 
 
-@dataclass(frozen=True, slots=True)
-class _Carried:
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class _Carried:  # each is itself, as a function is: for sets of callbacks, and weak references
     function: Callable[..., Any]
     context: Context
 

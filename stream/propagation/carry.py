@@ -12,6 +12,7 @@ from stream.propagation.headers import (
     JoiningGetter,
     KafkaHeaders,
     kafka_headers,
+    lasting,
     pairs,
     text_of,
 )
@@ -31,6 +32,7 @@ def extract(headers: AnyHeaders, context: Context | None = None) -> Context:
     Takes Kafka's headers and HTTP's: pairs, a dict, a multidict, None; names in any case. What W3C
     does not allow is ignored, and nothing in the headers makes it raise.
     """
+    headers = lasting(headers)
     return extract_baggage(headers, TRACE_CONTEXT.extract(headers, context))
 
 
@@ -41,7 +43,7 @@ def extract_baggage(headers: AnyHeaders, context: Context) -> Context:
 
 def creation_context_of(headers: AnyHeaders) -> SpanContext | None:
     """Return the span that made the message, None where its headers name none."""
-    span = get_current_span(TRACE_CONTEXT.extract(headers)).get_span_context()
+    span = get_current_span(TRACE_CONTEXT.extract(lasting(headers))).get_span_context()
     return span if span.is_valid else None
 
 

@@ -52,7 +52,7 @@ class TracedProducer:
                 timestamp=timestamp,
                 headers=sending.headers,
             )
-        except Exception as error:
+        except BaseException as error:
             sending.raised(error)
             raise
 

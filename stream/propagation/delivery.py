@@ -15,6 +15,10 @@ COMPRESSIONS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 RECORD_OVERHEAD_BYTES: Final = 256
 """More than a batch's header (61 bytes) and one record's lengths and offsets come to."""
 
+LEAST_TIMEOUT_S: Final = 0.001
+ALIASES: Final = frozenset({"compression.codec", "delivery.timeout.ms"})
+"""librdkafka's other names of what is ours to say."""
+
 DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
     {
         # A retry neither doubles a record nor changes the order.
@@ -79,9 +83,26 @@ class Delivery:
             "queue.buffering.max.messages": self.buffer_records_max,
             "message.timeout.ms": round(self.delivery_timeout_s * 1000),
         }
-        twice = sorted(ours.keys() & kafka.keys())
+        self._check_limits()
+        if kafka.get("delivery.report.only.error"):
+            raise ValueError(
+                "kafka: delivery.report.only.error: leave it out: what was exported is counted by"
+                " the reports"
+            )
+        if kafka.get("transactional.id"):
+            raise ValueError("kafka: transactional.id: leave it out: spans have no transactions")
+        twice = sorted((ours.keys() | ALIASES) & kafka.keys())
         if twice:
             raise ValueError(f"kafka: {', '.join(twice)}: the exporter's own arguments set these")
         # A broker measures whole batches, so none may be larger than one record may be.
         batch_bytes = {"batch.size": min(self.message_bytes_max, 1_000_000)}
         return {**DEFAULTS, **batch_bytes, **kafka, **ours}
+
+    def _check_limits(self) -> None:
+        # librdkafka takes 0 for "without a limit", and a time below a millisecond would be one.
+        if self.delivery_timeout_s < LEAST_TIMEOUT_S:
+            raise ValueError(
+                f"delivery_timeout_s: {self.delivery_timeout_s}: at least {LEAST_TIMEOUT_S}"
+            )
+        if self.buffer_records_max < 1:
+            raise ValueError(f"buffer_records_max: {self.buffer_records_max}: at least 1")

@@ -50,7 +50,8 @@ class Tally:
     """Counts for several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A handler of signals, or the garbage collector, may end a span or shut down in mid-count.
+        self._lock = threading.RLock()
         self._ended = 0
         self._received = 0
         self._exported = 0

@@ -8,7 +8,7 @@ from stream.propagation.sending import Sending
 
 
 def end_with(future: "asyncio.Future[Any]", sending: Sending) -> None:
-    """End the span when the future is done: with a RecordMetadata, an exception or cancelled."""
+    """End the span when the future is done: with RecordMetadata or None, an error, or cancelled."""
     future.add_done_callback(partial(_ended, sending))
 
 
@@ -17,6 +17,7 @@ def _ended(sending: Sending, future: "asyncio.Future[Any]") -> None:
         sending.failed("cancelled", "nobody waits for the delivery any more")
     elif error := future.exception():
         sending.raised(error)
-    else:
-        metadata = future.result()
+    elif metadata := future.result():
         sending.delivered(metadata.partition, metadata.offset)
+    else:  # acks=0: nobody knows where it lies
+        sending.delivered()

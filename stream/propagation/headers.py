@@ -55,9 +55,16 @@ def kafka_headers(headers: AnyHeaders) -> KafkaHeaders:
     return [(name, bytes_of(value)) for name, value in pairs(headers)]
 
 
+def lasting(headers: AnyHeaders) -> AnyHeaders:
+    """Return headers that can be read more than once: those of an iterator as a list."""
+    return list(headers) if isinstance(headers, Iterator) else headers
+
+
 def pairs(headers: AnyHeaders) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) in order; a list as a value is a header that stands there repeatedly."""
-    several = headers.items() if isinstance(headers, Mapping) else headers or ()
+    # Not each is a Mapping that has items: http.client's and http.server's HTTPMessage is none.
+    items = getattr(headers, "items", None)
+    several: Any = items() if callable(items) else headers or ()
     for name, value in several:
         if isinstance(value, list | tuple):
             yield from ((text_of(name), one) for one in value)

@@ -106,12 +106,13 @@ class KafkaSender:
         """Flush, drop what is left, disconnect; tell whether all was acknowledged."""
         with self._lock:
             self._closed = True
-        whole = self.flush(timeout_s)
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppressed():
-                _purge(producer)
-        return whole
+        try:
+            return self.flush(timeout_s)
+        finally:  # also where the user's Ctrl-C ended the waiting
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                with suppressed():
+                    _purge(producer)
 
     def _begin(self) -> None:
         # Whoever hears our log may export in turn, in the same thread.

@@ -1,10 +1,9 @@
 """What a poll got."""
 
-from collections.abc import Iterable, Mapping
-from itertools import chain
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
-from stream.propagation.received import Received, received_all
+from stream.propagation.received import Batch, Received, received_all
 
 Got = TypeVar("Got")
 
@@ -22,10 +21,8 @@ class Polled:
         One message, or None: an API for single messages. A list, or aiokafka's dict of lists: one
         for batches, which the span then says. Call it once.
         """
-        several: Iterable[Any]
-        if isinstance(messages, Mapping):
-            several, self.batch = chain.from_iterable(messages.values()), True
-        elif isinstance(messages, list | tuple):
+        several: Batch
+        if isinstance(messages, Mapping | list | tuple):
             several, self.batch = messages, True
         else:
             several = [] if messages is None else [messages]

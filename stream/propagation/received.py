@@ -1,7 +1,8 @@
 """A message as each client hands it over, made one shape: what a span says of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import methodcaller
 from typing import Any, Final
 
@@ -9,6 +10,9 @@ from stream.propagation.headers import AnyHeaders
 
 Message = Any
 """A confluent_kafka.Message, an aiokafka.ConsumerRecord, a faust.Event, or a Received."""
+
+
+Batch = Iterable[Message] | Mapping[Any, Iterable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,13 @@ def received(message: Message) -> Received:
     )
 
 
-def received_all(messages: Iterable[Message]) -> list[Received]:
-    """Return the messages of a batch, without those by which confluent-kafka tells of an error."""
-    return [received(one) for one in messages if not _is_error(one)]
+def received_all(messages: Batch) -> list[Received]:
+    """Return the messages of a batch, without those by which confluent-kafka tells of an error.
+
+    aiokafka's batch is a dict of lists, by partition.
+    """
+    several = chain.from_iterable(messages.values()) if isinstance(messages, Mapping) else messages
+    return [received(one) for one in several if not _is_error(one)]
 
 
 def confluent_headers(message: Any) -> Sequence[tuple[str, bytes | None]]:

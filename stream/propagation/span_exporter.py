@@ -22,13 +22,13 @@ shows when they were sent. One that waited through an outage has the time from b
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from stream import clock
 from stream.propagation.delivery import Delivery
+from stream.propagation.encoded_spans import encoded_spans
 from stream.propagation.export_counts import ExportCounts, observe
 from stream.propagation.fitting import fitting_records
 from stream.propagation.kafka_sender import KafkaSender
@@ -134,9 +134,4 @@ def span_records(spans: Sequence[ReadableSpan], value_bytes_max: int) -> Iterato
         # A provider has one resource object, and comparing resources costs more than encoding one.
         groups.setdefault((span.context.trace_id, id(span.resource)), []).append(span)
     for (trace_id, _), group in groups.items():
-        yield from fitting_records(b"%032x" % trace_id, group, _encoded, value_bytes_max)
-
-
-def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
-    # ExportTraceServiceRequest is TracesData under another name: the same field, the same number.
-    return encode_spans(spans).SerializeToString()
+        yield from fitting_records(b"%032x" % trace_id, group, encoded_spans, value_bytes_max)

@@ -1,6 +1,6 @@
 """Spans for what an application does with Kafka: send, poll, process."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,9 +12,9 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, TracerProvid
 from stream.clock import now_ms
 from stream.propagation import attributes as said
 from stream.propagation.carry import creation_context_of, extract, extract_baggage, inject
-from stream.propagation.headers import AnyHeaders, kafka_headers
+from stream.propagation.headers import AnyHeaders, kafka_headers, lasting
 from stream.propagation.polled import Polled
-from stream.propagation.received import Message, received, received_all
+from stream.propagation.received import Batch, Message, received, received_all
 from stream.propagation.sending import Sending
 
 SCOPE: Final = "stream.propagation"
@@ -67,6 +67,7 @@ class KafkaSpans:
         one already, for it is sent on or again, keeps it: the span links to it. For a client that
         reports the delivery later; the adapters of this package do this for you.
         """
+        headers = lasting(headers)
         created = creation_context_of(headers)
         span = self._tracer.start_span(
             f"{said.SEND} {topic}",
@@ -139,9 +140,7 @@ class KafkaSpans:
             yield span
 
     @contextmanager
-    def process_batch(
-        self, messages: Iterable[Message], *, context: Context | None = None
-    ) -> Iterator[Span]:
+    def process_batch(self, messages: Batch, *, context: Context | None = None) -> Iterator[Span]:
         """Run the block in one span `process TOPIC` for all these messages.
 
         It has a link for every message that carries a context, with the message's key, partition
@@ -178,7 +177,9 @@ class KafkaSpans:
         start_ms = now_ms()
         try:
             yield polled
-        except Exception as error:
+        except BaseException as error:
+            if not (polled.messages or isinstance(error, Exception)):
+                raise  # a poll that was interrupted while it waited got nothing, and did not fail
             span = self._poll_span(polled, topic, start_ms, links=links)
             said.mark_raised(span, error)
             span.end()

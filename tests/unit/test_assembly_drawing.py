@@ -138,6 +138,12 @@ def test_on_a_narrow_terminal_it_reads_like_this() -> None:
     assert drawing(a_checkout(), layout_for(40, full=True)) == NARROW
 
 
+def test_the_names_of_columns_stand_apart_however_short_a_services_name_is() -> None:
+    trace = assemble([read("db", 1, 0, "GET /", 0, 10)])
+    header = next(iter(tree_lines(trace, layout_for(None, full=True)))).plain
+    assert header.split() == ["span", "se", "kind", "duration", "self", "critical"]
+
+
 def test_the_headline_names_the_root_and_the_whole_time() -> None:
     line = headline(a_checkout(), Text("t")).plain
     assert line == "t   POST /checkout 520 ms   █ critical path"

@@ -5,6 +5,7 @@ import multiprocessing
 import pickle
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -425,6 +426,12 @@ def test_a_generator_function_is_refused_as_its_body_would_run_elsewhere() -> No
 
     with pytest.raises(TypeError, match=r"use attached\(\) inside"):
         carried(numbers)
+
+
+def test_a_carried_function_is_hashed_compared_and_referred_to_weakly_as_any_function() -> None:
+    one, other = carried(nothing), carried(nothing)
+    assert len({one, other, one}) == 2
+    assert weakref.ref(one)() is one
 
 
 def test_one_carried_function_may_run_in_many_threads_at_once(traced: Traced) -> None:

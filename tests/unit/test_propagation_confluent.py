@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, Producer, SerializingProducer
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
@@ -81,6 +81,20 @@ def test_a_message_that_the_client_refuses_is_an_error_of_its_span(
 
     assert attributes(recorded.span())["error.type"] == "BufferError"
     assert recorded.span().status.status_code == StatusCode.ERROR
+
+
+def test_a_message_that_was_interrupted_on_its_way_to_the_client_ends_its_span(
+    recorded: Recorded,
+) -> None:
+    def interrupted(*_: Any) -> bytes:
+        raise KeyboardInterrupt
+
+    client = SerializingProducer({**NOBODY, "value.serializer": interrupted})
+    producer = TracedProducer(client, KafkaSpans(tracer_provider=recorded.provider))
+    with pytest.raises(KeyboardInterrupt):
+        producer.produce("orders", b"an order")
+
+    assert attributes(recorded.span())["error.type"] == "KeyboardInterrupt"
 
 
 def test_the_callers_headers_are_its_own(producer: TracedProducer) -> None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from http.client import parse_headers
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -12,7 +14,14 @@ from opentelemetry import baggage, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from stream.propagation import TraceContextPropagator, W3CTraceState, extract, inject, inject_http
+from stream.propagation import (
+    KafkaSpans,
+    TraceContextPropagator,
+    W3CTraceState,
+    extract,
+    inject,
+    inject_http,
+)
 from stream.propagation.headers import KafkaHeaders
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -62,8 +71,12 @@ def test_what_stood_there_goes_in_whatever_case_its_name_was() -> None:
         [(b"traceparent", TRACEPARENT.encode()), (b"id", b"7")],
         [("traceparent", bytearray(TRACEPARENT.encode())), ("id", memoryview(b"7"))],
         CIMultiDict([("Traceparent", TRACEPARENT), ("id", "7")]),
+        parse_headers(BytesIO(f"traceparent: {TRACEPARENT}\r\nid: 7\r\n\r\n".encode())),
     ],
-    ids=["pairs", "text", "dict", "dict of text", "dict of lists", "ASGI", "buffers", "multidict"],
+    ids=[
+        *["pairs", "text", "dict", "dict of text", "dict of lists", "ASGI", "buffers"],
+        *["multidict", "http.server"],
+    ],
 )
 def test_headers_come_in_many_shapes(headers: Any) -> None:
     assert inject(headers, extract(headers)) == [
@@ -71,6 +84,16 @@ def test_headers_come_in_many_shapes(headers: Any) -> None:
         ("traceparent", TRACEPARENT.encode()),
     ]
     assert inject_http(headers, extract(headers)) == {"id": "7", "traceparent": TRACEPARENT}
+
+
+def test_headers_of_an_iterator_are_read_once_and_lose_nothing() -> None:
+    whole = {"traceparent": TRACEPARENT, "tracestate": "foo=1", "baggage": "a=b"}
+
+    assert inject_http(None, extract(iter(whole.items()))) == whole
+    sending = KafkaSpans().start_send(
+        "orders", headers=zip(["id", "no"], [b"7", b"8"], strict=True)
+    )
+    assert sending.headers == [("id", b"7"), ("no", b"8")]
 
 
 def test_a_null_value_stays_null() -> None:

@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 
 from stream.clock import now_ms
-from stream.propagation import KafkaSpans, Received, extract, inject
+from stream.propagation import KafkaSpans, Polled, Received, extract, inject
 from tests.harness.recorded import Recorded, attributes, ids_in, linked, recorded_spans
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -92,6 +92,23 @@ def test_a_poll_that_failed_leaves_one(recorded: Recorded) -> None:
     assert recorded.span().name == "poll orders"
     assert attributes(recorded.span()) == {**POLLED, "error.type": "OSError"}
     assert recorded.span().status.status_code == StatusCode.ERROR
+
+
+def test_a_poll_that_was_interrupted_leaves_a_span_if_it_had_got_something(
+    recorded: Recorded,
+) -> None:
+    spans = kafka_spans(recorded)
+    with pytest.raises(KeyboardInterrupt), spans.poll("orders"):
+        raise KeyboardInterrupt
+    assert recorded.spans() == []
+
+    def interrupted(polled: Polled) -> None:
+        polled.got(a_message())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), spans.poll() as polled:
+        interrupted(polled)
+    assert attributes(recorded.span())["error.type"] == "KeyboardInterrupt"
 
 
 # Every client's messages.

@@ -138,6 +138,41 @@ def test_an_exception_passes_and_the_span_says_which(recorded: Recorded) -> None
     assert library.status.status_code == StatusCode.UNSET, "it is no Exception: it is an exit"
 
 
+def test_what_is_no_unicode_in_an_exception_does_not_make_the_span_unfit_for_export(
+    recorded: Recorded,
+) -> None:
+    with pytest.raises(OSError, match="bill"), kafka_spans(recorded).process(a_message()):
+        raise OSError("bill\udcff.pdf")
+
+    assert recorded.span().status.description == "OSError: bill\ufffd\ufffd\ufffd.pdf"
+
+
+class Untellable(Exception):  # noqa: N818 - as applications have them
+    """An exception whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_an_exception_that_cannot_be_told_passes_like_any_other(recorded: Recorded) -> None:
+    with pytest.raises(Untellable), kafka_spans(recorded).process(a_message()):
+        raise Untellable
+
+    assert recorded.span().status.description == "Untellable"
+    assert attributes(recorded.span())["error.type"].endswith(".Untellable")
+
+
+def test_a_key_of_1024_characters_is_said_and_no_longer_one(recorded: Recorded) -> None:
+    keys = [b"k" * 1_024, b"k" * 1_025]
+    messages = [a_message(at, key=key, headers=CREATED) for at, key in enumerate(keys)]
+
+    with kafka_spans(recorded).process_batch(messages):
+        pass
+
+    said = [attributes(link).get("messaging.kafka.message.key") for link in recorded.span().links]
+    assert said == ["k" * 1_024, None]
+
+
 def test_the_name_of_a_librarys_exception_has_its_module(recorded: Recorded) -> None:
     class RefusedError(Exception):
         pass
@@ -240,6 +275,19 @@ def test_a_batch_of_several_topics_names_them_on_the_links(recorded: Recorded) -
         "orders",
         "returns",
     ]
+
+
+def test_aiokafkas_dict_of_lists_is_a_batch(recorded: Recorded) -> None:
+    batch = {
+        "a partition": [a_message(7, headers=CREATED)],
+        "another": [a_message(8), a_message(9)],
+    }
+
+    with kafka_spans(recorded).process_batch(batch):
+        pass
+
+    assert attributes(recorded.span())["messaging.batch.message_count"] == 3
+    assert linked(recorded.span()) == [ids_in(TRACEPARENT)]
 
 
 def test_messages_without_a_context_are_counted_and_have_no_link(recorded: Recorded) -> None:

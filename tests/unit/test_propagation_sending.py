@@ -1,6 +1,7 @@
 """The span of sending a message, by the messaging conventions of version 1.44."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,6 +145,7 @@ def test_a_key_is_said_if_it_has_one_string_form(
         ("kafka", "kafka", None),
         ("[::1]:9092", "::1", 9092),
         ("kafka://kafka:9092", "kafka", 9092),
+        ("kafka://one:9092;kafka://two:9092", None, None),
         ("one:9092,two:9092", None, None),
         (None, None, None),
     ],
@@ -209,8 +211,9 @@ async def outcome(sending: Sending, **how: Any) -> None:
         ),
         ({"exception": KafkaTimeoutError()}, {"error.type": "aiokafka.errors.KafkaTimeoutError"}),
         ({}, {"error.type": "cancelled"}),
+        ({"result": None}, {}),
     ],
-    ids=["delivered", "failed", "cancelled"],
+    ids=["delivered", "failed", "cancelled", "not acknowledged"],
 )
 def test_the_end_of_a_promised_delivery_ends_the_span(
     recorded: Recorded, how: dict[str, Any], said: dict[str, Any]
@@ -220,6 +223,37 @@ def test_the_end_of_a_promised_delivery_ends_the_span(
     assert attributes(recorded.span()) == {**SENT, **said}
     failed = recorded.span().status.status_code == StatusCode.ERROR
     assert failed == ("error.type" in said)
+
+
+class Promising(AIOKafkaProducer):  # type: ignore[misc]  # the client is untyped
+    """A client that promises a delivery, of which the test says what came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.promised: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def send(self, *_: Any, **__: Any) -> "asyncio.Future[Any]":
+        return self.promised
+
+
+def test_a_failed_delivery_that_nobody_asks_for_is_told_by_asyncio_as_without_a_span(
+    recorded: Recorded,
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def unasked() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
+        client = Promising()
+        await TracedProducer(client, kafka_spans(recorded)).send("orders", b"an order")
+        client.promised.set_exception(KafkaTimeoutError())
+        await client.stop()
+        await asyncio.sleep(0)
+
+    asyncio.run(unasked())
+    gc.collect()
+
+    assert attributes(recorded.span())["error.type"] == "aiokafka.errors.KafkaTimeoutError"
+    assert [type(what["exception"]) for what in told] == [KafkaTimeoutError]
 
 
 def test_a_message_that_an_asyncio_client_refuses_is_an_error_of_its_span(

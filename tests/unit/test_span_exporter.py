@@ -1,5 +1,6 @@
 """What KafkaSpanExporter writes is what the Collector's exporter would, and is accounted for."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -108,8 +109,23 @@ def test_a_record_holds_what_the_otlp_exporter_would_send(
     exporter.export(kept.get_finished_spans())
 
     (record,) = exported(broker, topic, exporter)
-    sent = encode_spans(kept.get_finished_spans())
-    assert resource_spans(record) == sent.resource_spans[0]
+    (sent,) = encode_spans(kept.get_finished_spans()).resource_spans
+    for span in sent.scope_spans[0].spans:
+        span.flags |= 0x03  # sampled, and its trace id random: the encoder does not say so
+    assert resource_spans(record) == sent
+
+
+def test_an_error_whose_text_is_no_unicode_is_not_lost(broker: EmbeddedBroker, topic: str) -> None:
+    exporter = KafkaSpanExporter({"bootstrap.servers": broker.address}, topic=topic)
+    tracer = tracer_into(SimpleSpanProcessor(exporter))
+    span = tracer.start_span("open \ud800", attributes={"shop": "Ulm"})
+    span.set_status(Status(StatusCode.ERROR, "no file bill\udcff.pdf"))
+    span.end()
+
+    (read,) = spans_of(exported(broker, topic, exporter))
+    assert (read.name, read.status.code) == ("open \ufffd\ufffd\ufffd", StatusCode.ERROR.value)
+    assert read.status.message == "no file bill\ufffd\ufffd\ufffd.pdf"
+    assert read.attributes[0].value.string_value == "Ulm"
 
 
 def test_a_group_beyond_the_message_limit_is_split_and_loses_no_span(
@@ -132,21 +148,17 @@ def test_a_group_beyond_the_message_limit_is_split_and_loses_no_span(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        ("large", "x" * 5_000, DropReason.TOO_LARGE),
-        ("no Unicode: \ud800", "", DropReason.NOT_ENCODABLE),
-    ],
+    ("text", "start_time", "reason"),
+    [("x" * 5_000, None, DropReason.TOO_LARGE), ("", -1, DropReason.NOT_ENCODABLE)],
 )
 def test_a_span_that_fits_no_record_is_counted_and_takes_no_neighbour_with_it(
-    broker: EmbeddedBroker, topic: str, name: str, text: str, reason: DropReason
+    broker: EmbeddedBroker, topic: str, text: str, start_time: int | None, reason: DropReason
 ) -> None:
     kept = InMemorySpanExporter()
     tracer = tracer_into(SimpleSpanProcessor(kept))
     with tracer.start_as_current_span("root"):
         end_traces(tracer, 3)
-        with tracer.start_as_current_span(name, attributes={"text": text}):
-            pass
+        tracer.start_span("unfit", attributes={"text": text}, start_time=start_time).end()
         end_traces(tracer, 3)
     limits = Delivery(message_bytes_max=4_000)
     kafka = {"bootstrap.servers": broker.address}
@@ -213,7 +225,7 @@ def test_the_processors_flush_tells_what_the_exporter_dropped_on_the_way(
     exporter = KafkaSpanExporter({"bootstrap.servers": broker.address}, topic=topic)
     processor = KafkaSpanProcessor(exporter)
     tracer = tracer_into(processor)
-    tracer.start_span("no Unicode: \ud800").end()
+    tracer.start_span("before 1970", start_time=-1).end()
     assert processor.force_flush(FLUSH_MS) is False
     tracer.start_span("fine").end()
     assert processor.force_flush(FLUSH_MS) is True
@@ -229,6 +241,19 @@ def test_a_provider_that_shuts_down_without_a_broker_ends_and_drops_what_it_has(
 
     dropped = {DropReason.BUFFER_FULL: 90, DropReason.SHUTDOWN: 10}
     assert exporter.counts == ExportCounts(100, 0, dropped, 0, ended=100)
+
+
+def test_a_shutdown_that_the_user_interrupts_drops_and_counts_what_it_has() -> None:
+    exporter = KafkaSpanExporter(NOBODY, delivery=Delivery(shutdown_wait_s=60))
+    end_traces(tracer_into(SimpleSpanProcessor(exporter)), 3)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            exporter.shutdown()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert exporter.counts == ExportCounts(3, 0, {DropReason.SHUTDOWN: 3}, 0)
 
 
 def test_spans_after_the_shutdown_are_dropped_and_counted() -> None:
@@ -248,7 +273,7 @@ def test_the_counts_are_metrics_under_the_names_of_the_sdks_conventions(
     exporter = KafkaSpanExporter({"bootstrap.servers": broker.address}, topic=topic)
     exporter.observe(MeterProvider([reader], shutdown_on_exit=False))
     tracer = tracer_into(SimpleSpanProcessor(exporter))
-    tracer.start_span("no Unicode: \ud800").end()
+    tracer.start_span("before 1970", start_time=-1).end()
     end_traces(tracer, 4)
     assert exporter.force_flush(FLUSH_MS)
 
@@ -303,6 +328,12 @@ def test_a_client_library_that_is_instrumented_does_not_trace_the_exporter(
         ({**NOBODY, "no.such": 1}, {}, r'No such configuration property: "no\.such"'),
         ({**NOBODY, "partitioner": "random"}, {}, r"kafka: partitioner: the exporter's own"),
         (NOBODY, {"delivery": Delivery(compression="tar")}, r"compression: 'tar': use one of none"),
+        ({**NOBODY, "compression.codec": "gzip"}, {}, r"kafka: compression\.codec: the exporter's"),
+        ({**NOBODY, "delivery.timeout.ms": 5}, {}, r"kafka: delivery\.timeout\.ms: the exporter's"),
+        ({**NOBODY, "transactional.id": "shop"}, {}, r"transactional\.id: leave it out"),
+        ({**NOBODY, "delivery.report.only.error": True}, {}, r"only\.error: leave it out"),
+        (NOBODY, {"delivery": Delivery(delivery_timeout_s=0)}, r"delivery_timeout_s: 0: at least"),
+        (NOBODY, {"delivery": Delivery(buffer_records_max=0)}, r"buffer_records_max: 0: at least"),
     ],
 )
 def test_a_wrong_setting_ends_the_start_with_its_name_and_the_remedy(
