@@ -84,9 +84,9 @@ def main() -> None:
 
 
 def _show(worker: SmallWorker, spent: ProcessCpu, giant: Giant) -> None:
-    delays = worker.samples("tailstream_decision_delay_seconds_bucket", "le")
+    delays = worker.by_label("tailstream_decision_delay_seconds_bucket", "le")
     count = delays["+Inf"]
-    outcomes = worker.samples("tailstream_spans_total", "outcome")
+    outcomes = worker.by_label("tailstream_spans_total", "outcome")
     print({outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES})
     print(
         "traces",
@@ -94,7 +94,7 @@ def _show(worker: SmallWorker, spent: ProcessCpu, giant: Giant) -> None:
         "of",
         giant,
         "limits",
-        worker.samples("tailstream_limit_reached_total", "limit"),
+        worker.by_label("tailstream_limit_reached_total", "limit"),
     )
     print("decided within s:", {le: f"{100 * n / count:.2f} %" for le, n in delays.items()})
     print(

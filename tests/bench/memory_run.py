@@ -66,9 +66,9 @@ class SmallWorker(WorkerProcess):
         assert self._child is not None
         return self._child.pid
 
-    def samples(self, name: str, label: str) -> dict[str, float]:
+    def by_label(self, name: str, label: str) -> dict[str, float]:
         """Return a metric's samples by this label."""
-        return dict(self._samples(name, label))
+        return dict(self.samples(name, label))
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = super()._settings()
@@ -99,7 +99,7 @@ def main() -> None:
             _show(worker)
             excess = peak_rss_bytes(worker.pid) - memory_bytes
             print(f"peak: budget + {excess / MIB:.0f} MiB")
-            print(worker.samples("tailstream_spans_total", "outcome"))
+            print(worker.by_label("tailstream_spans_total", "outcome"))
             worker.terminate()
 
 
@@ -109,7 +109,7 @@ def _watch(worker: SmallWorker, topics: Topics) -> None:
     shown_s = time.monotonic()
     while True:
         worker.assert_runs()
-        lag = worker.samples("tailstream_lag_records", "partition")
+        lag = worker.by_label("tailstream_lag_records", "partition")
         if len(lag) == len(ends) and not any(lag.values()):
             return
         if time.monotonic() > shown_s + 15:
@@ -122,10 +122,10 @@ def _watch(worker: SmallWorker, topics: Topics) -> None:
 def _show(worker: SmallWorker) -> None:
     held = {
         where: f"{size / MIB:.0f}"
-        for where, size in worker.samples("tailstream_held_bytes", "where").items()
+        for where, size in worker.by_label("tailstream_held_bytes", "where").items()
     }
-    traces = sum(worker.samples("tailstream_open_traces", "partition").values())
-    limits = worker.samples("tailstream_limit_reached_total", "limit")
+    traces = sum(worker.by_label("tailstream_open_traces", "partition").values())
+    limits = worker.by_label("tailstream_limit_reached_total", "limit")
     print(f"peak RSS {peak_rss_bytes(worker.pid) / MIB:.0f} MiB, now {_rss(worker.pid):.0f}")
     print(f"held MiB {held}; {traces:.0f} open traces, limits {limits}", flush=True)
 

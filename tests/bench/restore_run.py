@@ -45,7 +45,7 @@ class TimedWorker(WorkerProcess):
 
     def total(self, name: str) -> float | None:
         """Return the sum of a gauge over the partitions, None before all have it."""
-        found = self._samples(f"tailstream_{name}", "partition")
+        found = self.samples(f"tailstream_{name}", "partition")
         return sum(value for _, value in found) if len(found) == PARTITIONS else None
 
     def cpu_s(self) -> float:

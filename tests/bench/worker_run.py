@@ -108,13 +108,13 @@ class BenchWorker(WorkerProcess):
     @property
     def limits_reached(self) -> dict[str, float]:
         """Return which limits it has reached and how often, by its own metrics."""
-        found = self._samples("tailstream_limit_reached_total", "limit")
+        found = self.samples("tailstream_limit_reached_total", "limit")
         return {limit: times for limit, times in found if times}
 
     @property
     def core(self) -> str:
         """Return which core runs, by its own metrics."""
-        ((compiled, _),) = self._samples("tailstream_build_info", "compiled")
+        ((compiled, _),) = self.samples("tailstream_build_info", "compiled")
         return "compiled" if compiled == "true" else "pure"
 
     def wait_for_its_first_partition(self) -> ProcessCpu:

@@ -40,7 +40,7 @@ class MortalWorker(WorkerProcess):
 
     def dead_letters(self) -> dict[str, float]:
         """Return how many it wrote, by reason."""
-        return dict(self._samples("tailstream_dead_letters_total", "reason"))
+        return dict(self.samples("tailstream_dead_letters_total", "reason"))
 
 
 @pytest.fixture
