@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,28 @@ def port_pairs(service: dict[str, Any]) -> list[tuple[int, int]]:
     return [
         (int(here), int(inside))
         for _, here, inside in (port.split(":") for port in service.get("ports", ()))
+    ]
+
+
+def prometheus_config() -> str:
+    """Return where Prometheus finds its configuration."""
+    option: str = services()["prometheus"]["command"][0]
+    return option.removeprefix("--config.file=")
+
+
+def prometheus_tree() -> dict[str, Any]:
+    path = mounted_file(services()["prometheus"], prometheus_config())
+    tree: dict[str, Any] = yaml.safe_load(path.read_text())
+    return tree
+
+
+def scraped() -> list[str]:
+    """Return the host:port of everything that Prometheus scrapes."""
+    return [
+        target
+        for job in prometheus_tree()["scrape_configs"]
+        for config in job["static_configs"]
+        for target in config["targets"]
     ]
 
 
@@ -80,34 +103,20 @@ def test_each_worker_has_a_slot_and_a_volume_of_its_own() -> None:
 
 
 def test_a_workers_pages_are_where_its_health_check_its_port_and_prometheus_ask_for_them() -> None:
-    path = services()["prometheus"]["command"][0].removeprefix("--config.file=")
-    scraped = yaml.safe_load(mounted_file(services()["prometheus"], path).read_text())
-    targets = [
-        target
-        for job in scraped["scrape_configs"]
-        for config in job["static_configs"]
-        for target in config["targets"]
-    ]
     for name in WORKERS:
         web = settings_of_service(name).web
         assert web.host == "0.0.0.0"
-        assert f"{name}:{web.port}" in targets
+        assert f"{name}:{web.port}" in scraped()
         assert [inside for _, inside in port_pairs(services()[name])] == [web.port]
         assert f"http://127.0.0.1:{web.port}/readyz" in services()[name]["healthcheck"]["test"][-1]
 
 
 def test_prometheus_scrapes_no_service_that_is_not_there_and_reads_rules_that_are_mounted() -> None:
     prometheus = services()["prometheus"]
-    path = prometheus["command"][0].removeprefix("--config.file=")
-    tree = yaml.safe_load(mounted_file(prometheus, path).read_text())
-    hosts = {
-        target.rpartition(":")[0]
-        for job in tree["scrape_configs"]
-        for config in job["static_configs"]
-        for target in config["targets"]
-    }
-    assert hosts - {"localhost"} <= set(services())
-    assert set(tree["rule_files"]) <= set(mounts(prometheus))
+    assert {target.rpartition(":")[0] for target in scraped()} <= set(services())
+    place = Path(prometheus_config()).parent
+    rules = {str(place / rules) for rules in prometheus_tree()["rule_files"]}
+    assert rules <= set(mounts(prometheus))
     assert "--enable-feature=exemplar-storage" in prometheus["command"]
 
 

@@ -56,9 +56,7 @@ def rendered(program: str, variant: str) -> str:
 def _render_all() -> int:
     program = helm()
     if program is None:
-        print(
-            "There is no helm here: get one (https://helm.sh), or let `make test-kubernetes` build it."
-        )
+        print("There is no helm here: https://helm.sh, or `python -m tests.kubernetes --render`.")
         return 2
     MANIFESTS.mkdir(exist_ok=True)
     for variant in VARIANTS:
