@@ -125,8 +125,14 @@ def test_nothing_that_needs_the_topics_starts_before_they_are_made() -> None:
     for name in reads_or_writes:
         condition = services()[name]["depends_on"]["topics"]["condition"]
         assert condition == "service_completed_successfully", name
-    assert services()["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
-    assert services()["topics"]["restart"] == "no"
+    for name in ("exemplars", "collector", "shop"):
+        condition = services()[name]["depends_on"]["metrics-topic"]["condition"]
+        assert condition == "service_completed_successfully", name
+    for name in ("topics", "metrics-topic"):
+        assert services()[name]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+        assert services()[name]["restart"] == "no"
+    made = services()["metrics-topic"]["command"]
+    assert made[made.index("--topic") + 1] == settings_of_service("exemplars").topics.metrics
 
 
 def test_whoever_is_waited_for_until_healthy_has_a_health_check() -> None:

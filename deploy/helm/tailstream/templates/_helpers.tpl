@@ -157,6 +157,26 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* Until it is ready for the first time it may restore; only then is it asked whether it lives. */}}
+{{- define "tailstream.pages" -}}
+ports:
+  - {name: metrics, containerPort: 6066}
+startupProbe:
+  httpGet: {path: /readyz, port: metrics}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: {{ div (add .startSeconds 4) 5 }}
+livenessProbe:
+  httpGet: {path: /livez, port: metrics}
+  periodSeconds: 10
+  timeoutSeconds: 10
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: metrics}
+  periodSeconds: 5
+  timeoutSeconds: 5
+{{- end -}}
+
 {{- define "tailstream.mounts" -}}
 - {name: settings, mountPath: /etc/tailstream/tailstream.yaml, subPath: tailstream.yaml, readOnly: true}
 - {name: tmp, mountPath: /tmp}
@@ -176,7 +196,7 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{/* exemplars and export: a Deployment without pages, probes or volumes. Takes root, component, command, values, env. */}}
+{{/* exemplars and export: a Deployment without a volume. Takes root, component, values, args, pages (true or false). */}}
 {{- define "tailstream.companion" -}}
 {{- $root := .root -}}
 apiVersion: apps/v1
@@ -206,6 +226,9 @@ spec:
             {{- with .values.env }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
+          {{- if .pages }}
+          {{- include "tailstream.pages" (dict "startSeconds" 300) | nindent 10 }}
+          {{- end }}
           resources: {{- toYaml .values.resources | nindent 12 }}
           volumeMounts: {{- include "tailstream.mounts" $root | nindent 12 }}
       volumes: {{- include "tailstream.volumes" $root | nindent 8 }}
