@@ -28,7 +28,8 @@ def of_kind(variant: str, *kinds: str) -> list[dict[str, Any]]:
 
 
 def workloads(variant: str) -> list[dict[str, Any]]:
-    return of_kind(variant, "StatefulSet", "Deployment")
+    """Return the objects that have pods."""
+    return of_kind(variant, "StatefulSet", "Deployment", "Job")
 
 
 def workers(variant: str) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def test_static_members_are_workers_of_a_fixed_stateful_set_only(
     worker = workers(variant)
     fixed = worker["kind"] == "StatefulSet" and "replicas" in worker["spec"]
     assert settings(variant, worker, tmp_path).worker.static_membership is fixed
-    for companion in (each for each in workloads(variant) if each is not worker):
+    for companion in of_kind(variant, "Deployment"):
         if container(companion)["name"] != "worker":
             assert not settings(variant, companion, tmp_path).worker.static_membership
 
@@ -236,18 +237,24 @@ def test_what_is_mounted_is_a_volume_of_the_pod(variant: str) -> None:
 
 
 @every_variant
-def test_whoever_selects_pods_selects_the_workers(variant: str) -> None:
-    labels = workers(variant)["spec"]["template"]["metadata"]["labels"]
+def test_whoever_selects_pods_selects_those_of_its_component(variant: str) -> None:
+    pods = {
+        container(each)["name"]: each["spec"]["template"]["metadata"]["labels"]
+        for each in workloads(variant)
+    }
     for each in of_kind(variant, "Service", "PodDisruptionBudget", "PodMonitor"):
         selector = each["spec"]["selector"]
         wanted = selector.get("matchLabels", selector)
-        assert wanted.items() <= labels.items(), each["kind"]
-        assert wanted["app.kubernetes.io/component"] == "worker", each["kind"]
+        component = each["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert wanted.items() <= pods[component].items(), each["kind"]
+    for workload in of_kind(variant, "StatefulSet", "Deployment"):
+        wanted = workload["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= pods[container(workload)["name"]].items()
 
 
 @every_variant
 def test_a_change_of_the_settings_rolls_the_pods(variant: str) -> None:
-    for workload in workloads(variant):
+    for workload in of_kind(variant, "StatefulSet", "Deployment"):
         annotations = workload["spec"]["template"]["metadata"]["annotations"]
         assert re.fullmatch(r"[0-9a-f]{64}", annotations["checksum/settings"])
 
