@@ -25,6 +25,7 @@ PURE ?=
 INSTALLED := $(VENV)/.installed$(if $(PURE),-pure)
 INSTALLED_DEV := $(INSTALLED)-dev
 INSTALLED_BENCH := $(INSTALLED)-bench
+INSTALLED_REAL := $(INSTALLED)-real
 ifneq ($(PURE),)
 export TAILSTREAM_PURE := 1
 endif
@@ -37,7 +38,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-pure unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -53,6 +54,10 @@ test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOT
 
 test-pure: install ## run unit, contract, conformance and simulation without the compiled core
 	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/conformance tests/simulation
+
+test-dashboards: install $(INSTALLED_REAL) ## run every panel's query and the alerts' tests on a real Prometheus, filled by real workers (needs Go; builds it once)
+	@$(BIN)/python -m tests.real.prometheus_build
+	$(PYTEST) tests/real
 
 unit: install ## run the unit tests alone
 	$(PYTEST) tests/unit
@@ -122,6 +127,9 @@ kafka: install ## run a real Kafka in the foreground and print its address
 docs: install ## write the generated tables (settings, metrics) anew
 	$(BIN)/python -m stream.reference
 
+dashboards: install ## write the Grafana dashboards anew, from deploy/dashboards
+	$(BIN)/python -m deploy.dashboards
+
 ci: ## do what CI does: install, lint, type, test
 	.ci/run
 
@@ -149,6 +157,10 @@ $(INSTALLED_DEV): $(INSTALLED)
 
 $(INSTALLED_BENCH): $(INSTALLED_DEV)
 	@$(PIP) matplotlib py-spy
+	@touch $@
+
+$(INSTALLED_REAL): $(INSTALLED_DEV)
+	@$(PIP) grafana-foundation-sdk
 	@touch $@
 
 $(SANITIZED): $(INSTALLED_DEV) $(shell find stream -name '*.py')

@@ -130,7 +130,9 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         committer=_committer(settings, lambda: app.host),
         reader=reader,
         open_log=functools.partial(_open_log, settings),
-        measurements=Measurements(metrics, retention_ms, functools.partial(_held_bytes, app)),
+        measurements=Measurements(
+            metrics, retention_ms, functools.partial(_held_bytes, app), _lag_of(settings)
+        ),
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=tables.close,
     )
@@ -241,7 +243,7 @@ def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
         message_bytes_max=settings.output.message_bytes_max,
         transaction_timeout_s=worker.transaction_timeout_s if exactly_once else None,
     )
-    position_group = f"{worker.group}-position" if worker.position_group else None
+    position_group = worker.position_group_name if worker.position_group else None
     if exactly_once:
         return TransactionalCommitter(
             producer, topic=settings.topics.input, position_group=position_group
@@ -258,6 +260,12 @@ def _committer(settings: Settings, host: Callable[[], Host]) -> Committer:
         position_group=position_group,
         commit_offsets=commit_offsets,
     )
+
+
+def _lag_of(settings: Settings) -> tuple[str, str] | None:
+    if not settings.web.kafka_exporter_names:
+        return None
+    return settings.worker.position_group_name, settings.topics.input
 
 
 def _opener(

@@ -8,7 +8,7 @@ on clients of their own. Whatever ends in doubt ends the process: its state is i
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,7 @@ from stream.kafka.transactions import (
 from stream.measurements import Measurements
 from stream.restoring import Opened, OpenLog, Restoring
 from stream.slot import Slot
+from stream.standstill import Standstill
 from stream.worker.transaction import Bounds
 from stream.worker.worker import Worker
 
@@ -109,6 +110,9 @@ class Host:
         self._ends: dict[int, int] = {}
         self._waiting: set[int] = set()
         self._told_s = clock.monotonic_s()
+        self._standstill = Standstill(
+            lambda numbers: self._end_offsets(numbers, self._reader.stable_ends)
+        )
         self._routing = Routing(settings.partitioner, self._told_s)
         self._lock = asyncio.Lock()
         self._leaving = asyncio.Lock()
@@ -340,6 +344,8 @@ class Host:
             await self._count_partitions()
         await self._know_ends(list(self.worker.partitions))
         self._set_gauges()
+        held = await self._standstill.look(self.worker.partitions, self._ends)
+        self._measurements.held_by_transaction(held)
         self._restoring.tell_replays()
         advice = self._routing.advice(clock.monotonic_s(), self.receiver.partitions)
         if advice is not None:
@@ -358,8 +364,11 @@ class Host:
         self._set_gauges()
 
     def _set_gauges(self) -> None:
-        partitions = self.worker.partitions.values()
-        self._measurements.partitions(partitions, self._ends, clock.now_ms())
+        ready = self.worker.partitions
+        self._measurements.partitions(ready.values(), self._ends, clock.now_ms())
+        restoring = len(self._epochs.keys() - ready.keys())
+        of = self.receiver.partitions
+        self._measurements.assigned(restoring=restoring, ready=len(ready), of=of)
 
     async def _know_ends(self, numbers: list[int]) -> None:
         ends = await self._end_offsets(numbers)
@@ -372,9 +381,11 @@ class Host:
         sampler = partition.sampler
         return sampler.due_by(wall_ms) or self._ends.get(number, 0) > sampler.position
 
-    async def _end_offsets(self, numbers: list[int]) -> dict[int, int]:
+    async def _end_offsets(
+        self, numbers: Sequence[int], ask: Callable[..., Any] | None = None
+    ) -> dict[int, int]:
         try:
-            ends: dict[int, int] = await self._run(self._reading, self._reader.ends, numbers)
+            ends: dict[int, int] = await self._run(self._reading, ask or self._reader.ends, numbers)
         except KafkaException as problem:
             log.debug("no end of the log", error=str(problem.args[0]))
             return {}

@@ -1,10 +1,14 @@
 """From what the worker's parts know to the metrics: counters by difference, gauges by partition."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 
 from stream.metrics import DELAYS, PREFIX, Metrics
+from stream.otlp.fragment import DeadLetterReason
 from stream.sampling.accounting import Accounts
+from stream.sampling.decision import Verdict
+from stream.sampling.delivery import Delivery
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.tally import Tally
 
@@ -19,13 +23,44 @@ OUTCOMES = (
     "replayed",
 )
 
+CLOSED_LISTS: dict[str, tuple[str, ...]] = {
+    # The accounting law is a sum: none of its terms may be missing.
+    "spans": OUTCOMES,
+    # An alert looks for a rise, and the first of its kind is one only where there was a 0.
+    "dead_letters": tuple(DeadLetterReason),
+    "limit_reached": (
+        "open_traces_max",
+        "trace_spans_max",
+        "trace_bytes_max",
+        "trace_headers_max",
+        "maximum_trace_size_bytes",
+        "storage_memory",
+        "storage_disk",
+    ),
+    "records": (
+        "misrouted",
+        "key_mismatch",
+        "skipped",
+        "control",
+        "clamped",
+        "lost_to_retention",
+        "decisions_missing",
+        "decisions_foreign",
+    ),
+    "transaction_seconds": ("committed", "aborted"),
+}
+"""Label values that are there from the start."""
+
+SHOWN_LOOKED_AT_MAX = 100
+
 DELAYS_MS = [round(bound * 1000) for bound in DELAYS]
 
 
 class Measurements:
     """Writes the metrics. `retention_ms` is the input topic's, None where it is not known.
 
-    `held_bytes` tells what is held by place, beside the stores of the partitions.
+    `held_bytes` tells what is held by place, beside the stores of the partitions. `lag_of` is the
+    group and the topic whose lag is told by kafka_exporter's name, too.
     """
 
     def __init__(
@@ -33,14 +68,16 @@ class Measurements:
         metrics: Metrics,
         retention_ms: int | None = None,
         held_bytes: Callable[[], Mapping[str, int]] = dict,
+        lag_of: tuple[str, str] | None = None,
     ) -> None:
         self._metrics = metrics
         self._retention_ms = retention_ms
         self._held_bytes = held_bytes
+        self._lag_of = lag_of
         self._seen: dict[int, tuple[Accounts, Counter[tuple[str, ...]]]] = {}
-        for outcome in OUTCOMES:
-            # The accounting law is a sum: none of its terms may be missing.
-            metrics["spans"].labels(outcome)
+        for name, values in CLOSED_LISTS.items():
+            for value in values:
+                metrics[name].labels(value)
 
     def accounts(self, number: int, accounts: Accounts) -> None:
         """Add what a partition's accounts have grown by."""
@@ -56,9 +93,10 @@ class Measurements:
                 (instrument.labels(*values) if values else instrument).inc(grown)
         self._seen[number] = (accounts, now)
 
-    def committed(self, plans: Iterable[PartitionPlan], seconds: float, now_ms: int) -> None:
+    def committed(self, plans: Collection[PartitionPlan], seconds: float, now_ms: int) -> None:
         """A transaction committed, with these plans of partitions that are still ours."""
-        self._metrics["transaction_seconds"].labels("committed").observe(seconds)
+        took = self._metrics["transaction_seconds"].labels("committed")
+        took.observe(seconds)
         tally = Tally(DELAYS_MS)
         for plan in plans:
             self.accounts(plan.partition, plan.owner.sampler.accounts)
@@ -69,16 +107,31 @@ class Measurements:
             self._metrics["traces_decided"].labels(*labels).inc(count)
         delays = self._metrics["decision_delay_seconds"]
         delays.observe_counted(tally.delays, tally.delay_ms / 1000)
+        for kept in filter(None, map(_kept, plans)):
+            trace_id = kept.decision.trace_id.hex()
+            delays.show(trace_id, max(0, now_ms - kept.due_ms) / 1000, now_ms / 1000)
+            took.show(trace_id, seconds, now_ms / 1000)
 
     def aborted(self, seconds: float) -> None:
         """A transaction was aborted."""
         self._metrics["transaction_seconds"].labels("aborted").observe(seconds)
 
+    def assigned(self, *, restoring: int, ready: int, of: int) -> None:
+        """Set how many of the input's partitions are this worker's."""
+        self._metrics["partitions"].labels("restoring").set(restoring)
+        self._metrics["partitions"].labels("ready").set(ready)
+        self._metrics["input_partitions"].set(of)
+
+    def held_by_transaction(self, held: Mapping[int, int]) -> None:
+        """Set how many records of each partition an open transaction holds back."""
+        for number, records in held.items():
+            self._metrics["held_by_transaction_records"].labels(str(number)).set(records)
+
     def partitions(
         self, partitions: Iterable[Partition], ends: Mapping[int, int], now_ms: int
     ) -> None:
         """Set the gauges. `ends`: the ends of the logs as far as they are known."""
-        held: Counter[str] = Counter({"memory": 0, **self._held_bytes()})
+        held: Counter[str] = Counter({"memory": 0, "rocksdb": 0, **self._held_bytes()})
         for partition in partitions:
             self.accounts(partition.number, partition.sampler.accounts)
             self._partition(partition, ends.get(partition.number), now_ms)
@@ -140,12 +193,27 @@ class Measurements:
             lag = max(0, end - sampler.position)
             behind_ms = now_ms - sampler.time_ms if lag and sampler.time_ms else 0
             gauges |= {"lag_records": lag, "lag_seconds": max(0, behind_ms) / 1000}
+            if self._lag_of is not None:
+                self._metrics["consumergroup_lag"].labels(*self._lag_of, label).set(lag)
             if self._retention_ms is not None:
                 resume_offset, resume_ms = sampler.resume()
                 held_ms = now_ms - resume_ms if resume_offset < end and resume_ms else 0
                 gauges["retention_left_seconds"] = (self._retention_ms - held_ms) / 1000
         for name, value in gauges.items():
             self._metrics[name].labels(label).set(value)
+
+
+def _kept(plan: PartitionPlan) -> Delivery | None:
+    """Return a kept trace of the plan, its first: it has waited longest. None if none is near."""
+    for one in islice(plan.settled, SHOWN_LOOKED_AT_MAX):
+        delivered = one.delivered
+        if (
+            isinstance(delivered, Delivery)
+            and not delivered.late
+            and delivered.decision.verdict is Verdict.SAMPLED
+        ):
+            return delivered
+    return None
 
 
 def _flat(accounts: Accounts) -> Counter[tuple[str, ...]]:

@@ -7,13 +7,17 @@ received = sampled + not_sampled + late_sampled + late_not_sampled + duplicate +
 scrape tells the law of the sum; the decisions topic tells it of each partition.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.samples import Exemplar
 
 PREFIX = "tailstream_"
+KAFKA_EXPORTER_PREFIX = "kafka_"
+"""Of kafka_exporter's names, which lag tools and dashboards know (danielqsj/kafka_exporter)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Declaration:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    prefix: str = PREFIX
 
 
 class CountedHistogram(Histogram):
@@ -39,6 +44,11 @@ class CountedHistogram(Histogram):
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)
+
+    def show(self, trace_id: str, observed: float, now_s: float) -> None:
+        """Let the bucket of what was observed name a trace that it was observed of."""
+        bucket = self._buckets[bisect_left(self._upper_bounds, observed)]
+        bucket.set_exemplar(Exemplar({"trace_id": trace_id}, observed, now_s))
 
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -80,11 +90,39 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "summaries), undelivered, inbox, rocksdb_memory (memtables and cache), disk (its files).",
         ("where",),
     ),
+    Declaration(
+        Gauge,
+        "budget_bytes",
+        "What may be held, by place: memory (storage.memory), disk (storage.disk).",
+        ("where",),
+    ),
+    Declaration(Gauge, "input_partitions", "Partitions of the input topic, as counted last."),
+    Declaration(
+        Gauge,
+        "partitions",
+        "Partitions assigned to this worker, by state: restoring, ready.",
+        ("state",),
+    ),
     Declaration(Gauge, "lag_records", "Records between the position and the end.", ("partition",)),
     Declaration(
         Gauge,
         "lag_seconds",
         "Wall clock minus partition time while there is lag, else 0.",
+        ("partition",),
+    ),
+    Declaration(
+        Gauge,
+        "consumergroup_lag",
+        "lag_records by kafka_exporter's name: the lag of the group `<group>-position`. Only with "
+        "web.kafka_exporter_names.",
+        ("consumergroup", "topic", "partition"),
+        prefix=KAFKA_EXPORTER_PREFIX,
+    ),
+    Declaration(
+        Gauge,
+        "held_by_transaction_records",
+        "Records of a partition that stands still which an open transaction holds back: from the "
+        "last stable offset to the end.",
         ("partition",),
     ),
     Declaration(
@@ -98,6 +136,11 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "replay_remaining_records",
         "Records that were read before a restart and are still to be read again.",
         ("partition",),
+    ),
+    Declaration(
+        Gauge,
+        "decision_wait_seconds",
+        "The window: tail_sampling.decision_wait. More lag than this and decisions come late.",
     ),
     Declaration(
         Gauge,
@@ -152,8 +195,8 @@ class Metrics:
     def forget_partition(self, number: int) -> None:
         """A partition's gauges vanish when it is revoked, so that stale ones cannot alert."""
         for declaration in DECLARATIONS:
-            if declaration.labels == ("partition",):
-                self[declaration.name].remove(str(number))
+            if "partition" in declaration.labels:
+                self[declaration.name].remove_by_labels({"partition": str(number)})
 
 
 def _instrument(declaration: Declaration, registry: CollectorRegistry) -> Any:
@@ -161,4 +204,5 @@ def _instrument(declaration: Declaration, registry: CollectorRegistry) -> Any:
     if declaration.buckets:
         options["buckets"] = declaration.buckets
     kind = CountedHistogram if declaration.kind is Histogram else declaration.kind
-    return kind(PREFIX + declaration.name, declaration.help, declaration.labels, **options)
+    name = declaration.prefix + declaration.name
+    return kind(name, declaration.help, declaration.labels, **options)

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from stream.metrics import DECLARATIONS, PREFIX, Declaration
+from stream.metrics import DECLARATIONS, Declaration
 from stream.settings.reference import settings_table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -40,7 +40,7 @@ def metrics_table() -> str:
 
 def _full_name(declaration: Declaration) -> str:
     suffix = {"Counter": "_total", "Info": "_info"}.get(declaration.kind.__name__, "")
-    return f"{PREFIX}{declaration.name}{suffix}"
+    return f"{declaration.prefix}{declaration.name}{suffix}"
 
 
 def main() -> int:

@@ -4,6 +4,8 @@ import functools
 import socket
 from contextlib import AbstractContextManager
 
+from prometheus_client import ProcessCollector
+
 from stream import compiled, logs
 from stream.exits import Exit, end_process
 from stream.kafka.topic_rules import Level, Needs, check
@@ -72,10 +74,14 @@ def waits_for(settings: Settings) -> tuple[str, str]:
 
 
 def metrics_of(settings: Settings) -> Metrics:
-    """Return the process's metrics, nothing counted yet."""
+    """Return the process's metrics, nothing counted yet, and CPU and memory by the usual names."""
     metrics = Metrics()
+    ProcessCollector(registry=metrics.registry)
     metrics["build"].info(build())
     metrics["config"].info({"hash": settings.policies_hash()})
+    metrics["decision_wait_seconds"].set(settings.tail_sampling.decision_wait_s)
+    metrics["budget_bytes"].labels("memory").set(settings.storage.memory_bytes)
+    metrics["budget_bytes"].labels("disk").set(settings.storage.disk_bytes)
     return metrics
 
 

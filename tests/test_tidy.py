@@ -46,6 +46,7 @@ LAYERS = [
     "slot",
     "allocator",
     "measurements",
+    "standstill",
     "exits",
     "version",
     "settings",

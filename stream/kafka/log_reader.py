@@ -6,8 +6,15 @@ Its client joins no group, so it may be used from a thread of its own, one at a 
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.kafka.client_settings import LOGGER
 from stream.kafka.log_state import Identity
@@ -41,6 +48,7 @@ class LogReader:
             {**connection, "group.id": group, "isolation.level": "read_uncommitted"},
             logger=LOGGER,
         )
+        self._admin: Any = None
 
     def identity(self) -> Identity:
         """Return which cluster and topic offsets speak of, and whose decisions are ours.
@@ -66,6 +74,23 @@ class LogReader:
             KafkaException: the broker does not answer.
         """
         return {number: self._end(number) for number in numbers}
+
+    def stable_ends(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Return where the oldest open transaction of each begins, the end without one.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        if self._admin is None:
+            # Nearly no worker ever asks, so it is not made before.
+            self._admin = AdminClient(self._connection, logger=LOGGER)
+        latest = OffsetSpec.latest()
+        answers = self._admin.list_offsets(
+            {TopicPartition(self._topic, number): latest for number in numbers},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=CALL_TIMEOUT_S,
+        )
+        return {asked.partition: answer.result().offset for asked, answer in answers.items()}
 
     def close(self) -> None:
         """Leave the broker."""

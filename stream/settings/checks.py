@@ -62,6 +62,7 @@ def cross_checks(settings: Settings) -> Iterator[Problem]:
     yield from _topics(settings)
     yield from _times(settings)
     yield from _output(settings)
+    yield from _web(settings)
     yield from client_checks(settings)
 
 
@@ -266,6 +267,16 @@ def _times(settings: Settings) -> Iterator[Problem]:
             format_duration(worker.session_timeout_s),
             "too short for worker.static_membership: a restart must fit into the session",
             f"set it to {_STATIC_SESSION_S_MIN}s at least, or static_membership: false",
+        )
+
+
+def _web(settings: Settings) -> Iterator[Problem]:
+    if settings.web.kafka_exporter_names and not settings.worker.position_group:
+        yield Problem(
+            "web.kafka_exporter_names",
+            settings.web.kafka_exporter_names,
+            "there is no group whose lag it is: worker.position_group is false",
+            "set worker.position_group: true, or remove it",
         )
 
 

@@ -95,6 +95,11 @@ class Worker(Block):
         description="After how long the broker aborts a silent worker's transaction.",
     )
 
+    @property
+    def position_group_name(self) -> str:
+        """The group that the read position is committed to, with `position_group`."""
+        return f"{self.group}-position"
+
 
 class Topics(Block):
     """The topics, all of one cluster."""
@@ -226,6 +231,11 @@ class Web(Block):
 
     host: Name = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0: all.")
     port: int = Field(default=6066, ge=1, le=65_535, description="Port to listen on.")
+    kafka_exporter_names: bool = Field(
+        default=False,
+        description="Tell the lag of `<group>-position` by kafka_exporter's name, too: "
+        "`kafka_consumergroup_lag{consumergroup, topic, partition}`.",
+    )
 
 
 class Log(Block):

@@ -39,6 +39,7 @@ class WorkerProcess:
         kafka: Mapping[str, str] | None = None,
         storage: Mapping[str, object] | None = None,
         policies: Sequence[Mapping[str, object]] | None = None,
+        more: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.slot = slot
         self._instance_id = instance_id or slot
@@ -47,12 +48,18 @@ class WorkerProcess:
         self._kafka = kafka or {}
         self._storage = storage or {"memory": "64MiB"}
         self._policies = policies or _policies(rules)
+        self._more = more or {}
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
         self._home.mkdir()
         self._port = free_ports(1)[0]
         self._child: Child | None = None
+
+    @property
+    def address(self) -> str:
+        """Where its pages are: host:port."""
+        return f"127.0.0.1:{self._port}"
 
     @property
     def directory(self) -> Path:
@@ -195,9 +202,9 @@ class WorkerProcess:
             return text
         return None
 
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, dict[str, object]]:
         rules, topics = self._rules, self._topics
-        return {
+        settings: dict[str, dict[str, object]] = {
             "kafka": {
                 "bootstrap.servers": topics.bootstrap,
                 # A group that waits for a member that died while it joined: not for a minute.
@@ -226,6 +233,9 @@ class WorkerProcess:
             "web": {"host": "127.0.0.1", "port": self._port},
             "log": {"format": "json"},
         }
+        for section, given in self._more.items():
+            settings[section] = {**settings.get(section, {}), **given}
+        return settings
 
 
 def wait_until_all_is_decided(

@@ -1,0 +1,192 @@
+"""Tailstream / Lag: how far behind the workers are, whether they catch up, what could be lost."""
+
+from typing import Final
+
+from deploy.dashboards.model import (
+    Dashboard,
+    Panel,
+    Query,
+    Row,
+    Unit,
+    high_is_bad,
+    low_is_bad,
+    stat,
+)
+from deploy.dashboards.selectors import (
+    FLEET,
+    JOB,
+    PARTITION,
+    by_partition,
+    rate,
+    sum_of_partitions,
+)
+
+HOUR_S: Final = 3600
+RECORDS: Final = sum_of_partitions("tailstream_lag_records", by=FLEET)
+SECONDS: Final = f"max(tailstream_lag_seconds{{{FLEET}}})"
+FALLING: Final = f"-deriv({RECORDS}[2m:15s])"
+CATCH_UP: Final = (
+    f"({RECORDS} and on () ({SECONDS} > 5)) / clamp_min({FALLING}, 0) or on () 0 * {RECORDS}"
+)
+WINDOW: Final = Query(f"max(tailstream_decision_wait_seconds{{{FLEET}}})", "window")
+
+NOW: Final = Row(
+    "Now",
+    (
+        stat(
+            "Behind",
+            SECONDS,
+            Unit.SECONDS,
+            "How old the newest record read is, in the partition furthest behind; 0 where all is "
+            "read. Above the window (tail_sampling.decision_wait) decisions come that much late.",
+            steps=high_is_bad(10, 30),
+        ),
+        stat(
+            "Records to read",
+            RECORDS,
+            Unit.NUMBER,
+            "Records between what was read and the end of the input, of all partitions. It is the "
+            "lag of the group `<group>-position`.",
+        ),
+        stat(
+            "Time to catch up",
+            CATCH_UP,
+            Unit.SECONDS,
+            "Lag divided by how fast it falls (over two minutes). 0: not more than 5 s behind. "
+            "Infinite: it does not fall; more workers, or less input, are needed.",
+            steps=high_is_bad(300, HOUR_S),
+        ),
+        stat(
+            "Replay debt",
+            sum_of_partitions("tailstream_replay_debt_records", by=FLEET),
+            Unit.NUMBER,
+            "Records that would be read again after a crash now: about one window of input. It "
+            "is the lag of the group `<group>`, and never 0 while records come.",
+        ),
+        stat(
+            "Retention left",
+            f"min(tailstream_retention_left_seconds{{{FLEET}}})",
+            Unit.SECONDS,
+            "Until the input's retention deletes the first record that is not decided yet, in the "
+            "partition where that is soonest. At 0 spans are lost. Only where the topic has a "
+            "finite retention.ms.",
+            steps=low_is_bad(HOUR_S, 4 * HOUR_S),
+        ),
+        stat(
+            "Partitions read",
+            f'sum(tailstream_partitions{{{FLEET}, state="ready"}})'
+            f" / max(tailstream_input_partitions{{{FLEET}}})",
+            Unit.SHARE,
+            "Partitions of the input that a worker has and has restored. Below 100 % for longer "
+            "than a restore: spans wait that nobody reads.",
+            steps=low_is_bad(1),
+        ),
+    ),
+)
+
+PER_PARTITION: Final = Row(
+    "Per partition",
+    (
+        Panel(
+            title="Lag in seconds",
+            description="Wall clock minus the time of the newest record read, while there is "
+            "more to read. One partition above the others: a hot key, or a worker that is slow. "
+            "All of them: too few workers, or a broker that is slow.",
+            unit=Unit.SECONDS,
+            queries=(Query(by_partition("tailstream_lag_seconds"), "{{partition}}"), WINDOW),
+        ),
+        Panel(
+            title="Lag in records",
+            description="Records between what was read and the end of the log.",
+            unit=Unit.NUMBER,
+            queries=(Query(by_partition("tailstream_lag_records"), "{{partition}}"),),
+        ),
+        Panel(
+            title="Retention left before loss",
+            description="Until retention deletes the resume offset's record. A line that falls "
+            "by a second a second is a partition that does not move; at 0 spans are lost.",
+            unit=Unit.SECONDS,
+            queries=(Query(by_partition("tailstream_retention_left_seconds"), "{{partition}}"),),
+            steps=low_is_bad(HOUR_S, 4 * HOUR_S),
+        ),
+        Panel(
+            title="Held back by an open transaction",
+            description="Records that are in the log and that nobody may read before a producer's "
+            "transaction ends. Above 0 for minutes: a transaction hangs; the runbook says how to "
+            "end it.",
+            unit=Unit.NUMBER,
+            queries=(
+                Query(by_partition("tailstream_held_by_transaction_records"), "{{partition}}"),
+            ),
+            steps=high_is_bad(None, 1),
+        ),
+    ),
+)
+
+CATCHING_UP: Final = Row(
+    "Catching up",
+    (
+        Panel(
+            title="Time to catch up",
+            description="Lag divided by how fast it falls. A gap: it does not fall.",
+            unit=Unit.SECONDS,
+            queries=(Query(CATCH_UP, "time to catch up"),),
+        ),
+        Panel(
+            title="Spans read",
+            description="What the workers read each second. While they catch up this is what "
+            "they can do; a worker that reads far less than the others is the slow one.",
+            unit=Unit.PER_SECOND,
+            queries=(
+                Query(rate("tailstream_spans_received_total", labels="instance"), "{{instance}}"),
+            ),
+            stacked=True,
+        ),
+    ),
+)
+
+AFTER_A_RESTART: Final = Row(
+    "After a restart",
+    (
+        Panel(
+            title="Partitions",
+            description="Partitions by what their worker does with them, and how many the topic "
+            "has. What is missing up to that line has no worker.",
+            unit=Unit.NUMBER,
+            queries=(
+                Query(f"sum by (state) (tailstream_partitions{{{FLEET}}})", "{{state}}"),
+                Query(f"max(tailstream_input_partitions{{{FLEET}}})", "of the topic"),
+            ),
+            decimals=0,
+        ),
+        Panel(
+            title="Decisions still to be read",
+            description="A partition's decisions that a restore has not read yet: first those that "
+            "the replay needs (not ready before), then the older ones, beside the replay.",
+            unit=Unit.NUMBER,
+            queries=(Query(by_partition("tailstream_restore_remaining_records"), "{{partition}}"),),
+        ),
+        Panel(
+            title="Replay still to be read",
+            description="Records that were read before a restart and are read again, without "
+            "effect on what has been decided.",
+            unit=Unit.NUMBER,
+            queries=(Query(by_partition("tailstream_replay_remaining_records"), "{{partition}}"),),
+        ),
+        Panel(
+            title="Replay debt",
+            description="Records from the resume offset to the position: what a crash would read "
+            "again. It grows without end where one partition's oldest trace is never delivered.",
+            unit=Unit.NUMBER,
+            queries=(Query(by_partition("tailstream_replay_debt_records"), "{{partition}}"),),
+        ),
+    ),
+)
+
+DASHBOARD: Final = Dashboard(
+    uid="tailstream-lag",
+    title="Tailstream / Lag",
+    description="How far behind the workers are, whether they catch up, and what could be lost.",
+    variables=(JOB, PARTITION),
+    rows=(NOW, PER_PARTITION, CATCHING_UP, AFTER_A_RESTART),
+)

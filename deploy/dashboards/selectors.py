@@ -1,0 +1,37 @@
+"""The labels that every query selects by, and the variables that choose them."""
+
+from typing import Final
+
+from deploy.dashboards.model import Variable
+
+JOB: Final = Variable("job", "Workers (job)", "tailstream_build_info", several=False)
+"""Prometheus's job: one for each worker group, see `deploy/prometheus/prometheus.yaml`."""
+INSTANCE: Final = Variable("instance", "Worker", "tailstream_build_info")
+PARTITION: Final = Variable("partition", "Partition", "tailstream_open_traces")
+
+FLEET: Final = 'job="$job"'
+WORKERS: Final = 'job="$job", instance=~"$instance"'
+PARTITIONS: Final = 'job="$job", partition=~"$partition"'
+
+
+def by_partition(metric: str, *, by: str = PARTITIONS) -> str:
+    """Return a gauge by partition. A partition that moves is told by two workers for a scrape."""
+    return f"max by (partition) ({metric}{{{by}}})"
+
+
+def sum_of_partitions(metric: str, *, by: str = PARTITIONS) -> str:
+    """Return the sum of a gauge, each partition counted once."""
+    return f"sum({by_partition(metric, by=by)})"
+
+
+def rate(counter: str, *, by: str = FLEET, labels: str = "") -> str:
+    """Return the sum of a counter's rates, of each combination of these labels."""
+    grouping = f" by ({labels}) " if labels else ""
+    return f"sum{grouping}(rate({counter}{{{by}}}[$__rate_interval]))"
+
+
+def quantile(share: float, histogram: str, *, by: str = FLEET, labels: str = "") -> str:
+    """Return a quantile of all workers' observations together."""
+    grouping = ", ".join(filter(None, ("le", labels)))
+    buckets = f"rate({histogram}_bucket{{{by}}}[$__rate_interval])"
+    return f"histogram_quantile({share}, sum by ({grouping}) ({buckets}))"

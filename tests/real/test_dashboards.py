@@ -1,0 +1,219 @@
+"""Every panel's query, on a real Prometheus that real workers have filled: no error, none empty.
+
+The run has in it what a dashboard is looked at for: late and duplicate spans, dead letters, limits
+that are reached, bodies that spill, a worker that joins and is killed, a transaction that hangs.
+"""
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.harness.load import Load
+from tests.harness.oracle import Rules
+from tests.harness.repository import ROOT
+from tests.harness.sender import Sender
+from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.verify import Written, read_back
+from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
+from tests.real.prometheus_build import Binaries
+from tests.real.prometheus_server import Prometheus, Series
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+RULES: Final = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
+SMALL: Final = {"memory": "2MiB", "disk": "64MiB"}
+LIMITS: Final = {"open_traces_max": 150, "trace_spans_max": 40}
+HELD_PARTITION: Final = 3
+SCRAPES_S: Final = 4.0
+
+ALWAYS_ZERO: Final = {
+    "Spans unaccounted for": "the accounting law holds",
+    "Aborted, 1 h": "no broker is restarted in this run",
+}
+"""Panels that are there, and nothing but 0. All others show more than that at some time."""
+
+DASHBOARDS: Final = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A Prometheus, from when to when it was filled, and what the topics hold."""
+
+    prometheus: Prometheus
+    start_s: float
+    end_s: float
+    written: Written
+    topics: Topics
+
+    def shown(self, expr: str) -> list[Series]:
+        """Return what a panel would draw."""
+        return self.prometheus.between(asked(expr), self.start_s, self.end_s)
+
+
+def asked(expr: str) -> str:
+    """Put in what Grafana puts in: every partition and worker, and four scrapes."""
+    values = {"job": "tailstream", "partition": ".*", "instance": ".*", "__rate_interval": "4s"}
+    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
+
+
+@pytest.fixture(scope="module")
+def filled(
+    kafka: str, prometheus: Binaries, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Filled]:
+    home = tmp_path_factory.mktemp("watched")
+    with ExitStack() as running:
+        topics = running.enter_context(topics_of_a_test(kafka))
+        first, second = (a_worker(topics, home, slot) for slot in ("first", "second"))
+        running.callback(first.close)
+        running.callback(second.close)
+        targets = [first.address, second.address]
+        server = Prometheus(prometheus.prometheus, targets, home)
+        running.callback(server.close)
+        server.wait()
+        start_s = time.time()
+        fill(topics, first, second, server)
+        written = read_back(topics)
+        end_s = time.time() + SCRAPES_S
+        wait_for("scrapes after the end", lambda: time.time() > end_s, timeout_s=30)
+        yield Filled(server, start_s, end_s, written, topics)
+
+
+def a_worker(topics: Topics, home: Path, slot: str) -> WorkerProcess:
+    more = {"limits": LIMITS, "web": {"kafka_exporter_names": True}}
+    return WorkerProcess(topics, RULES, home, slot=slot, storage=SMALL, more=more)
+
+
+def fill(topics: Topics, first: WorkerProcess, second: WorkerProcess, server: Prometheus) -> None:
+    """Let happen what a dashboard is looked at for."""
+    load = Load(spans=40_000, duration_s=40, late_after_s=2.4, seed=3)
+    sender = Sender(topics.bootstrap, topics.input, load.records())
+    first.start()
+    first.wait_until_ready()
+    sender.start()
+    wait_for("a part of the load", lambda: sender.share_sent > 0.2, timeout_s=60)
+    second.start()
+    second.wait_until_ready()
+    wait_for("half of the load", lambda: sender.share_sent > 0.5, timeout_s=60)
+    second.kill()
+    wait_for("its partitions", lambda: len(first.partitions()) == 8, timeout_s=60)
+    with transaction_that_hangs(topics):
+        wait_for("it is seen", lambda: is_held(server), timeout_s=60)
+    sender.finish()
+    wait_until_all_is_decided(topics, [first])
+
+
+@contextmanager
+def transaction_that_hangs(topics: Topics) -> Iterator[None]:
+    """Keep a transaction open in a partition of the input; abort it at the end."""
+    settings = {"bootstrap.servers": topics.bootstrap, "transactional.id": f"{topics.group}-open"}
+    producer = Producer(settings)
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topics.input, b"never committed", partition=HELD_PARTITION)
+    assert producer.flush(30) == 0
+    yield
+    producer.abort_transaction(30)
+
+
+def is_held(server: Prometheus) -> bool:
+    found = server.now("max by (partition) (tailstream_held_by_transaction_records) > 0")
+    return [series["metric"]["partition"] for series in found] == [str(HELD_PARTITION)]
+
+
+def numbers(series: Series) -> list[float]:
+    return [number for _, text in series["values"] if not math.isnan(number := float(text))]
+
+
+def queries() -> list[Any]:
+    return [
+        pytest.param(panel["title"], target, id=f"{name} {panel['title']} {target['refId']}")
+        for name, dashboard in DASHBOARDS.items()
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+@pytest.mark.parametrize(("title", "target"), queries())
+def test_every_query_of_a_panel_shows_something(
+    filled: Filled, title: str, target: dict[str, Any]
+) -> None:
+    values = [number for series in filled.shown(target["expr"]) for number in numbers(series)]
+
+    assert values, "empty"
+    if title in ALWAYS_ZERO:
+        assert set(values) == {0}, ALWAYS_ZERO[title]
+    else:
+        assert max(values) > 0, "nothing but 0"
+
+
+@pytest.mark.parametrize(
+    ("title", "target"), [param for param in queries() if param.values[1]["exemplar"]]
+)
+def test_every_panel_with_exemplars_leads_to_traces_that_were_kept(
+    filled: Filled, title: str, target: dict[str, Any]
+) -> None:
+    kept = {
+        decision["trace_id"].hex()
+        for _, decision in filled.written.decisions
+        if decision["verdict"] == "sampled"
+    }
+    found = filled.prometheus.exemplars(asked(target["expr"]), filled.start_s, filled.end_s)
+    shown = {exemplar["labels"]["trace_id"] for exemplar in found}
+
+    assert len(shown) > 5, title
+    assert shown <= kept
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_variable_has_values_to_choose_from(filled: Filled, name: str) -> None:
+    for variable in DASHBOARDS[name]["templating"]["list"]:
+        if variable["type"] != "query":
+            continue
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+        assert found is not None
+        assert filled.prometheus.label_values(asked(found[1]), found[2]), variable["name"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_annotation_marks_something(filled: Filled, name: str) -> None:
+    for annotation in DASHBOARDS[name]["annotations"]["list"]:
+        starts_ms = [n for s in filled.shown(annotation["expr"]) for n in numbers(s)]
+        assert min(starts_ms) > (filled.start_s - 60) * 1000
+        assert max(starts_ms) < filled.end_s * 1000
+
+
+def test_every_alert_can_be_evaluated_and_none_of_a_bug_fires(filled: Filled) -> None:
+    rules = filled.prometheus.rules()
+
+    assert len(rules) > 10
+    assert [rule for rule in rules if rule["health"] != "ok"] == []
+    firing = {rule["name"] for rule in rules if rule["state"] != "inactive"}
+    assert "TailstreamAccountingBroken" not in firing
+    assert "TailstreamDeadLetters" in firing, "the load has dead letters"
+
+
+def test_lag_is_told_by_kafka_exporter_s_name_for_partitions_that_are_ours_alone(
+    filled: Filled,
+) -> None:
+    (lag,) = filled.shown("sum by (consumergroup, topic) (kafka_consumergroup_lag)")
+    owners = filled.prometheus.now("count by (partition) (kafka_consumergroup_lag)")
+
+    assert lag["metric"] == {
+        "consumergroup": f"{filled.topics.group}-position",
+        "topic": filled.topics.input,
+    }
+    assert max(numbers(lag)) > 0
+    assert numbers(lag)[-1] == 0
+    assert [series["value"][1] for series in owners] == ["1"] * 8
