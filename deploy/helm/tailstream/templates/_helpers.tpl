@@ -222,7 +222,7 @@ spec:
           args: {{- toYaml .args | nindent 12 }}
           env:
             - {name: TAILSTREAM_CONFIG, value: /etc/tailstream/tailstream.yaml}
-            {{- include "tailstream.env" $root | nindent 12 }}
+            {{- with include "tailstream.env" $root | trim }}{{ nindent 12 . }}{{ end }}
             {{- with .values.env }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
