@@ -50,7 +50,8 @@ def container(workload: dict[str, Any]) -> dict[str, Any]:
 
 def environment(workload: dict[str, Any]) -> dict[str, str]:
     """Return a container's environment; what comes from a secret or the pod is its name."""
-    return {each["name"]: each.get("value", each["name"]) for each in container(workload)["env"]}
+    given = {each["name"]: each.get("value", each["name"]) for each in container(workload)["env"]}
+    return {"HOSTNAME": "host"} | given
 
 
 def settings(variant: str, workload: dict[str, Any], directory: Path) -> Settings:
