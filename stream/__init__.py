@@ -9,14 +9,16 @@ host.py       drives the worker's protocol on Faust's loop, with the real client
 restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka
 explain.py    why a trace was kept or dropped, in words, from its decision records
-demo/         the embedded broker, the load generator, the story that `tailstream demo` tells
+demo/         the load generator, the story that `tailstream demo` tells, the shop of services
 export/       kept traces to a backend over OTLP/HTTP
 rekey.py      a topic that is not keyed by trace id, brought to the input
 worker/       the protocol: partitions, transactions, restore; no client calls
 kafka/        the only user of confluent_kafka: Faust transport, producer, offsets, topics
 state/        span store and decision store: memory, RocksDB, and their Faust tables
 sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or metrics
+assembly/     trace assembly for reading: spans to a tree, drawn and as JSON; no I/O
 otlp/         bytes: scan, split, merge, stamp
+propagation/  for applications: context over headers and threads, span links, exporters to Kafka
 metrics.py    every Prometheus metric, declared once, with the accounting law
 clock.py      the only module that reads the time
 compiled.py   which core runs: the compiled one, or its pure-Python twin

@@ -22,6 +22,14 @@ _VOTES: Final[dict[Vote | None, str]] = {
     Vote.IGNORED_ERROR: "did not vote to keep it; a part of it failed and was ignored",
     None: "was not asked",
 }
+_SHORT_VOTES: Final[dict[Vote | None, str]] = {
+    Vote.SAMPLED: "yes",
+    Vote.NOT_SAMPLED: "no",
+    Vote.DROPPED: "drop",
+    Vote.ERROR: "failed",
+    Vote.IGNORED_ERROR: "no, partly failed",
+    None: "not asked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
             f"  It was decided by other policies ({record.config}) than these settings have "
             f"({ours}): name theirs with --config to see names and meanings."
         )
-    yield f"  decided  {_time(decision.time_ms)}, {_trigger(decision, settings)}"
+    yield f"  decided  {time_of(decision.time_ms)}, {_trigger(decision, settings)}"
     root = "its root span seen" if decision.complete else "its root span not seen"
     yield (
         f"  saw      {_count(decision.spans, 'span')}, {decision.errors} with an error, "
@@ -96,6 +104,25 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
         width = max(len(vote.name) for vote in votes)
         for vote in votes:
             yield from _vote_lines(vote, width, "    ")
+
+
+def in_one_line(records: Sequence[Recorded], settings: Settings) -> str:
+    """Return why a trace was kept or dropped, from all its records in their order, at least one.
+
+    What counts is its last verdict: late spans only follow it.
+    """
+    verdicts = [each for each in records if each.decision.trigger is not Trigger.LATE]
+    record = (verdicts or records)[-1]
+    decision = record.decision
+    when = f"decided {time_of(decision.time_ms)}, {_trigger(decision, settings)}"
+    parts = [_because(record, settings), when]
+    votes = named_votes(record, settings)
+    if votes:
+        told = [f"{vote.name} {_SHORT_VOTES[vote.cast.vote]}" for vote in votes]
+        parts.append(f"votes: {', '.join(told)}")
+    if decision.verdict is Verdict.SAMPLED and decision.threshold:
+        parts.append(f"it stands {_threshold(decision.threshold)}")
+    return "; ".join(parts)
 
 
 def late_line(records: Sequence[Recorded]) -> str:
@@ -128,6 +155,14 @@ def as_json(record: Recorded, settings: Settings) -> dict[str, Any]:
         "upto": decision.upto,
         "votes": [_vote_json(vote) for vote in named_votes(record, settings)],
     }
+
+
+def time_of(time_ms: int) -> str:
+    """Return a time, Unix milliseconds, for a reader."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"at {time_ms} ms"
 
 
 def _named(
@@ -231,10 +266,3 @@ def _vote_json(vote: NamedVote) -> dict[str, Any]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _time(time_ms: int) -> str:
-    try:
-        return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"at {time_ms} ms"

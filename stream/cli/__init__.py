@@ -17,6 +17,7 @@ COMMANDS: Final = MappingProxyType(
         "topics": "Check the topics, or create them, and look at how the input is keyed.",
         "decide": "Try policies on traces in files, without Kafka.",
         "tail": "Show kept traces as they come, as trees, and why they were kept.",
+        "show": "Show a kept trace as a tree, and why it was kept.",
         "explain": "Say why a trace was kept or dropped.",
         "validate": "Check the settings without running anything.",
         "generate": "Send made-up traces to Kafka.",

@@ -1,67 +1,29 @@
 """`tailstream explain`: why a trace was kept or dropped."""
 
 import json
-import re
 from collections.abc import Sequence
 
 import click
 
 from stream import clock
+from stream.cli.decisions import decisions_of, others_line, refused
 from stream.cli.options import settings_options
-from stream.cli.refused import ClusterRefused
-from stream.explain import Recorded, as_json, explained, late_line, recorded
-from stream.kafka.client_settings import connection
-from stream.kafka.decision_reader import DecisionReader
-from stream.kafka.errors import KafkaException, is_unknown_topic
-from stream.kafka.partitioner import PARTITIONERS
+from stream.cli.parameters import Duration, TraceId
+from stream.explain import as_json, explained, late_line
+from stream.kafka.errors import KafkaException
 from stream.printable import printable
 from stream.sampling.decision import Trigger
 from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
-from stream.settings.units import format_duration, parse_duration
-
-# Ten lines a second while no broker answers; the last line says it once.
-QUIET = {"log_level": 0}
-REMEDY = (
-    "Start Kafka, or correct the address, topics.decisions or the kafka.security.*, kafka.sasl.* "
-    "and kafka.ssl.* settings; the principal needs Read on the topic"
-)
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
-
-
-class _Duration(click.ParamType):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            seconds = parse_duration(str(value))
-        except ValueError as problem:
-            self.fail(f"{value!r} {problem}; write e.g. 90s, 30m or 24h", param, ctx)
-        if seconds <= 0:
-            self.fail(f"{value!r} is not above 0s; write e.g. 90s, 30m or 24h", param, ctx)
-        return seconds
-
-
-class _TraceId(click.ParamType):
-    name = "trace id"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        trace_id = str(value).strip().replace("-", "").lower()
-        if not _TRACE_ID.fullmatch(trace_id) or not int(trace_id, 16):
-            self.fail(f"{value!r} is no trace id; write its 32 hex digits", param, ctx)
-        return trace_id
+from stream.settings.units import format_duration
 
 
 @click.command()
-@click.argument("trace_id", type=_TraceId(), metavar="TRACE_ID")
+@click.argument("trace_id", type=TraceId(), metavar="TRACE_ID")
 @click.option(
     "--since",
     "since_s",
-    type=_Duration(),
+    type=Duration(),
     default="1h",
     show_default=True,
     metavar="DURATION",
@@ -76,7 +38,11 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
     where there is no decision.
     """
     check_key_files(settings.kafka)
-    records, others = _found(settings, trace_id, since_s)
+    since_ms = max(0, clock.now_ms() - round(since_s * 1000))
+    try:
+        records, others = decisions_of(settings, trace_id, since_ms)
+    except KafkaException as problem:
+        raise refused(settings, "topics.decisions", problem) from None
     if not records:
         raise click.ClickException(_nothing(settings, trace_id, since_s, others))
     if as_lines:
@@ -93,48 +59,12 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
         click.echo(late_line(late))
 
 
-def _found(settings: Settings, trace_id: str, since_s: float) -> tuple[list[Recorded], int]:
-    """Return this group's records in their order, and how many were of no use."""
-    since_ms = max(0, clock.now_ms() - round(since_s * 1000))
-    topic = settings.topics.decisions
-    try:
-        with DecisionReader({**QUIET, **connection(settings.kafka)}, topic) as reader:
-            partitioner = PARTITIONERS[settings.topics.partitioner]
-            found = reader.find(trace_id.encode(), since_ms, partitioner)
-    except KafkaException as problem:
-        address, error = settings.kafka["bootstrap.servers"], problem.args[0]
-        text = f"kafka.bootstrap.servers is {address!r}: {error.str()}. "
-        if is_unknown_topic(error):
-            text += "Set topics.decisions to the worker's, or name its settings with --config"
-        else:
-            text += REMEDY
-        raise ClusterRefused(text) from None
-    records: list[Recorded] = []
-    others = 0
-    for each in found:
-        try:
-            record = recorded(each.value, each.partition, each.offset)
-        except ValueError:
-            others += 1
-            continue
-        if record.group == settings.worker.group:
-            records.append(record)
-        else:
-            others += 1
-    return records, others
-
-
 def _nothing(settings: Settings, trace_id: str, since_s: float, others: int) -> str:
     last = format_duration(since_s)
     where = f"{settings.topics.decisions} has no decision on it of the last {last}"
     lines = [f"{trace_id}: {where} by group {settings.worker.group}."]
     if others:
-        are = (
-            "record of another group or version is"
-            if others == 1
-            else "records of other groups or versions are"
-        )
-        lines.append(f"{others:,} {are} there: see worker.group.")
+        lines.append(others_line(others))
     wait = format_duration(settings.tail_sampling.decision_wait_s)
     causes: Sequence[str] = (
         f"it is still open (decision_wait is {wait})",

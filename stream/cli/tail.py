@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from stream import clock
+from stream.assembly.drawing import render_trace
+from stream.assembly.layout import layout_for
 from stream.cli.options import settings_options
 from stream.cli.refused import ClusterRefused
 from stream.cli.tail_waiting import Waiting, not_in_settings
-from stream.demo.trace_view import render_trace
 from stream.kafka.client_settings import connection
 from stream.kafka.errors import KafkaException
 from stream.kafka.topic_reader import ReadRecord, TopicReader
@@ -148,7 +149,7 @@ def _waits_for(settings: Settings, filters: Filters, *, from_beginning: bool) ->
 
 def kept_of(record: ReadRecord) -> Kept | None:
     """Return what a record of the output topic holds, None if it is not a trace of ours."""
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    headers = {n: (value or b"").decode(errors="replace") for n, value in record.headers}
     try:
         data = TracesData.FromString(record.value)
     except DecodeError:
@@ -182,7 +183,9 @@ def _print(console: Console, kept: Kept, *, as_json: bool) -> None:
     title = Text(printable(kept.trace_id)).append(f"  kept by {printable(kept.policy)}", "green")
     if kept.trigger != "decision_wait":
         title.append(f" ({printable(kept.trigger)})", style="yellow")
-    console.print(Text("\n").join(render_trace(kept.value, title)), soft_wrap=True)
+    layout = layout_for(console.width if console.is_terminal else None, full=False)
+    for line in render_trace(kept.value, title, layout):
+        console.print(line, soft_wrap=True)
     console.print()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from stream.demo.trace_view import render_trace
+from stream.assembly.drawing import render_trace
 from stream.demo.words import amount, noun
 
 INDENT = "  "

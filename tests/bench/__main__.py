@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.bench.kept import WrongOutputError
 from tests.bench.peer.build import NoCollectorError, collector, version_of
 from tests.bench.peer.collector import STRONGEST
 from tests.bench.preload import preloaded
-from tests.bench.worker_run import VARIANTS, with_pure
+from tests.bench.worker_run import VARIANTS, Variant, with_pure
 from tests.harness.broker import BOOTSTRAP_VARIABLE, GivenBroker, NoBrokerError, running_broker
 from tests.harness.kafka_jars import kafka_version
 
@@ -23,6 +24,8 @@ SPANS = 200_000
 PEER_SPANS = {"reference": 400_000, "single": 300_000, "wide": 150_000}
 """So many that ticks of the CPU's clock do not matter, so few that the Collector has memory left:
 it holds what it reads in five seconds as objects, and lets its heap grow to five times that."""
+PEER_MEMORY = {"wide": "2GiB"}
+"""Where the default would make the worker wait: the Collector has what it wants, too."""
 POLICY_SPANS = 20_000
 LIVE_RATE = 10_000
 CAPACITY_SPANS = 1_200_000
@@ -90,17 +93,24 @@ def _policies(args: argparse.Namespace, console: Console) -> None:
 
 def _peer(args: argparse.Namespace, bootstrap: str, console: Console) -> Part:
     binary = collector(console)
-    variants = with_pure(VARIANTS, pure=args.pure)
     sections = []
     for shape, compression in _sections(args):
         spans = args.spans or PEER_SPANS[shape]
         console.print(f"Loading {spans:,} spans ({shape}, {compression}) at {bootstrap} ...")
+        variants = with_pure(_with_memory(VARIANTS, shape), pure=args.pure)
         loading = preloaded(
             bootstrap, spans, seed=args.seed, compression=compression, shape=SHAPES[shape]
         )
         with loading as loaded:
             sections.append(comparison.compare(binary, loaded, variants, args.rounds, console))
     return {"collector": COLLECTOR, "sections": sections}, comparison.tables(sections)
+
+
+def _with_memory(variants: tuple[Variant, ...], shape: str) -> tuple[Variant, ...]:
+    """Return the variants with room for a backlog of this shape: all of it is in one window."""
+    memory = PEER_MEMORY.get(shape)
+    settings = {"storage": {"memory": memory}} if memory else {}
+    return tuple(replace(variant, settings=settings) for variant in variants)
 
 
 def _rss(args: argparse.Namespace, bootstrap: str, console: Console) -> Part:

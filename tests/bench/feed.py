@@ -21,7 +21,7 @@ from tests.harness.repository import ROOT
 TICK_S = 0.005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Feed:
     """What is sent, about: whole traces, `spans` of them at `rate` spans a second."""
 

@@ -6,18 +6,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from rich.console import Console
 
-from tests.bench.feed import Feed, feeding
+from tests.bench.feed import Fed, Feed, feeding
 from tests.bench.figures import markdown
-from tests.bench.preload import RunTopics, empty_topic, preloaded, topics_of_a_run
-from tests.bench.worker_run import DECISION_WAIT_MS, BenchWorker, Variant, run_worker
-from tests.harness.topics import PARTITIONS
+from tests.bench.preload import RunTopics, empty_topic, topics_of_a_run
+from tests.bench.throughput import Throughput
+from tests.bench.worker_run import DECISION_WAIT_MS, BenchWorker, Variant
+from tests.harness.topics import PARTITIONS, end_offsets
 from tests.harness.worker import wait_until_all_is_decided
 
 COMMIT_INTERVAL_MS = 500
@@ -25,6 +26,7 @@ MORE_MS = 250
 SPANS_MAX = 1_500_000
 SECONDS = (12, 40)
 """The shortest feed (five seconds of it pass before the first deadline) and the longest."""
+ALL_AT_ONCE = 100_000_000
 Tree = dict[str, Any]
 
 
@@ -47,32 +49,25 @@ class Delays:
 def measure_latency(
     bootstrap: str, *, capacity: int, spans: int, seed: int, console: Console
 ) -> Tree:
-    """Feed half of `capacity` spans a second; 0: measure first what a worker takes at the most."""
+    """Feed half of `capacity` spans a second; 0: measure first what can be fed and taken at most.
+
+    At most on this machine, where the feed, the broker and the worker share the cores: more than
+    that would measure who gets a core.
+    """
     if not capacity:
-        console.print(f"Measuring the capacity with {spans:,} spans ...")
-        with preloaded(bootstrap, spans, seed=seed, compression="none") as loaded:
-            capacity = round(run_worker(loaded).spans_a_second)
+        console.print(f"Measuring the capacity with {spans:,} spans, fed as fast as it goes ...")
+        with _live(bootstrap, Feed(bootstrap, "", ALL_AT_ONCE, spans, seed)) as live:
+            capacity = round(_spans_a_second(live, spans))
     rate = capacity // 2
     seconds = min(max(SPANS_MAX // rate, SECONDS[0]), SECONDS[1])
     console.print(f"Feeding {rate:,} spans a second, half of {capacity:,}, for {seconds} s ...")
-    variant = Variant(storage="spill")
-    with (
-        empty_topic(bootstrap, time="LogAppendTime") as topic,
-        topics_of_a_run(bootstrap, topic) as topics,
-        tempfile.TemporaryDirectory(prefix="tailstream-bench-") as home,
-        contextlib.closing(BenchWorker(topics, Path(home), variant)) as worker,
-    ):
-        worker.start()
-        worker.wait_until_ready()
-        core = worker.core
-        feed = Feed(bootstrap=bootstrap, topic=topic, rate=rate, spans=rate * seconds, seed=seed)
-        with _reading(topics) as read_ms:
-            with feeding(feed) as outcome:
-                while (fed := outcome()) is None:
-                    time.sleep(0.5)
-            wait_until_all_is_decided(topics, [worker], timeout_s=120)
-            time.sleep(1)  # what was committed last is read
-        began_ms, last_ms = _first_times_ms(bootstrap, topic)
+    feed = Feed(bootstrap, "", rate, rate * seconds, seed)
+    with _live(bootstrap, feed) as live, _reading(live.topics) as read_ms:
+        fed = _feed_all(live)
+        wait_until_all_is_decided(live.topics, [live.worker], timeout_s=120)
+        time.sleep(1)  # what was committed last is read
+        began_ms, last_ms = _first_times_ms(bootstrap, live.topics.input)
+        core = live.worker.core
     delays = delays_of(began_ms, read_ms, decision_wait_ms=DECISION_WAIT_MS, until_ms=last_ms)
     return {
         "core": core,
@@ -120,6 +115,44 @@ def table(tree: Tree) -> str:
     row += [str(tree[name]) for name in ("p50_ms", "p99_ms", "max_ms")]
     late = f"The feed was {tree['feed']['late_ms']:.0f} ms behind at the worst."
     return f"{markdown(head, [[*row, held]])}\n{late}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A worker that is ready, and what is to be fed to it."""
+
+    topics: RunTopics
+    worker: BenchWorker
+    feed: Feed
+
+
+@contextlib.contextmanager
+def _live(bootstrap: str, feed: Feed) -> Iterator[_Live]:
+    variant = Variant(storage="spill", settings={"storage": {"memory": "2GiB"}})
+    with (
+        empty_topic(bootstrap, time="LogAppendTime") as topic,
+        topics_of_a_run(bootstrap, topic) as topics,
+        tempfile.TemporaryDirectory(prefix="tailstream-bench-") as home,
+        contextlib.closing(BenchWorker(topics, Path(home), variant)) as worker,
+    ):
+        worker.start()
+        worker.wait_until_ready()
+        yield _Live(topics, worker, replace(feed, topic=topic))
+
+
+def _feed_all(live: _Live) -> Fed:
+    with feeding(live.feed) as outcome:
+        while (fed := outcome()) is None:
+            time.sleep(0.5)
+    return fed
+
+
+def _spans_a_second(live: _Live, spans: int) -> float:
+    with Throughput(live.topics) as throughput:
+        _feed_all(live)
+        wait_until_all_is_decided(live.topics, [live.worker], timeout_s=120)
+    records = sum(end_offsets(live.topics.bootstrap, live.topics.input).values())
+    return throughput.records_a_second * spans / records
 
 
 @contextlib.contextmanager

@@ -10,12 +10,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from stream.assembly.drawing import render_trace
 from stream.demo.account import Account
 from stream.demo.generator import Load
 from stream.demo.live import Live
 from stream.demo.record import Record, RecordKind
 from stream.demo.story import Example, PolicyRow, Story, render_story
-from stream.demo.trace_view import render_trace
 from stream.demo.truth import Truth
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.testing.spans import (
@@ -50,7 +50,7 @@ def checkout() -> bytes:
         )
 
     spans = {
-        "psp": span(3, 2, "authorise", 309, 2013),
+        "psp": span(3, 2, "authorise", 309, 2009),
         "gateway": span(1, 0, "POST /checkout", 0, 2013),
         "inventory": span(4, 1, "reserve", 1, 89),
         "payment": span(2, 1, "charge", 60, 2010),
@@ -99,11 +99,11 @@ GOLDEN = """\
   dropped  4,611 traces   22,076 spans      dead letters 3 records (malformed)
   check    24,310 = 2,195 sampled + 22,076 not sampled + 31 late + 8 duplicate   \
 nothing unaccounted for
-  4bf92f3577b34da6a3ce929d0e0e4736  kept by slow   POST /checkout 2,013 ms
-  POST /checkout  gateway   ████████████████████  2,013 ms
-  ├─ reserve      inventory ▉                        88 ms
-  └─ charge       payment    ███████████████████  1,950 ms
-     └─ authorise psp          █████████████████  1,704 ms
+  4bf92f3577b34da6a3ce929d0e0e4736  kept by slow   POST /checkout 2,013 ms   █ critical path
+  POST /checkout  gateway   █░░░░░░░░░░░░░░░░░░░  2,013 ms
+  ├─ reserve      inventory ░                        88 ms
+  └─ charge       payment    ██░░░░░░░░░░░░░░░░░  1,950 ms
+     └─ authorise psp          █████████████████  1,700 ms
   Embedded broker: at least once, nothing kept after exit.   Next:  tailstream init
 """
 
@@ -186,7 +186,7 @@ def test_every_bar_lies_within_its_cells() -> None:
     ]
     lines = [each.plain for each in render_trace(traces_data([a_span(), *spans]), Text("t"))]
     assert len({len(line) for line in lines[1:]}) == 1
-    assert all(any(block in line for block in "▏▎▍▌▋▊▉█") for line in lines[1:])
+    assert all(any(block in line for block in "▏▎▍▌▋▊▉█░") for line in lines[1:])
 
 
 def test_a_long_name_is_cut_and_a_trace_without_time_is_drawn() -> None:

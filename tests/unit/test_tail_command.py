@@ -2,8 +2,8 @@
 
 from rich.text import Text
 
+from stream.assembly.drawing import SPANS_MAX, render_trace
 from stream.cli.tail import Filters, kept_of
-from stream.demo.trace_view import render_trace
 from stream.kafka.topic_reader import ReadRecord
 from stream.testing.spans import (
     a_span,
@@ -57,18 +57,20 @@ def test_spans_that_are_each_other_s_parents_are_drawn_once_each() -> None:
 
     lines = render_trace(traces_data(first, second, own), Text("t"))
 
-    drawn = [name for line in lines[1:] for name in ("one", "two", "three") if name in line.plain]
-    assert len(lines) == 4
-    assert sorted(drawn) == ["one", "three", "two"]
+    drawn = [name for line in lines[2:] for name in ("one", "two", "three") if name in line.plain]
+    assert sorted([*drawn, lines[1].plain.split()[0]]) == ["one", "three", "two"]
 
 
-def test_a_trace_as_deep_as_it_has_spans_is_drawn() -> None:
+def test_of_a_trace_as_deep_as_it_has_spans_the_top_is_drawn_and_the_rest_counted() -> None:
     spans = [
         a_span(span_id=span_id_of(n + 1), parent_span_id=span_id_of(n) if n else b"")
         for n in range(3_000)
     ]
 
-    assert len(render_trace(traces_data(*spans), Text("t"))) == 3_001
+    lines = render_trace(traces_data(*spans), Text("t"))
+
+    assert len(lines) == 1 + SPANS_MAX + 1
+    assert f"… {3_000 - SPANS_MAX:,} spans more: " in lines[-1].plain
 
 
 def test_the_tree_hangs_calls_below_their_parents_in_the_order_they_began() -> None:
