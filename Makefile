@@ -18,6 +18,9 @@ STORAGE ?=
 POLICIES ?=
 EXEMPLARS ?=
 PERF ?=
+SERVICES ?=
+SUITE ?=
+RENDER ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # PURE=1 neither builds nor runs the compiled core.
@@ -38,7 +41,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo shop test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration chaos bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo shop test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -80,6 +83,18 @@ conformance-record: install ## record the real Collector's verdicts anew (needs 
 
 integration: install ## run the tests on a real Kafka alone
 	$(PYTEST) tests/integration
+
+test-deploy: install ## check the image, the compose file, the chart, the manifests and the unit, without an engine or a cluster
+	$(PYTEST) tests/deploy
+
+test-containers: install ## bring the whole compose demo up in a container engine and check it; SERVICES= some of it, SUITE=1 tests on Kafka's image
+	@$(BIN)/python -m tests.containers $(if $(SUITE),--suite,$(SERVICES))
+
+test-kubernetes: install ## judge the chart by helm and by a real API server (needs Go, etcd; a quarter of an hour, once); RENDER=1 renders first
+	@$(BIN)/python -m tests.kubernetes $(if $(RENDER),--render)
+
+manifests: install ## render deploy/manifests from the Helm chart (needs helm)
+	@$(BIN)/python -m tests.harness.chart
 
 chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

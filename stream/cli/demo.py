@@ -14,6 +14,7 @@ TRACES_PER_S = 250.0
 SUBCOMMANDS: Final = MappingProxyType(
     {
         "shop": ("stream.cli.demo_shop", "See trace context on every hop of a small shop."),
+        "traffic": ("stream.cli.demo_traffic", "Run that shop until it is told to stop."),
         "gateway": ("stream.cli.demo_gateway", "Run the shop's gateway alone, for test harnesses."),
     }
 )
