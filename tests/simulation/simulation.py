@@ -15,6 +15,7 @@ from stream.testing.log import INPUT, Broker, Membership, PartitionLog
 from tests.simulation.disks import Disks, InMemory
 from tests.simulation.faults import PICKS
 from tests.simulation.laws import Broken, laws_broken
+from tests.simulation.laws_of_pins import laws_of_pins_broken
 from tests.simulation.published import Published
 from tests.simulation.schedule import Schedule
 from tests.simulation.shape import Shape, a_broker, a_driver, limited
@@ -132,11 +133,14 @@ class Simulation:
         calm = None
         if not (shape.jumps or (shape.create_time and (excused.hints_dropped or lost))):
             calm = Published(undisturbed(shape, world.broker.topics[INPUT]))
-        return list(
+        broken = list(
             laws_broken(
                 world.broker, world.watch, calm, shape.core, transactional=shape.transactional
             )
         )
+        if shape.transactional:
+            broken += laws_of_pins_broken(world.broker, world.watch, shape.core)
+        return broken
 
 
 def undisturbed(shape: Shape, logs: Sequence[PartitionLog]) -> Broker:
