@@ -57,11 +57,11 @@ class OfPartition:
 
     def truncated(self, trace_id: bytes) -> bool:
         """Whether retention deleted some of its records before they were decided, or a pin."""
-        pins = [at for at in self.lost if pins(self.entries[at], trace_id)]
+        pins = [at for at in self.lost if is_pin_of(self.entries[at], trace_id)]
         return bool(pins) or any(offset in self.lost for offset in self.records[trace_id])
 
 
-def pins(sent: Sent, trace_id: bytes) -> bool:
+def is_pin_of(sent: Sent, trace_id: bytes) -> bool:
     """Tell whether an entry is a pin of this trace."""
     return sent.pin is not None and sent.pin.trace_id == trace_id
 

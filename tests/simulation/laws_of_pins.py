@@ -6,7 +6,7 @@ from stream.sampling.decision import PROMOTIONS, Trigger, Verdict
 from stream.sampling.pins import PIN_POLICY
 from stream.testing.core import Core
 from stream.testing.log import INPUT, Broker
-from tests.simulation.laws import Broken, OfPartition, name_of, pins
+from tests.simulation.laws import Broken, OfPartition, is_pin_of, name_of
 from tests.simulation.shape import MANY
 from tests.simulation.traffic import BEHIND_MS
 from tests.simulation.watch import Watch
@@ -27,7 +27,7 @@ def _pins_kept(of: OfPartition, watch: Watch, core: Core) -> Iterator[Broken]:
     But for what retention had deleted by the time of its promotion, which says so.
     """
     for trace_id, of_trace in of.by_trace.items():
-        its = [n for n, sent in enumerate(of.entries) if pins(sent, trace_id)]
+        its = [n for n, sent in enumerate(of.entries) if is_pin_of(sent, trace_id)]
         last, name = of_trace[-1], name_of(trace_id)
         if trace_id in of.forgotten:
             continue
