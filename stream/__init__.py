@@ -9,6 +9,7 @@ host.py       drives the worker's protocol on Faust's loop, with the real client
 restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka
 explain.py    why a trace was kept or dropped, in words, from its decision records
+compare.py    which traces two kept topics have in common
 demo/         the embedded broker, the load generator, the story that `tailstream demo` tells
 export/       kept traces to a backend over OTLP/HTTP
 rekey.py      a topic that is not keyed by trace id, brought to the input

@@ -28,10 +28,17 @@ def decisions_of(settings: Settings, trace_id: str, since_ms: int) -> tuple[list
     return _of_group(found, settings.worker.group)
 
 
-def refused(settings: Settings, setting: str, problem: KafkaException) -> ClusterRefused:
-    """Return what to tell of a topic that cannot be read; `setting` names it: `topics.output`."""
-    address, error = settings.kafka["bootstrap.servers"], problem.args[0]
-    text = f"kafka.bootstrap.servers is {address!r}: {error.str()}. "
+def refused(
+    settings: Settings, setting: str, problem: KafkaException, other_bootstrap: str = ""
+) -> ClusterRefused:
+    """Return what to tell of a topic that cannot be read; `setting` names it: `topics.output`.
+
+    `other_bootstrap`: the option's value, where that is the address.
+    """
+    error = problem.args[0]
+    name = "--other-bootstrap" if other_bootstrap else "kafka.bootstrap.servers"
+    address = other_bootstrap or settings.kafka["bootstrap.servers"]
+    text = f"{name} is {address!r}: {error.str()}. "
     if is_unknown_topic(error):
         text += f"Set {setting} to the worker's, or name its settings with --config"
     else:

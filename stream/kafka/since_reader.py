@@ -74,7 +74,7 @@ class SinceReader(Closing):
             if wanted(key, value):
                 headers = list(headers_of(message))
                 place = (message.topic(), message.partition(), message.offset())
-                yield ReadRecord(*place, key, value, headers)
+                yield ReadRecord(*place, key, value, headers, message.timestamp()[1])
 
     def close(self) -> None:
         """Leave the broker."""

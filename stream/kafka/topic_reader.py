@@ -22,7 +22,7 @@ READ_RECORDS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
-    """A record as it was read. `headers` in their order."""
+    """A record as it was read. `headers` in their order; `time_ms` its timestamp, Unix ms."""
 
     topic: str
     partition: int
@@ -30,6 +30,7 @@ class ReadRecord:
     key: bytes
     value: bytes
     headers: list[tuple[str, bytes]]
+    time_ms: int = 0
 
 
 class TopicReader(Closing):
@@ -74,6 +75,7 @@ class TopicReader(Closing):
                     message.key() or b"",
                     message.value() or b"",
                     list(headers_of(message)),
+                    message.timestamp()[1],
                 )
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
                 raise KafkaException(error)
