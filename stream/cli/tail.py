@@ -114,9 +114,7 @@ def command(
                 if number == limit:
                     return
     except KafkaException as problem:
-        address = settings.kafka["bootstrap.servers"]
-        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}. {REMEDY}"
-        raise ClusterRefused(text) from None
+        raise refused(settings, "topics.output", problem) from None
     except KeyboardInterrupt:
         return
 

@@ -73,12 +73,12 @@ def test_a_trace_that_one_topic_lacks_is_counted_and_shown() -> None:
 def test_spans_that_one_topic_lacks_are_counted_for_each_trace() -> None:
     two = two_topics()
     take(two, two.ours, 1, 1, 2, 3)
-    take(two, two.other, 1, 3, 4)
+    take(two, two.other, 1, 3, 4, 5)
 
     found = two.compare(EDGE_MS)
 
     assert dict(found.differing) == {"errors": 1}
-    assert found.differing_examples == [Difference(trace_id_of(1).hex(), "errors", 2, 1)]
+    assert found.differing_examples == [Difference(trace_id_of(1).hex(), "errors", 2, 2)]
 
 
 def test_a_span_that_came_twice_is_told_and_is_no_difference() -> None:
