@@ -9,6 +9,7 @@ __all__ = [
     "is_bad_compression",
     "is_end_of_partition",
     "is_fenced",
+    "is_group_refused",
     "is_message_fault",
     "is_operators_fault",
     "is_out_of_range",
@@ -104,6 +105,15 @@ def is_operators_fault(error: Any) -> bool:
 def needed_permission(error: Any) -> tuple[str, str]:
     """Return the kind of resource, and what a producer lacks on it; empty for other errors."""
     return _PERMISSIONS.get(error.code(), ("", ""))
+
+
+def is_group_refused(error: Any) -> bool:
+    """Return whether a group may not be used.
+
+    librdkafka looks for the coordinator of whatever `group.id` a consumer has. For a reader that
+    joins no group and commits nothing this is no error: its principal needs no group.
+    """
+    return bool(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
 def is_message_fault(error: Any) -> bool:

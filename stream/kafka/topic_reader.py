@@ -14,6 +14,7 @@ from confluent_kafka import (
 )
 
 from stream.kafka.closing import Closing
+from stream.kafka.errors import is_end_of_partition, is_group_refused
 from stream.kafka.headers import headers_of
 
 CALL_TIMEOUT_S = 10.0
@@ -77,7 +78,7 @@ class TopicReader(Closing):
                     list(headers_of(message)),
                     message.timestamp()[1],
                 )
-            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
+            elif not (is_end_of_partition(error) or is_group_refused(error)):
                 raise KafkaException(error)
 
     def _partitions(self, topic: str) -> list[int]:

@@ -67,7 +67,7 @@ class JarBroker:
         more: str = "",
         scram: Sequence[str] = (),
     ) -> None:
-        """`more` are lines above our properties, `scram` users as Kafka's storage tool takes them."""
+        """`more` are lines above our properties, `scram` users as the storage tool takes them."""
         self._jars = jars
         self._more = more + "".join(
             f"\n{name}={value}" for name, value in (properties or {}).items()
