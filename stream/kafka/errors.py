@@ -18,6 +18,7 @@ __all__ = [
     "is_unknown_topic",
     "is_unreachable",
     "needed_permission",
+    "not_readable",
 ]
 
 # Public codes of librdkafka's own; their names begin with an underscore all the same.
@@ -114,6 +115,13 @@ def is_group_refused(error: Any) -> bool:
     joins no group and commits nothing this is no error: its principal needs no group.
     """
     return bool(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+
+def not_readable(error: Any, topic: str) -> KafkaException:
+    """Return the error with the topic's name, and what a reader lacks on it."""
+    denied = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    needs = " (Read is needed)" if denied else ""
+    return KafkaException(KafkaError(error.code(), f"topic {topic!r}: {error.str()}{needs}"))
 
 
 def is_message_fault(error: Any) -> bool:

@@ -14,7 +14,7 @@ from confluent_kafka import (
 )
 
 from stream.kafka.closing import Closing
-from stream.kafka.errors import is_end_of_partition, is_group_refused
+from stream.kafka.errors import is_end_of_partition, is_group_refused, not_readable
 from stream.kafka.headers import headers_of
 
 CALL_TIMEOUT_S = 10.0
@@ -79,7 +79,7 @@ class TopicReader(Closing):
                     message.timestamp()[1],
                 )
             elif not (is_end_of_partition(error) or is_group_refused(error)):
-                raise KafkaException(error)
+                raise not_readable(error, message.topic() or "")
 
     def _partitions(self, topic: str) -> list[int]:
         found = self._consumer.list_topics(topic, CALL_TIMEOUT_S).topics[topic]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ class WorkerProcess:
         kafka: Mapping[str, str] | None = None,
         storage: Mapping[str, object] | None = None,
         policies: Sequence[Mapping[str, object]] | None = None,
+        log_level: str = "info",
     ) -> None:
         self.slot = slot
         self._instance_id = instance_id or slot
@@ -47,11 +49,12 @@ class WorkerProcess:
         self._kafka = kafka or {}
         self._storage = storage or {"memory": "64MiB"}
         self._policies = policies or _policies(rules)
+        self._log_level = log_level
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
         self._home.mkdir()
-        self._port = free_ports(1)[0]
+        self.port = free_ports(1)[0]
         self._child: Child | None = None
 
     @property
@@ -78,7 +81,7 @@ class WorkerProcess:
         command = [str(COMMAND), "worker", "--config", str(config)]
         if self._under_faust:
             faust = str(COMMAND.with_name("faust"))
-            command = [faust, "-A", "stream.app", "worker", "--web-port", str(self._port)]
+            command = [faust, "-A", "stream.app", "worker", "--web-port", str(self.port)]
         env = {**os.environ, "PYTHONFAULTHANDLER": "1", "TAILSTREAM_CONFIG": str(config)}
         self._child = Child(command, log=self._home / "worker.log", env=env)
 
@@ -142,10 +145,17 @@ class WorkerProcess:
 
     def get(self, page: str, accept: str = "") -> tuple[str, str]:
         """Return a page's content type and text."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{page}")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{page}")
         request.add_header("Accept", accept)
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.headers["Content-Type"], answer.read().decode()
+
+    def page(self, path: str) -> str:
+        """Return what a path answers, whatever its status."""
+        try:
+            return self.get(path)[1]
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -186,7 +196,7 @@ class WorkerProcess:
 
     def _get(self, page: str) -> str | None:
         """Return a page's text, None while it is not there or not well."""
-        url = f"http://127.0.0.1:{self._port}{page}"
+        url = f"http://127.0.0.1:{self.port}{page}"
         with (
             contextlib.suppress(OSError, http.client.HTTPException),  # frozen, it takes and is mute
             urllib.request.urlopen(url, timeout=5) as answer,
@@ -223,8 +233,8 @@ class WorkerProcess:
                 "policies": [*self._policies],
             },
             "storage": {"directory": str(self.directory), **self._storage},
-            "web": {"host": "127.0.0.1", "port": self._port},
-            "log": {"format": "json"},
+            "web": {"port": self.port},
+            "log": {"format": "json", "level": self._log_level},
         }
 
 

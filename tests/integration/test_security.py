@@ -1,5 +1,7 @@
 """A broker that asks who one is, and what one may: passwords, certificates, permissions."""
 
+import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,6 +39,17 @@ SECRET = "hunter2"
 RULES = Rules(decision_wait_ms=1000, slow_ms=1000, percentage=5)
 OPERATOR = 2
 END_TIMEOUT_S = 60.0
+PAGES = [
+    "/",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/config",
+    "/config/",
+    "/stats/",
+    "/graph",
+    "/table/",
+]
 
 Kafka = dict[str, str]
 Door = Callable[[SecuredBroker], Kafka]
@@ -66,8 +79,10 @@ def start(topics: Topics, tmp_path: Path) -> Iterator[Callable[[Mapping[str, str
     started: list[WorkerProcess] = []
 
     def one(kafka: Mapping[str, str]) -> WorkerProcess:
-        slot = f"w{len(started)}"
-        started.append(WorkerProcess(topics, RULES, tmp_path, slot=slot, kafka=kafka))
+        slot, level = f"w{len(started)}", "debug" if "debug" in kafka else "info"
+        started.append(
+            WorkerProcess(topics, RULES, tmp_path, slot=slot, kafka=kafka, log_level=level)
+        )
         started[-1].start()
         return started[-1]
 
@@ -199,10 +214,6 @@ def output_write(topics: Topics) -> Permission:
     return TOPIC, topics.output, WRITE
 
 
-def decisions_read(topics: Topics) -> Permission:
-    return TOPIC, topics.decisions, READ
-
-
 def positions_read(topics: Topics) -> Permission:
     return GROUP, f"{topics.group}-position", READ
 
@@ -217,11 +228,10 @@ def transactions_write(topics: Topics) -> Permission:
         (input_settings, "DescribeConfigs"),
         (input_read, "Describe on it"),
         (output_write, "Describe on it"),
-        (decisions_read, "Read"),
         (positions_read, "Group authorization failed"),
         (transactions_write, "Transactional Id authorization failed"),
     ],
-    ids=["input's settings", "input", "output", "decisions", "positions", "transactions"],
+    ids=["input's settings", "input", "output", "positions", "transactions"],
 )
 def test_a_permission_that_was_never_granted_ends_the_worker_with_its_name_and_the_remedy(
     broker: SecuredBroker,
@@ -270,3 +280,65 @@ def test_a_permission_that_is_taken_away_later_ends_the_worker_with_its_name(
     assert "Topic authorization failed" in last
     assert topics.output in last
     assert "grant the worker's principal" in last
+
+
+def test_a_restart_needs_read_on_the_decisions_and_nothing_else_beside_what_is_listed(
+    broker: SecuredBroker, topics: Topics, start: Start
+) -> None:
+    worker = start(by_password(broker))
+    send(topics)
+    wait_until_all_is_decided(topics, [worker])
+    worker.terminate()
+    worker.start()
+    worker.wait_until_ready()
+    worker.terminate()
+
+    take_away(broker.admin, (TOPIC, topics.decisions, READ))
+    worker.start()
+
+    assert code_of_its_end(worker) == OPERATOR, worker.log_tail()
+    last = worker.log_tail(1)
+    assert "authorization failed" in last
+    assert topics.decisions in last
+
+
+def test_no_secret_is_printed_or_served_whatever_is_asked_and_however_it_ends(
+    broker: SecuredBroker, topics: Topics, start: Start
+) -> None:
+    kafka = {**broker.by_certificate(), "debug": "all"}
+    more = ["--set", "export.headers.Authorization=Bearer hunter2-of-the-backend"]
+    worker = start(kafka)
+    send(topics)
+    wait_until_all_is_decided(topics, [worker])
+    served = {page: worker.page(page) for page in PAGES}
+    worker.send(signal.SIGABRT)  # every thread's stack is printed
+    code = code_of_its_end(worker)
+    by_its_password = start({**broker.by_password(PASSWORD), "debug": "all"})
+    by_its_password.wait_until_ready()
+    by_its_password.terminate()
+    said = [
+        run(command, topics, settings, *arguments, *more)
+        for settings in (broker.by_password(PASSWORD), broker.by_certificate())
+        for command, *arguments in (("validate",), ("explain", "a" * 32), ("topics",))
+    ]
+
+    assert code == -signal.SIGABRT
+    logs = [each.log_tail(1_000_000) for each in (worker, by_its_password)]
+    assert "Fatal Python error: Aborted" in logs[0]
+    assert all("librdkafka" in log for log in logs)  # it said all that it says
+    assert served["/metrics"]
+    assert [each.returncode for each in said] == [0, 1, 0] * 2  # the trace is unknown
+    everything = [*logs, *served.values(), *(each.stdout + each.stderr for each in said)]
+    assert not [text for text in everything if SECRET in text]
+
+
+def test_the_pages_are_served_to_this_machine_alone_unless_told_otherwise(
+    broker: SecuredBroker, start: Start
+) -> None:
+    worker = start(by_certificate(broker))
+    worker.wait_until_ready()
+
+    assert worker.page("/livez") == "ok\n"
+    # Linux answers on all of 127.0.0.0/8: a port that is open to all is open there.
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", worker.port), timeout=5).close()
