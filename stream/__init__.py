@@ -11,6 +11,7 @@ promoting.py  rounds of promotions: dropped traces, read again and given to thei
 restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka
 explain.py    why a trace was kept or dropped, in words, from its decision records
+compare.py    which traces two kept topics have in common
 demo/         the load generator, the story that `tailstream demo` tells, the shop of services
 exemplars/    metrics' exemplars to pins: OTLP on Kafka, Prometheus, OpenMetrics endpoints
 export/       kept traces to a backend over OTLP/HTTP

@@ -37,6 +37,7 @@ LAYERS = [
     "reference",
     "decide",
     "explain",
+    "compare",
     "start",
     "web",
     "timers",

@@ -21,6 +21,7 @@ COMMANDS: Final = MappingProxyType(
         "tail": "Show kept traces as they come, as trees, and why they were kept.",
         "show": "Show a kept trace as a tree, and why it was kept.",
         "explain": "Say why a trace was kept or dropped.",
+        "compare": "Compare the kept traces with another sampler's.",
         "validate": "Check the settings without running anything.",
         "generate": "Send made-up traces to Kafka.",
         "init": "Write a commented settings file.",

@@ -1,14 +1,16 @@
 """A trace's decisions, read from their topic."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from stream.cli.refused import ClusterRefused
 from stream.explain import Recorded, recorded
 from stream.kafka.client_settings import connection
 from stream.kafka.decision_reader import DecisionReader
-from stream.kafka.errors import KafkaException, is_unknown_topic
+from stream.kafka.errors import KafkaException, is_unknown_topic, is_unreachable
 from stream.kafka.partitioner import PARTITIONERS
 from stream.kafka.topic_reader import ReadRecord
+from stream.kafka.topics import ClusterError, UnreachableError, read_cluster
 from stream.settings.model import Settings
 
 # Ten lines a second while no broker answers; the last line says it once.
@@ -28,10 +30,19 @@ def decisions_of(settings: Settings, trace_id: str, since_ms: int) -> tuple[list
     return _of_group(found, settings.worker.group)
 
 
-def refused(settings: Settings, setting: str, problem: KafkaException) -> ClusterRefused:
-    """Return what to tell of a topic that cannot be read; `setting` names it: `topics.output`."""
-    address, error = settings.kafka["bootstrap.servers"], problem.args[0]
-    text = f"kafka.bootstrap.servers is {address!r}: {error.str()}. "
+def refused(
+    settings: Settings, setting: str, problem: KafkaException, other_bootstrap: str = ""
+) -> ClusterRefused:
+    """Return what to tell of a topic that cannot be read; `setting` names it: `topics.output`.
+
+    `other_bootstrap`: the option's value, where that is the address.
+    """
+    error = problem.args[0]
+    name = "--other-bootstrap" if other_bootstrap else "kafka.bootstrap.servers"
+    address = other_bootstrap or settings.kafka["bootstrap.servers"]
+    if is_unreachable(error) and (told := _refused_at_the_door(settings, address)):
+        return ClusterRefused(told)
+    text = f"{name} is {address!r}: {error.str()}. "
     if is_unknown_topic(error):
         text += f"Set {setting} to the worker's, or name its settings with --config"
     else:
@@ -40,6 +51,22 @@ def refused(settings: Settings, setting: str, problem: KafkaException) -> Cluste
             "kafka.sasl.* and kafka.ssl.* settings; the principal needs Read on the topic"
         )
     return ClusterRefused(text)
+
+
+def _refused_at_the_door(settings: Settings, address: Any) -> str:
+    """Return what a client that is only to connect says of a password or a certificate, if it does.
+
+    A reader's own error tells of a broken connection.
+    """
+    if str(settings.kafka["security.protocol"]).upper() == "PLAINTEXT":
+        return ""
+    try:
+        read_cluster({**settings.kafka, "bootstrap.servers": address})
+    except UnreachableError:
+        return ""
+    except ClusterError as problem:
+        return str(problem)
+    return ""
 
 
 def others_line(others: int) -> str:

@@ -14,8 +14,8 @@ from rich.text import Text
 from stream import clock
 from stream.assembly.drawing import render_trace
 from stream.assembly.layout import layout_for
+from stream.cli.decisions import refused
 from stream.cli.options import settings_options
-from stream.cli.refused import ClusterRefused
 from stream.cli.tail_waiting import Waiting, not_in_settings
 from stream.kafka.client_settings import connection
 from stream.kafka.errors import KafkaException
@@ -28,10 +28,6 @@ READ_WAIT_S = 0.5
 NS_PER_MS = 1_000_000
 # Ten lines a second while no broker answers; the last line says it once.
 QUIET = {"log_level": 0}
-REMEDY = (
-    "Start Kafka, or correct the address, topics.output or the kafka.security.*, kafka.sasl.* and "
-    "kafka.ssl.* settings; the principal needs Read on the topic"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +110,7 @@ def command(
                 if number == limit:
                     return
     except KafkaException as problem:
-        address = settings.kafka["bootstrap.servers"]
-        text = f"kafka.bootstrap.servers is {address!r}: {problem.args[0].str()}. {REMEDY}"
-        raise ClusterRefused(text) from None
+        raise refused(settings, "topics.output", problem) from None
     except KeyboardInterrupt:
         return
 

@@ -25,6 +25,7 @@ CONNECTION_PREFIXES = (
     "security.",
     "sasl.",
     "ssl.",
+    "https.",
     "enable.ssl",
     "enable.sasl",
     "client.",

@@ -9,6 +9,7 @@ __all__ = [
     "is_bad_compression",
     "is_end_of_partition",
     "is_fenced",
+    "is_group_refused",
     "is_message_fault",
     "is_operators_fault",
     "is_out_of_range",
@@ -17,6 +18,7 @@ __all__ = [
     "is_unknown_topic",
     "is_unreachable",
     "needed_permission",
+    "not_readable",
 ]
 
 # Public codes of librdkafka's own; their names begin with an underscore all the same.
@@ -104,6 +106,22 @@ def is_operators_fault(error: Any) -> bool:
 def needed_permission(error: Any) -> tuple[str, str]:
     """Return the kind of resource, and what a producer lacks on it; empty for other errors."""
     return _PERMISSIONS.get(error.code(), ("", ""))
+
+
+def is_group_refused(error: Any) -> bool:
+    """Return whether a group may not be used.
+
+    librdkafka looks for the coordinator of whatever `group.id` a consumer has. For a reader that
+    joins no group and commits nothing this is no error: its principal needs no group.
+    """
+    return bool(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+
+def not_readable(error: Any, topic: str) -> KafkaException:
+    """Return the error with the topic's name, and what a reader lacks on it."""
+    denied = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    needs = " (Read is needed)" if denied else ""
+    return KafkaException(KafkaError(error.code(), f"topic {topic!r}: {error.str()}{needs}"))
 
 
 def is_message_fault(error: Any) -> bool:

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream.kafka.client_settings import LOGGER
 from stream.kafka.closing import Closing
-from stream.kafka.errors import is_end_of_partition, is_passing
+from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.log_state import NO_OFFSET, LogState
 
 CALL_TIMEOUT_S = 10.0
@@ -158,6 +158,6 @@ def _run(reader: Any, position: int) -> tuple[list[tuple[int, bytes]], int]:
             position = message.offset() + 1
         elif is_end_of_partition(error):
             position = max(position, message.offset())
-        elif not is_passing(error):
-            raise KafkaException(error)
+        elif not (is_passing(error) or is_group_refused(error)):
+            raise not_readable(error, message.topic() or "")
     return run, position

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from stream import clock
 from stream.kafka.client_settings import LOGGER
-from stream.kafka.errors import is_end_of_partition, is_passing
+from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.scan_note import OffsetRange
 
 READ_RECORDS_MAX = 100
@@ -49,8 +49,8 @@ def _records(reader: Any, wanted: OffsetRange) -> Iterator[tuple[int, bytes]]:
             if error is not None:
                 if is_end_of_partition(error):
                     return
-                if not is_passing(error):
-                    raise KafkaException(error)
+                if not (is_passing(error) or is_group_refused(error)):
+                    raise not_readable(error, message.topic() or "")
                 continue
             if message.offset() > wanted.last:
                 return

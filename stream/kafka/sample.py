@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream.kafka.errors import is_group_refused
 from stream.kafka.headers import SIGNAL_HEADER, headers_of
 from stream.kafka.keying import SampledRecord
 from stream.kafka.topics import REQUEST_TIMEOUT_S, Complaints
@@ -98,7 +99,7 @@ def _read(consumer: Any, unfinished: set[int], records_max: int) -> list[Sampled
                     records.append(SampledRecord(message.partition(), message.key(), value))
             elif message.error().code() == PARTITION_EOF:
                 unfinished.discard(message.partition())
-            else:
+            elif not is_group_refused(message.error()):
                 raise KafkaException(message.error())
     return records
 

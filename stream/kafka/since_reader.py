@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 from stream import clock
 from stream.kafka.client_settings import LOGGER
 from stream.kafka.closing import Closing
-from stream.kafka.errors import is_end_of_partition, is_passing
+from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.headers import headers_of
 from stream.kafka.topic_reader import ReadRecord
 
@@ -74,7 +74,7 @@ class SinceReader(Closing):
             if wanted(key, value):
                 headers = list(headers_of(message))
                 place = (message.topic(), message.partition(), message.offset())
-                yield ReadRecord(*place, key, value, headers)
+                yield ReadRecord(*place, key, value, headers, message.timestamp()[1])
 
     def close(self) -> None:
         """Leave the broker."""
@@ -90,8 +90,8 @@ class SinceReader(Closing):
                     yield message
                 elif is_end_of_partition(error):
                     left.discard(message.partition())
-                elif not is_passing(error):
-                    raise KafkaException(error)
+                elif not (is_passing(error) or is_group_refused(error)):
+                    raise not_readable(error, self._topic)
             if clock.monotonic_s() > heard_s + SILENCE_MAX_S:
                 text = f"nothing was heard of {self._topic!r} for {SILENCE_MAX_S:.0f} s"
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text))  # noqa: SLF001 - librdkafka's public code

@@ -14,6 +14,7 @@ from confluent_kafka import (
 )
 
 from stream.kafka.closing import Closing
+from stream.kafka.errors import is_end_of_partition, is_group_refused, not_readable
 from stream.kafka.headers import headers_of
 
 CALL_TIMEOUT_S = 10.0
@@ -22,7 +23,7 @@ READ_RECORDS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
-    """A record as it was read. `headers` in their order."""
+    """A record as it was read. `headers` in their order; `time_ms` its timestamp, Unix ms."""
 
     topic: str
     partition: int
@@ -30,6 +31,7 @@ class ReadRecord:
     key: bytes
     value: bytes
     headers: list[tuple[str, bytes]]
+    time_ms: int = 0
 
 
 class TopicReader(Closing):
@@ -74,9 +76,10 @@ class TopicReader(Closing):
                     message.key() or b"",
                     message.value() or b"",
                     list(headers_of(message)),
+                    message.timestamp()[1],
                 )
-            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code
-                raise KafkaException(error)
+            elif not (is_end_of_partition(error) or is_group_refused(error)):
+                raise not_readable(error, message.topic() or "")
 
     def _partitions(self, topic: str) -> list[int]:
         found = self._consumer.list_topics(topic, CALL_TIMEOUT_S).topics[topic]

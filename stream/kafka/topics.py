@@ -14,6 +14,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from stream.kafka.admission import remedy_at_the_door
+
 REQUEST_TIMEOUT_S = 4.0
 """For one answer. Two of them still tell of an unreachable broker in under 10 s."""
 
@@ -32,14 +34,6 @@ UNREACHABLE = frozenset(
         KafkaError.REQUEST_TIMED_OUT,
     }
 )
-REFUSED_AT_THE_DOOR = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a code of librdkafka itself
-        KafkaError._SSL,  # noqa: SLF001 - a code of librdkafka itself
-    }
-)
-"""A broker is there, and will not get better by itself."""
-
 UNAUTHORISED = frozenset(
     {
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -199,7 +193,7 @@ class Complaints:
         self._bootstrap = kafka["bootstrap.servers"]
         self._option = option
         self._first = ""
-        self._refused = False
+        self._remedy = ""
 
     def client(self, make: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
         """Make a client that keeps quiet. An unknown property or bad value is a `ClusterError`."""
@@ -214,17 +208,19 @@ class Complaints:
     def explained(self, error: KafkaError, doing: str) -> ClusterError:
         """Turn a client's error into one for the operator. `doing`: what was refused."""
         if error.code() in UNREACHABLE:
-            kind = ClusterError if self._refused else UnreachableError
-            return kind(
+            said = (
                 f"{self._option or 'kafka.bootstrap.servers'} is {self._bootstrap!r}: no broker "
-                f"there can be used ({self._first or error.str()}). Start Kafka, or correct the "
-                f"address{self._where_to()}."
+                f"there can be used ({self._first or error.str()})."
             )
+            if self._remedy and not self._option:
+                return ClusterError(f"{said} {self._remedy}.")
+            kind = ClusterError if self._remedy else UnreachableError
+            return kind(f"{said} Start Kafka, or correct the address{self._where_to()}.")
         if error.code() in UNAUTHORISED:
             return ClusterError(
                 f"Kafka at {self._bootstrap!r} does not allow us to {doing} ({error.str()}): give "
-                "the user of kafka.sasl.username, or of the client certificate, that permission "
-                "(kafka-acls.sh --add)."
+                "the user of kafka.sasl.username, or of the client certificate, "
+                f"{_operation(doing)} on it (kafka-acls.sh --add)."
             )
         return ClusterError(f"Kafka at {self._bootstrap!r} refused to {doing}: {error.str()}")
 
@@ -239,7 +235,14 @@ class Complaints:
     def _note(self, error: KafkaError) -> None:
         if not self._first and error.code() != ALL_BROKERS_DOWN:
             self._first = error.str()
-            self._refused = error.code() in REFUSED_AT_THE_DOOR
+            self._remedy = remedy_at_the_door(error)
+
+
+def _operation(doing: str) -> str:
+    """Return Kafka's name of what one must be allowed to do."""
+    if doing.startswith("describe the configuration"):
+        return "DescribeConfigs"
+    return doing.partition(" ")[0].capitalize()
 
 
 def read_cluster(kafka: Mapping[str, Any]) -> ClusterFacts:

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import Protocol
@@ -64,9 +64,15 @@ class JarBroker:
         *,
         port: int | None = None,
         properties: Mapping[str, str] | None = None,
+        more: str = "",
+        scram: Sequence[str] = (),
     ) -> None:
+        """`more` are lines above our properties, `scram` users as the storage tool takes them."""
         self._jars = jars
-        self._properties = properties or {}
+        self._more = more + "".join(
+            f"\n{name}={value}" for name, value in (properties or {}).items()
+        )
+        self._scram = scram
         free_port, self._controller_port = free_ports(2)
         self._port = port or free_port
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -78,9 +84,7 @@ class JarBroker:
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="tailstream-kafka-"))
             ports = {"port": self._port, "controller_port": self._controller_port}
-            self._jars.prepare(self._home, **ports)
-            with (self._home / "server.properties").open("a") as settings:
-                settings.writelines(f"{name}={value}\n" for name, value in self._properties.items())
+            self._jars.prepare(self._home, more=self._more, scram=self._scram, **ports)
         self._child = Child(self._jars.server_command(self._home), log=self._home / "broker.log")
         wait_until_it_answers(self.bootstrap, self._child)
 

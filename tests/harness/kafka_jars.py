@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -51,15 +52,19 @@ class KafkaJars:
                 _fetch(folder)
         return cls(java, folder)
 
-    def prepare(self, home: Path, *, port: int, controller_port: int) -> None:
-        """Write the broker's settings into `home` and format its log folder."""
-        template = Template((SETTINGS / "server.properties").read_text())
+    def prepare(
+        self, home: Path, *, port: int, controller_port: int, more: str, scram: Sequence[str]
+    ) -> None:
+        """Write the broker's settings into `home`, `more` above ours, and format its log folder."""
+        template = Template((SETTINGS / "server.properties").read_text() + more)
         (home / "server.properties").write_text(
             template.substitute(port=port, controller_port=controller_port, data_dir=home / "log")
         )
         shutil.copy(SETTINGS / "log4j2.yaml", home)
         storage_tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id()]
-        command = [*self._java(home), *storage_tool, "-c", str(home / "server.properties")]
+        users = [part for user in scram for part in ("--add-scram", user)]
+        command = [*self._java(home), *storage_tool, *users]
+        command += ["-c", str(home / "server.properties")]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode:
             raise RuntimeError(f"Kafka's storage tool failed:\n{done.stdout}\n{done.stderr}")

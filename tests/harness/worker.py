@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class WorkerProcess:
         storage: Mapping[str, object] | None = None,
         policies: Sequence[Mapping[str, object]] | None = None,
         more: Mapping[str, Mapping[str, object]] | None = None,
+        log_level: str = "info",
     ) -> None:
         self.slot = slot
         self.instance_id = instance_id or slot
@@ -49,17 +51,18 @@ class WorkerProcess:
         self._storage = storage or {"memory": "64MiB"}
         self._policies = policies or _policies(rules)
         self._more = more or {}
+        self._log_level = log_level
         self._topics = topics
         self._rules = rules
         self._home = directory / slot
         self._home.mkdir()
-        self._port = free_ports(1)[0]
+        self.port = free_ports(1)[0]
         self._child: Child | None = None
 
     @property
     def address(self) -> str:
         """Where its pages are: host:port."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def directory(self) -> Path:
@@ -85,7 +88,7 @@ class WorkerProcess:
         command = [str(COMMAND), "worker", "--config", str(config)]
         if self._under_faust:
             faust = str(COMMAND.with_name("faust"))
-            command = [faust, "-A", "stream.app", "worker", "--web-port", str(self._port)]
+            command = [faust, "-A", "stream.app", "worker", "--web-port", str(self.port)]
         env = {**os.environ, "PYTHONFAULTHANDLER": "1", "TAILSTREAM_CONFIG": str(config)}
         self._child = Child(command, log=self._home / "worker.log", env=env)
 
@@ -149,10 +152,17 @@ class WorkerProcess:
 
     def get(self, page: str, accept: str = "") -> tuple[str, str]:
         """Return a page's content type and text."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{page}")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{page}")
         request.add_header("Accept", accept)
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.headers["Content-Type"], answer.read().decode()
+
+    def page(self, path: str) -> str:
+        """Return what a path answers, whatever its status."""
+        try:
+            return self.get(path)[1]
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -194,7 +204,7 @@ class WorkerProcess:
 
     def _get(self, page: str) -> str | None:
         """Return a page's text, None while it is not there or not well."""
-        url = f"http://127.0.0.1:{self._port}{page}"
+        url = f"http://127.0.0.1:{self.port}{page}"
         with (
             contextlib.suppress(OSError, http.client.HTTPException),  # frozen, it takes and is mute
             urllib.request.urlopen(url, timeout=5) as answer,
@@ -231,8 +241,8 @@ class WorkerProcess:
                 "policies": [*self._policies],
             },
             "storage": {"directory": str(self.directory), **self._storage},
-            "web": {"host": "127.0.0.1", "port": self._port},
-            "log": {"format": "json"},
+            "web": {"port": self.port},
+            "log": {"format": "json", "level": self._log_level},
         }
         for section, given in self._more.items():
             settings[section] = {**settings.get(section, {}), **given}

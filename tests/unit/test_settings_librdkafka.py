@@ -1,10 +1,17 @@
 """The names that are known below `kafka.` are librdkafka's own."""
 
 import json
+from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
+from stream.kafka.client_settings import (
+    Membership,
+    connection,
+    consumer_settings,
+    producer_settings,
+)
 from stream.kafka.refused_values import refused_value
 from stream.settings.errors import SettingsError
 from stream.settings.kafka import OWNED
@@ -91,6 +98,32 @@ def test_a_login_that_lacks_something_is_refused(given: list[str], said: str) ->
 def test_a_login_without_a_password_needs_none(given: list[str]) -> None:
     overrides = [f"kafka.sasl.{each}" for each in given]
     assert load(None, ["kafka.security.protocol=SASL_PLAINTEXT", *overrides], {})
+
+
+def test_what_oidc_takes_reaches_every_client_as_it_was_written(tmp_path: Path) -> None:
+    oidc = {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": "tailstream",
+        "sasl.oauthbearer.client.secret": "of the client",
+        "sasl.oauthbearer.token.endpoint.url": "https://identity.example/token",
+        "sasl.oauthbearer.scope": "kafka",
+        "sasl.oauthbearer.extensions": "logicalCluster=lkc-1,identityPoolId=pool-1",
+        "https.ca.location": "probe",
+    }
+    file = tmp_path / "tailstream.yaml"
+    file.write_text(json.dumps({"kafka": oidc}))
+    kafka = load(file, [], {}).kafka
+    member = Membership("g", "w", static=False, session_timeout_s=10)
+
+    for settings in (
+        connection(kafka),
+        consumer_settings(kafka, member),
+        producer_settings(kafka, member, compression="lz4", transaction_timeout_s=30),
+    ):
+        assert oidc.items() <= settings.items()
+    Consumer({**connection(kafka), "group.id": "g"}).close()  # librdkafka takes it
 
 
 def test_every_name_that_is_ours_says_what_to_do() -> None:
