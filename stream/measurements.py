@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from stream.metrics import DELAYS, PREFIX, Metrics
+from stream.metrics import DELAYS, DURATIONS, PREFIX, Metrics
 from stream.sampling.accounting import Accounts
 from stream.worker.partition import Partition, PartitionPlan
-from stream.worker.tally import Tally
+from stream.worker.tally import Shown, Tally
 
 OUTCOMES = (
     "sampled",
@@ -20,7 +20,9 @@ OUTCOMES = (
     "promoted",
 )
 
-DELAYS_MS = [round(bound * 1000) for bound in DELAYS]
+MS_PER_S, US_PER_S = 1_000, 1_000_000
+DELAYS_MS = [round(bound * MS_PER_S) for bound in DELAYS]
+DURATIONS_US = [round(bound * US_PER_S) for bound in DURATIONS]
 
 
 class Measurements:
@@ -60,7 +62,7 @@ class Measurements:
     def committed(self, plans: Iterable[PartitionPlan], seconds: float, now_ms: int) -> None:
         """A transaction committed, with these plans of partitions that are still ours."""
         self._metrics["transaction_seconds"].labels("committed").observe(seconds)
-        tally = Tally(DELAYS_MS)
+        tally = Tally(DELAYS_MS, DURATIONS_US)
         for plan in plans:
             self.accounts(plan.partition, plan.owner.sampler.accounts)
             tally.add(plan.settled, now_ms)
@@ -69,7 +71,20 @@ class Measurements:
         for labels, count in tally.decided.items():
             self._metrics["traces_decided"].labels(*labels).inc(count)
         delays = self._metrics["decision_delay_seconds"]
-        delays.observe_counted(tally.delays, tally.delay_ms / 1000)
+        now_s = now_ms / MS_PER_S
+        delays.observe_counted(
+            tally.delays,
+            tally.delay_ms / MS_PER_S,
+            _exemplars(tally.delay_exemplars, MS_PER_S),
+            now_s,
+        )
+        for policy, durations in tally.durations.items():
+            self._metrics["trace_duration_seconds"].labels(policy).observe_counted(
+                durations.counts,
+                durations.sum_us / US_PER_S,
+                _exemplars(durations.exemplars, US_PER_S),
+                now_s,
+            )
 
     def aborted(self, seconds: float) -> None:
         """A transaction was aborted."""
@@ -149,6 +164,10 @@ class Measurements:
                 gauges["retention_left_seconds"] = (self._retention_ms - held_ms) / 1000
         for name, value in gauges.items():
             self._metrics[name].labels(label).set(value)
+
+
+def _exemplars(shown: Mapping[int, Shown], per_s: int) -> dict[int, tuple[bytes, float]]:
+    return {bucket: (trace_id, value / per_s) for bucket, (trace_id, value) in shown.items()}
 
 
 def _flat(accounts: Accounts) -> Counter[tuple[str, ...]]:
