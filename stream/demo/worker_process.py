@@ -1,4 +1,4 @@
-"""A worker, or another command, as an operator runs it: a process of its own, with its settings in a file."""
+"""A worker as an operator runs it: a process of its own, with its settings in a file."""
 
 import atexit
 import os

@@ -20,7 +20,7 @@ Shown = tuple[bytes, int]
 
 @dataclass(slots=True)
 class Durations:
-    """Durations of whole kept traces in microseconds: by bucket, their sum, a trace of each bucket."""
+    """Durations of kept traces, in microseconds: by bucket, their sum, a trace of each bucket."""
 
     counts: list[int]
     sum_us: int = 0

@@ -1,5 +1,6 @@
 """Recall's traffic, metrics and steps, without Kafka."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,13 +36,12 @@ def delivered(
         evidence.add(ReadRecord("out", 0, offset, record.key, record.value, headers))
 
 
-def a_run(checkouts: list[Checkout], exemplars: bool = True) -> Ran:
+def a_run(checkouts: list[Checkout]) -> Ran:
     ran = Ran(Evidence(TOPICS))
     for each in checkouts:
         ran.application.observe(each)
-    if exemplars:
-        for instance in "012":
-            ran.collect(instance, 1)
+    for instance in "012":
+        ran.collect(instance, 1)
     for each in checkouts:
         if each.failed:
             delivered(ran.evidence, each, "errors")
@@ -166,8 +166,7 @@ def test_prometheus_is_what_the_environment_names_and_its_answer_gives_trace_ids
     program.chmod(0o755)
     assert prometheus_program({"PROMETHEUS": str(program)}) == str(program)
     assert prometheus_program({"PROMETHEUS": str(tmp_path / "none")}) is None
-    answer = (
-        '{"status":"success","data":[{"seriesLabels":{"le":"2.5"},"exemplars":[{"labels":'
-        f'{{"trace_id":"{"ab" * 16}","span_id":"0102030405060708"}},"value":"2.1","timestamp":1.5}}]}}]}}'
-    )
+    exemplar = {"labels": {"trace_id": "ab" * 16}, "value": "2.1", "timestamp": 1.5}
+    data = [{"seriesLabels": {"le": "2.5"}, "exemplars": [exemplar]}]
+    answer = json.dumps({"status": "success", "data": data})
     assert trace_ids_of(answer.encode()) == {b"\xab" * 16}

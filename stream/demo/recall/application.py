@@ -47,7 +47,8 @@ class Application:
 
     def openmetrics(self) -> str:
         """Return what a scrape returns."""
-        return generate_latest(self.registry).decode()
+        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text.decode()
 
     def otlp(self, instance: str, now_ns: int) -> bytes:
         """Return an export of one replica: OTLP `MetricsData` with a histogram."""

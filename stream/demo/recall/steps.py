@@ -107,7 +107,7 @@ def shown_in(text: str) -> list[Shown]:
     ]
     samples = [
         sample
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.name == f"{NAME}_bucket" and sample.labels["le"] == SLOW_BOUND
     ]

@@ -141,7 +141,7 @@ def _processes(tail: Tail, directory: Path) -> Iterator[WorkerProcess]:
     yield WorkerProcess(settings, directory, check_topics=tail.check_topics)
     if tail.pins:
         apart = {**settings, "web": {"port": free_port()}}
-        yield WorkerProcess(apart, directory, command="exemplars")
+        yield WorkerProcess(apart, directory, check_topics=tail.check_topics, command="exemplars")
 
 
 def _settings(tail: Tail, directory: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from stream.demo.shop_shape import INSTANCES
 
 EXPORT_EVERY_S = 5.0
 PIPELINE_DELAYS_S = (0.0, 1.5, 6.0)
-"""How long each replica's metrics take to reach Kafka: so pins come before, in and after the window."""
+"""How long each replica's metrics take to reach Kafka, so that pins come at all three times."""
 
 
 @dataclass(frozen=True, slots=True)
