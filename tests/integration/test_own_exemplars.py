@@ -1,0 +1,66 @@
+"""What the worker's own metrics point at is in its output."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from stream.testing.spans import a_trace, trace_id_of, traces_data
+from tests.harness.oracle import Rules
+from tests.harness.reading import read_whole
+from tests.harness.topics import topics_of_a_test
+from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
+
+pytestmark = pytest.mark.integration
+
+RULES = Rules(decision_wait_ms=1_000, slow_ms=1_000, percentage=30)
+HALF = [
+    {
+        "name": "half",
+        "type": "probabilistic",
+        "probabilistic": {"sampling_percentage": 50},
+    }
+]
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+HISTOGRAMS = ("decision_delay_seconds", "trace_duration_seconds")
+
+
+def test_exemplars_of_the_workers_metrics_are_kept_traces(kafka: str, tmp_path: Path) -> None:
+    with topics_of_a_test(kafka) as topics:
+        worker = WorkerProcess(topics, RULES, tmp_path, slot="w", policies=HALF)
+        try:
+            worker.start()
+            worker.wait_until_ready()
+            producer = Producer({"bootstrap.servers": kafka, "partitioner": "fnv1a"})
+            for number in range(1, 101):
+                key = trace_id_of(number).hex().encode()
+                producer.produce(topics.input, traces_data(a_trace(number)), key)
+            assert producer.flush(30) == 0
+            wait_until_all_is_decided(topics, [worker])
+            content_type, text = worker.get("/metrics", OPENMETRICS)
+            _, plain = worker.get("/metrics")
+        finally:
+            worker.close()
+        kept = {record.key.decode() for record in read_whole(kafka, topics.output)}
+
+    assert content_type.startswith("application/openmetrics-text")
+    shown = exemplars_in(text)
+    for name in HISTOGRAMS:
+        assert shown[name], text
+        assert shown[name] <= kept
+    assert 0 < len(kept) < 100
+    assert f'tailstream_trace_duration_seconds_count{{policy="half"}} {len(kept)}.0' in plain
+    assert "# {" not in plain
+
+
+def exemplars_in(text: str) -> dict[str, set[str]]:
+    return {
+        name: {
+            sample.exemplar.labels["trace_id"]
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == f"tailstream_{name}_bucket" and sample.exemplar is not None
+        }
+        for name in HISTOGRAMS
+    }
