@@ -14,28 +14,24 @@ from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
 pytestmark = pytest.mark.integration
 
-RULES = Rules(decision_wait_ms=1_000, slow_ms=1_000, percentage=30)
-HALF = [
-    {
-        "name": "half",
-        "type": "probabilistic",
-        "probabilistic": {"sampling_percentage": 50},
-    }
-]
+RULES = Rules(decision_wait_ms=1_000, slow_ms=1_000, percentage=0)
+ERRORS = [{"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 HISTOGRAMS = ("decision_delay_seconds", "trace_duration_seconds")
 
 
 def test_exemplars_of_the_workers_metrics_are_kept_traces(kafka: str, tmp_path: Path) -> None:
     with topics_of_a_test(kafka) as topics:
-        worker = WorkerProcess(topics, RULES, tmp_path, slot="w", policies=HALF)
+        worker = WorkerProcess(topics, RULES, tmp_path, slot="w", policies=ERRORS)
         try:
             worker.start()
             worker.wait_until_ready()
             producer = Producer({"bootstrap.servers": kafka, "partitioner": "fnv1a"})
             for number in range(1, 101):
                 key = trace_id_of(number).hex().encode()
-                producer.produce(topics.input, traces_data(a_trace(number)), key)
+                producer.produce(
+                    topics.input, traces_data(a_trace(number, error=number % 3 == 0)), key
+                )
             assert producer.flush(30) == 0
             wait_until_all_is_decided(topics, [worker])
             content_type, text = worker.get("/metrics", OPENMETRICS)
