@@ -107,7 +107,7 @@ def shown_in(text: str) -> list[Shown]:
     ]
     samples = [
         sample
-        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # prometheus-client has no types there
         for sample in family.samples
         if sample.name == f"{NAME}_bucket" and sample.labels["le"] == SLOW_BOUND
     ]
