@@ -51,11 +51,12 @@ def test_exemplars_of_the_workers_metrics_are_kept_traces(kafka: str, tmp_path: 
 
 
 def exemplars_in(text: str) -> dict[str, set[str]]:
+    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # it has no types there
+    samples = [sample for family in families for sample in family.samples]
     return {
         name: {
             sample.exemplar.labels["trace_id"]
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
+            for sample in samples
             if sample.name == f"tailstream_{name}_bucket" and sample.exemplar is not None
         }
         for name in HISTOGRAMS

@@ -1,6 +1,7 @@
 """Recall's traffic, metrics and steps, without Kafka."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from stream.demo.recall.checkout import Checkout
 from stream.demo.recall.checkouts import Checkouts
 from stream.demo.recall.evidence import Evidence
 from stream.demo.recall.head import is_head_kept, likely_most
-from stream.demo.recall.prometheus import prometheus_program, trace_ids_of
+from stream.demo.recall.prometheus import exemplars_through, prometheus_program, trace_ids_of
 from stream.demo.recall.steps import click_step, head_step, pins_step, shown_in, tail_step
 from stream.demo.recall.tail import Ran
 from stream.demo.recall.timeline import Collected, Exported, timeline
@@ -156,6 +157,46 @@ def test_the_arithmetic_tells_rates_sizes_and_errors_seen() -> None:
     assert (offered.errors, tail.errors, tail.errors_of) == (5, 5, 5)
     assert head.spans_per_s < offered.spans_per_s / 30
     assert "1 of 20,000" in list(lines([offered, head, tail]))[-1]
+
+
+PROMETHEUS = """#!{python}
+import http.server, json, sys, urllib.request
+import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+assert options["enable-feature"] == "exemplar-storage"
+job = yaml.safe_load(open(options["config.file"]))["scrape_configs"][0]
+target = job["static_configs"][0]["targets"][0]
+accept = {{"Accept": "application/openmetrics-text; version=1.0.0"}}
+page = urllib.request.urlopen(urllib.request.Request(f"http://{{target}}/metrics", headers=accept))
+samples = [s for f in text_string_to_metric_families(page.read().decode()) for s in f.samples]
+data = [
+    {{"seriesLabels": s.labels, "exemplars": [{{"labels": s.exemplar.labels, "value": "1"}}]}}
+    for s in samples if s.exemplar and s.labels["le"] == "2.5"
+]
+class Api(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        assert self.path.startswith("/api/v1/query_exemplars?query=checkout_duration_seconds_")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({{"status": "success", "data": data}}).encode())
+host, port = options["web.listen-address"].split(":")
+http.server.HTTPServer((host, int(port)), Api).serve_forever()
+"""
+
+
+def test_what_prometheus_scrapes_is_asked_back_from_it(tmp_path: Path) -> None:
+    program = tmp_path / "prometheus"
+    program.write_text(PROMETHEUS.format(python=sys.executable))
+    program.chmod(0o755)
+    application = a_run(made()).application
+    wanted = {one.trace_id for one in shown_in(application.openmetrics())}
+    assert exemplars_through(str(program), application.registry, wanted, tmp_path) == wanted
+
+
+def test_a_prometheus_that_ends_has_no_exemplars(tmp_path: Path) -> None:
+    application = a_run(made()).application
+    assert exemplars_through("false", application.registry, {b"t" * 16}, tmp_path) == set()
 
 
 def test_prometheus_is_what_the_environment_names_and_its_answer_gives_trace_ids(

@@ -35,7 +35,7 @@ def rows(checkouts: Sequence[Checkout], per_s: float, ran: Ran) -> list[Row]:
     return [
         row("offered", _spans(checkouts), sum(each.bytes for each in checkouts), len(failed)),
         row(
-            f"head, {SHARE:.0%}",
+            f"head, {SHARE * 100:g} %",
             _spans(at_head),
             sum(each.bytes for each in at_head),
             sum(each.failed for each in at_head),
@@ -59,8 +59,8 @@ def lines(table: Sequence[Row]) -> Iterator[str]:
         )
     seen_by_head, seen_by_tail = round(1 / (SHARE * ERROR_SHARE)), round(1 / ERROR_SHARE)
     yield (
-        f"the head sees an error in 1 of {seen_by_head:,} checkouts ({SHARE:.0%} of "
-        f"{ERROR_SHARE:.1%}), the tail in 1 of {seen_by_tail:,}: every one"
+        f"the head sees an error in 1 of {seen_by_head:,} checkouts ({SHARE * 100:g} % of "
+        f"{ERROR_SHARE * 100:g} %), the tail in 1 of {seen_by_tail:,}: every one"
     )
 
 

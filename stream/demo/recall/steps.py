@@ -30,7 +30,7 @@ class Step:
 
 def head_step(checkouts: Sequence[Checkout]) -> Step:
     """(a) How many slow traces a head sampler leaves."""
-    step = Step("a", f"{SHARE:.0%} kept at the head")
+    step = Step("a", f"{SHARE * 100:g} % kept at the head")
     slow = [each for each in checkouts if each.slow]
     failed = [each for each in checkouts if each.failed]
     kept = [each for each in checkouts if is_head_kept(each)]
