@@ -41,7 +41,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo shop test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo shop recall test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -55,6 +55,9 @@ demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port ru
 shop: $(INSTALLED) ## see trace context on every hop of a small shop; KAFKA=host:port, HEAD_RATE=0.1, BROKEN=payment
 	@$(BIN)/tailstream demo shop $(if $(KAFKA),--kafka $(KAFKA)) $(if $(HEAD_RATE),--head-rate $(HEAD_RATE)) \
 		$(if $(BROKEN),--broken $(BROKEN))
+
+recall: $(INSTALLED) ## see that a click on a metric lands on a trace; KAFKA=host:port, SEED=7, PROMETHEUS=program
+	@$(BIN)/tailstream demo recall $(if $(KAFKA),--kafka $(KAFKA)) $(if $(SEED),--seed $(SEED))
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST)

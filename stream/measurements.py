@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 
-from stream.metrics import DELAYS, PREFIX, Metrics
+from stream.metrics import DELAYS, DURATIONS, PREFIX, Metrics
 from stream.otlp.fragment import DeadLetterReason
 from stream.sampling.accounting import Accounts
 from stream.sampling.decision import Verdict
 from stream.sampling.delivery import Delivery
 from stream.worker.partition import Partition, PartitionPlan
-from stream.worker.tally import Tally
+from stream.worker.tally import Shown, Tally
 
 OUTCOMES = (
     "sampled",
@@ -64,7 +64,9 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
 
 SHOWN_LOOKED_AT_MAX = 100
 
-DELAYS_MS = [round(bound * 1000) for bound in DELAYS]
+MS_PER_S, US_PER_S = 1_000, 1_000_000
+DELAYS_MS = [round(bound * MS_PER_S) for bound in DELAYS]
+DURATIONS_US = [round(bound * US_PER_S) for bound in DURATIONS]
 
 
 class Measurements:
@@ -108,7 +110,7 @@ class Measurements:
         """A transaction committed, with these plans of partitions that are still ours."""
         took = self._metrics["transaction_seconds"].labels("committed")
         took.observe(seconds)
-        tally = Tally(DELAYS_MS)
+        tally = Tally(DELAYS_MS, DURATIONS_US)
         for plan in plans:
             self.accounts(plan.partition, plan.owner.sampler.accounts)
             tally.add(plan.settled, now_ms)
@@ -117,11 +119,22 @@ class Measurements:
         for labels, count in tally.decided.items():
             self._metrics["traces_decided"].labels(*labels).inc(count)
         delays = self._metrics["decision_delay_seconds"]
-        delays.observe_counted(tally.delays, tally.delay_ms / 1000)
+        now_s = now_ms / MS_PER_S
+        delays.observe_counted(
+            tally.delays,
+            tally.delay_ms / MS_PER_S,
+            _exemplars(tally.delay_exemplars, MS_PER_S),
+            now_s,
+        )
+        for policy, durations in tally.durations.items():
+            self._metrics["trace_duration_seconds"].labels(policy).observe_counted(
+                durations.counts,
+                durations.sum_us / US_PER_S,
+                _exemplars(durations.exemplars, US_PER_S),
+                now_s,
+            )
         for kept in filter(None, map(_kept, plans)):
-            trace_id = kept.decision.trace_id.hex()
-            delays.show(trace_id, max(0, now_ms - kept.due_ms) / 1000, now_ms / 1000)
-            took.show(trace_id, seconds, now_ms / 1000)
+            took.show(kept.decision.trace_id.hex(), seconds, now_s)
 
     def aborted(self, seconds: float) -> None:
         """A transaction was aborted."""
@@ -227,6 +240,10 @@ def _kept(plan: PartitionPlan) -> Delivery | None:
         ):
             return delivered
     return None
+
+
+def _exemplars(shown: Mapping[int, Shown], per_s: int) -> dict[int, tuple[bytes, float]]:
+    return {bucket: (trace_id, value / per_s) for bucket, (trace_id, value) in shown.items()}
 
 
 def _flat(accounts: Accounts) -> Counter[tuple[str, ...]]:

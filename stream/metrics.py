@@ -8,9 +8,10 @@ partition, so a scrape tells the law of the sum; the decisions topic tells it of
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.samples import Exemplar
@@ -32,18 +33,32 @@ class Declaration:
     prefix: str = PREFIX
 
 
+EMPTY: Final[Mapping[int, tuple[bytes, float]]] = MappingProxyType({})
+
+
 class CountedHistogram(Histogram):
     """A histogram that is told of many observations at once: one a trace is half a microsecond.
 
     It knows how prometheus-client keeps them, so the release of that is pinned.
     """
 
-    def observe_counted(self, counts: Sequence[int], total: float) -> None:
-        """Add observations: how many in each bucket, that without a bound last, and their sum."""
+    def observe_counted(
+        self,
+        counts: Sequence[int],
+        total: float,
+        exemplars: Mapping[int, tuple[bytes, float]] = EMPTY,
+        now_s: float = 0.0,
+    ) -> None:
+        """Add observations: how many in each bucket, that without a bound last, and their sum.
+
+        `exemplars` are traces by their bucket's index: the id, and its value, as of `now_s`.
+        """
         self._sum.inc(total)
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)
+        for at, (trace_id, value) in exemplars.items():
+            self._buckets[at].set_exemplar(Exemplar({"trace_id": trace_id.hex()}, value, now_s))
 
     def show(self, trace_id: str, observed: float, now_s: float) -> None:
         """Let the bucket of what was observed name a trace that it was observed of."""
@@ -52,6 +67,7 @@ class CountedHistogram(Histogram):
 
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DURATIONS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 DELAYS = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 DECLARATIONS: tuple[Declaration, ...] = (
@@ -175,9 +191,18 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Histogram,
         "decision_delay_seconds",
-        "From a trace's deadline to the commit of its decision, on the wall clock.",
+        "From a trace's deadline to the commit of its decision, on the wall clock. Exemplars are "
+        "kept traces.",
         (),
         DELAYS,
+    ),
+    Declaration(
+        Histogram,
+        "trace_duration_seconds",
+        "Durations of kept traces, by the policy that kept them, with exemplars of them; what came "
+        "late or was promoted is not counted again.",
+        ("policy",),
+        DURATIONS,
     ),
     Declaration(
         Histogram,

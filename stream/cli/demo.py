@@ -1,4 +1,4 @@
-"""`tailstream demo`: the main job, the shop, and the gateway alone."""
+"""`tailstream demo`: the main job, the shop, Recall, and the gateway alone."""
 
 import importlib
 from types import MappingProxyType
@@ -15,6 +15,7 @@ SUBCOMMANDS: Final = MappingProxyType(
     {
         "shop": ("stream.cli.demo_shop", "See trace context on every hop of a small shop."),
         "traffic": ("stream.cli.demo_traffic", "Run that shop until it is told to stop."),
+        "recall": ("stream.cli.demo_recall", "See that a click on a metric lands on a trace."),
         "gateway": ("stream.cli.demo_gateway", "Run the shop's gateway alone, for test harnesses."),
     }
 )

@@ -32,8 +32,13 @@ log = logs.logger("tailstream")
 
 
 @click.command()
+@click.option(
+    "--without-topic-check",
+    is_flag=True,
+    help="Start without looking at the topics (for brokers that do not let us).",
+)
 @settings_options
-def command(settings: Settings) -> None:
+def command(settings: Settings, *, without_topic_check: bool) -> None:
     """Pin the trace of every exemplar in topics.metrics, so that it is kept whole.
 
     By setting also of those that exemplars.prometheus has, or the endpoints of exemplars.scrape.
@@ -47,6 +52,8 @@ def command(settings: Settings) -> None:
     metrics = Metrics(declarations=EXEMPLARS_DECLARATIONS)
     metrics["build"].info(build())
     try:
+        if not without_topic_check:
+            _check_topics(settings)
         _run(settings, metrics)
     except ClusterError as problem:
         raise ClusterRefused(str(problem)) from None
@@ -66,6 +73,13 @@ def check_sources(settings: Settings) -> None:
         return
     remedy = "set it to true, or name exemplars.prometheus.url or exemplars.scrape.urls"
     raise SettingsError([Problem("exemplars.kafka", False, "there is nothing to read", remedy)])
+
+
+def _check_topics(settings: Settings) -> None:
+    needed = {"topics.input": settings.topics.input}
+    if settings.exemplars.kafka:
+        needed["topics.metrics"] = settings.topics.metrics
+    required_topics(settings.kafka, needed)
 
 
 def counts(metrics: Metrics) -> dict[str, int]:
@@ -111,10 +125,6 @@ def _pages(settings: Settings, pinning: Pinning, metrics: Metrics) -> ExitStack:
 
 def _pinning(settings: Settings, metrics: Metrics) -> Pinning:
     topics, worker, exemplars = settings.topics, settings.worker, settings.exemplars
-    needed = {"topics.input": topics.input}
-    if exemplars.kafka:
-        needed["topics.metrics"] = topics.metrics
-    required_topics(settings.kafka, needed)
     member = Membership(
         exemplars.consumer_group or f"{worker.group}-exemplars",
         worker.instance_id,

@@ -9,6 +9,7 @@ from random import Random
 from stream.demo.record import Record, RecordKind
 from stream.demo.shop_shape import REQUESTS, Scope
 from stream.demo.template import (
+    STALL_MS,
     TraceTemplate,
     pick_times,
     record_bytes,
@@ -147,7 +148,7 @@ class _TraceMaker:
     ) -> tuple[list[bytes], list[bytes]]:
         """Return the ids and the bytes of a trace's spans."""
         spans = template.spans
-        times = pick_times(template, self.rng, slow=slow)
+        times = pick_times(template, self.rng, stall_ms=STALL_MS if slow else None)
         drawn = self.rng.randbytes(SPAN_ID_BYTES * len(spans))
         ids = [drawn[at : at + SPAN_ID_BYTES] for at in range(0, len(drawn), SPAN_ID_BYTES)]
         begin_ns = self.load.start_ns + int(end_s * NS_PER_S) - times.durations_ns[0]

@@ -24,7 +24,8 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 NS_PER_MS = 1_000_000
 JITTER_MIN, JITTER_MAX = 0.5, 2.0
-STALL_MIN_MS, STALL_MAX_MS = SLOW_MS + 20, 2 * SLOW_MS + 500
+STALL_MS = (SLOW_MS + 20, 2 * SLOW_MS + 500)
+"""How long a slow trace's slow span stalls."""
 SHARE_BEFORE_CALLS = 0.4
 SAMPLED_FLAG, HAS_REMOTE_FLAG = 0x001, 0x100
 
@@ -74,15 +75,19 @@ def trace_templates(request: Request) -> tuple[TraceTemplate, list[TraceTemplate
     return _template(request.root, None), [_template(request.root, each) for each in failing]
 
 
-def pick_times(template: TraceTemplate, rng: Random, *, slow: bool) -> Times:
-    """Draw the times of a trace: longer than `SLOW_MS` if slow, else shorter.
+def pick_times(
+    template: TraceTemplate, rng: Random, *, stall_ms: tuple[float, float] | None = None
+) -> Times:
+    """Draw the times of a trace: shorter than `SLOW_MS`, unless one of its spans stalls.
+
+    `stall_ms` says for how long one of `stalls` does, at least and at most.
 
     A span lasts as long as its own work and its calls, which follow one another.
     """
     spans = template.spans
     own = [span.self_ns * _jitter(rng) for span in spans]
-    if slow:
-        own[rng.choice(template.stalls)] += rng.uniform(STALL_MIN_MS, STALL_MAX_MS) * NS_PER_MS
+    if stall_ms is not None:
+        own[rng.choice(template.stalls)] += rng.uniform(*stall_ms) * NS_PER_MS
     durations = [int(each) for each in own]
     for index in range(len(spans) - 1, 0, -1):
         durations[spans[index].parent] += durations[index]

@@ -15,24 +15,32 @@ LOG_LINES = 15
 
 
 class WorkerFailedError(Exception):
-    """The worker ended by itself; the text holds the last lines of its log."""
+    """It ended by itself; the text holds the last lines of its log."""
 
 
 class WorkerProcess:
-    """Runs `tailstream worker` on `settings` while the context lasts; ends it with SIGTERM.
+    """Runs `tailstream COMMAND` on `settings` while the context lasts; ends it with SIGTERM.
 
     It is in a process group of its own, so that a Ctrl-C is ours alone to pass on. It is ended also
     where we are not asked: at exit, and on Linux when this process is killed (`worker_child`).
     """
 
-    def __init__(self, settings: dict[str, Any], directory: Path, *, check_topics: bool) -> None:
-        config = directory / "tailstream.yaml"
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        directory: Path,
+        *,
+        check_topics: bool = True,
+        command: str = "worker",
+    ) -> None:
+        self._name = command
+        config = directory / f"{command}.yaml"
         config.write_text(yaml.safe_dump(settings, sort_keys=False))
         ours = [sys.executable, "-m", "stream.demo.worker_child", str(os.getpid())]
-        self._command = [*ours, "worker", "--config", str(config)]
+        self._command = [*ours, command, "--config", str(config)]
         if not check_topics:
             self._command.append("--without-topic-check")
-        self._log = directory / "worker.log"
+        self._log = directory / f"{command}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def check(self) -> None:
@@ -41,7 +49,7 @@ class WorkerProcess:
         code = self._process.poll()
         if code is not None:
             last = "\n".join(self._log.read_text().splitlines()[-LOG_LINES:])
-            raise WorkerFailedError(f"the worker ended with exit code {code}:\n{last}")
+            raise WorkerFailedError(f"the {self._name} ended with exit code {code}:\n{last}")
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:

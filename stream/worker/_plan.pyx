@@ -25,6 +25,7 @@ cdef enum:
     MARKS_MAX = 1_024
 
 cdef object NOT_SAMPLED = Verdict.NOT_SAMPLED
+cdef object SAMPLED = Verdict.SAMPLED
 cdef const uint8_t *DIGITS = b"0123456789abcdef"
 
 
@@ -204,16 +205,22 @@ def tally(of, list settled not None, int64_t now_ms):
     """Count deliveries that have committed, as `Tally.add` does."""
     cdef int64_t[BOUNDS_MAX] bounds_ms, delays
     cdef int64_t run = 0, delay_ms, sum_ms = 0
+    cdef int64_t[BOUNDS_MAX] duration_bounds_us
     cdef Py_ssize_t count = len(of.bounds_ms), at
+    cdef Py_ssize_t duration_count = len(of.duration_bounds_us), bucket
+    cdef dict delay_exemplars = of.delay_exemplars, exemplars = None
+    cdef list counts = None
     cdef Settled one
     cdef Delivery delivery
     cdef Decision decision
-    assert count < BOUNDS_MAX
+    assert count < BOUNDS_MAX and duration_count <= BOUNDS_MAX
+    for at in range(duration_count):
+        duration_bounds_us[at] = of.duration_bounds_us[at]
     for at in range(count):
         bounds_ms[at] = of.bounds_ms[at]
     for at in range(count + 1):
         delays[at] = 0
-    verdict = policy = trigger = None
+    verdict = policy = trigger = durations = measured = None
     for one in settled:
         if type(one.delivered) is not Delivery:
             of.dead_letters[one.delivered.bad.reason.value] += 1
@@ -240,6 +247,18 @@ def tally(of, list settled not None, int64_t now_ms):
         while at < count and bounds_ms[at] < delay_ms:
             at += 1
         delays[at] += 1
+        if verdict is not SAMPLED or one.dead_lettered:
+            continue
+        delay_exemplars[at] = (decision.trace_id, delay_ms)
+        if policy is not measured:
+            durations, measured = of.durations_of(policy), policy
+            counts, exemplars = durations.counts, durations.exemplars
+        bucket = 0
+        while bucket < duration_count and duration_bounds_us[bucket] < decision.duration_us:
+            bucket += 1
+        counts[bucket] += 1
+        durations.sum_us += decision.duration_us
+        exemplars[bucket] = (decision.trace_id, decision.duration_us)
     if run:
         of.decided[verdict, policy, trigger] += run
     for at in range(count + 1):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream import compiled
-from stream.measurements import DELAYS_MS
+from stream.measurements import DELAYS_MS, DURATIONS_US
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import Delivery, Settled
 from stream.sampling.limits import Limits
@@ -158,7 +158,7 @@ def test_decisions_are_remembered_in_the_same_chunks(
 
 
 def assert_tallied_alike(settled: list[Settled]) -> None:
-    tally, expected = Tally(DELAYS_MS), Tally(DELAYS_MS)
+    tally, expected = (Tally(DELAYS_MS, DURATIONS_US) for _ in range(2))
     tally.add(settled, 3_000)
     expected.add_in_python(settled, 3_000)
     assert vars(tally) == vars(expected)

@@ -7,10 +7,11 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
-from stream.measurements import DELAYS_MS
-from stream.metrics import DELAYS, CountedHistogram
+from stream.measurements import DELAYS_MS, DURATIONS_US
+from stream.metrics import DELAYS, DURATIONS, CountedHistogram, Metrics
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.sampling.decision import Clock, Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled
@@ -39,7 +40,7 @@ def a_settled(delay_ms: int = 0, *, late: bool = False, decision: Decision = DEC
 
 
 def tally_of(*settled: Settled) -> Tally:
-    tally = Tally(DELAYS_MS)
+    tally = Tally(DELAYS_MS, DURATIONS_US)
     tally.add(list(settled), NOW_MS)
     return tally
 
@@ -105,3 +106,57 @@ def test_dead_letters_are_counted_by_reason() -> None:
     tally = tally_of(letter, refused, too_large, letter)
     assert tally.dead_letters == {"malformed": 2, "undeliverable": 1, "span_too_large": 1}
     assert tally.decided.total() == 2
+
+
+def test_kept_traces_durations_are_counted_by_policy_and_show_the_last_of_each_bucket() -> None:
+    def kept(number: int, duration_us: int, policy: str = "slow") -> Settled:
+        return a_settled(
+            decision=replace(
+                DECISION,
+                trace_id=bytes([number]) * 16,
+                verdict=Verdict.SAMPLED,
+                policy=policy,
+                duration_us=duration_us,
+            )
+        )
+
+    spoilt = kept(5, 70_000)
+    spoilt.dead_lettered = 1
+    tally = tally_of(
+        kept(1, 2_000_000),
+        a_settled(),
+        kept(2, 2_400_000),
+        kept(3, 400_000_000),
+        kept(4, 10_000, "rest"),
+        spoilt,
+    )
+
+    slow, rest = tally.durations["slow"], tally.durations["rest"]
+    below_2_5 = DURATIONS.index(2.5)
+    assert slow.exemplars == {
+        below_2_5: (b"\x02" * 16, 2_400_000),
+        len(DURATIONS): (b"\x03" * 16, 400_000_000),
+    }
+    assert (slow.counts[below_2_5], slow.counts[-1], sum(slow.counts)) == (2, 1, 3)
+    assert slow.sum_us == 404_400_000
+    assert rest.exemplars == {0: (b"\x04" * 16, 10_000)}
+    assert tally.delay_exemplars == {0: (b"\x04" * 16, 0)}
+
+
+def test_a_dropped_trace_is_nobodys_exemplar() -> None:
+    tally = tally_of(a_settled(150), a_settled(150, late=True))
+    assert (tally.delay_exemplars, tally.durations) == ({}, {})
+
+
+def test_openmetrics_shows_the_exemplar_on_its_bucket_and_plain_text_has_none() -> None:
+    metrics = Metrics()
+    histogram = metrics["trace_duration_seconds"].labels("slow")
+    counts = [0] * (len(DURATIONS) + 1)
+    at = DURATIONS.index(2.5)
+    counts[at] = 1
+    histogram.observe_counted(counts, 2.0, {at: (b"\x0a" * 16, 2.0)}, 1_600_000_000.5)
+    name = 'tailstream_trace_duration_seconds_bucket{le="2.5",policy="slow"} 1.0'
+    shown = f' # {{trace_id="{"0a" * 16}"}} 2.0 1600000000.5'
+    text = openmetrics.generate_latest(metrics.registry)  # type: ignore[no-untyped-call]  # it has no types there
+    assert f"{name}{shown}\n" in text.decode()
+    assert f"{name}\n" in generate_latest(metrics.registry).decode()
