@@ -75,8 +75,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         Counter,
         "promotions",
         "Dropped traces that were asked for: promoted, promoted_partial (the input no longer holds "
-        "all of it), not_found (nothing of it); and deferred, each time one waits for another "
-        "round.",
+        "all of it), not_found (nothing of it); and deferred: it had to wait for a later round.",
         ("outcome",),
     ),
     Declaration(

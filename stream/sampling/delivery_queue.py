@@ -1,7 +1,7 @@
 """The deliveries of one partition that no committed transaction has carried yet, in their order."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ class DeliveryQueue(Queue):
     there: the first is the lowest, and is asked for in every transaction. Each enters and leaves
     once; a heap took a microsecond for each.
 
-    `held_bytes` is what all of them hold in memory, those in flight too.
+    `held_bytes` is what all of them hold in memory, those in flight too. `_returned` of them, the
+    first ones, were put back: the late ones among these are in `_late` no more.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class DeliveryQueue(Queue):
         self._waiting: deque[Undelivered] = deque()
         self._late: dict[bytes, deque[Delivery]] = {}
         self._behind = 0
+        self._returned = 0
         self._dead_letters: deque[DeadLetter] = deque()
         self._lowest: deque[Undelivered] = deque()
 
@@ -74,6 +76,13 @@ class DeliveryQueue(Queue):
         of_the_trace = self._late.get(trace_id)
         return of_the_trace[-1] if of_the_trace else None
 
+    def late_traces(self) -> Container[bytes]:
+        """Return the traces of which late spans, or a promotion, wait."""
+        if not self._returned:
+            return self._late
+        late = [one for one in self if isinstance(one, Delivery) and one.late]
+        return {one.decision.trace_id for one in late}
+
     def grow(self, delivery: Delivery, held_bytes: int) -> None:
         """A delivery that waits holds so many bytes more."""
         delivery.held_bytes += held_bytes
@@ -109,6 +118,7 @@ class DeliveryQueue(Queue):
 
     def settle(self) -> list[Undelivered]:
         """What is in flight has committed: let go of it, and return it."""
+        self._returned = max(0, self._returned - len(self.in_flight))
         if compiled.RUNS:
             return self.settle_in_c()
         settled, self.in_flight = self.in_flight, []
@@ -119,6 +129,7 @@ class DeliveryQueue(Queue):
     def put_back(self) -> None:
         """What is in flight comes again, before the rest and in its order."""
         returned, self.in_flight = self.in_flight, []
+        self._returned = max(self._returned, len(returned))
         self._waiting.extendleft(reversed(returned))
         dead_letters = [one for one in returned if isinstance(one, DeadLetter)]
         self._dead_letters.extendleft(reversed(dead_letters))
@@ -132,6 +143,7 @@ class DeliveryQueue(Queue):
         self.in_flight = []
         self._late.clear()
         self._behind = 0
+        self._returned = 0
         self._dead_letters.clear()
         self._lowest.clear()
         self.held_bytes = 0

@@ -149,9 +149,10 @@ class Pinning(Cutting):
             return []
         wanted: list[Wanted] = []
         early: list[Promotion] = []
+        waits = self._undelivered.late_traces()
         for promotion in self._promotions.unread():
             trace_id = promotion.trace_id
-            if trace_id in self._uncommitted or self._undelivered.last_late(trace_id) is not None:
+            if trace_id in self._uncommitted or trace_id in waits:
                 early.append(promotion)
                 continue
             known = self._decisions.get(trace_id)
@@ -160,6 +161,7 @@ class Pinning(Cutting):
             wanted.append(Wanted(trace_id, promotion.first_offset, promotion.offsets))
             if len(wanted) == count_max:
                 break
+        self.accounts.promotions["deferred"] += self._promotions.defer_unread()
         self._promotions.unread_again(early)
         return wanted
 
@@ -167,7 +169,7 @@ class Pinning(Cutting):
         """These could not be read yet: they are wanted again, before the others."""
         waiting = [self._promotions.waiting.get(one.trace_id) for one in wanted]
         again = [one for one in waiting if one is not None]
-        self.accounts.promotions["deferred"] += len(again)
+        self.accounts.promotions["deferred"] += self._promotions.defer(again)
         self._promotions.unread_again(sorted(again, key=attrgetter("first_offset")))
 
     @property

@@ -6,8 +6,9 @@ comes of its trace meanwhile is kept, and waits behind it: so no record of the t
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 from stream.otlp.fragment import Fragment
@@ -53,7 +54,8 @@ class Promotion:
 
     `known` is its verdict from then on: it covers the records below `known.upto`, which lie at
     `offsets` as far as these had been committed then. `behind` are the late spans that came since,
-    until it is `queued` itself; `delivery` is the one that is.
+    until it is `queued` itself; `delivery` is the one that is. `deferred`: it had to wait for a
+    later round, and was counted.
     """
 
     trace_id: bytes
@@ -64,6 +66,7 @@ class Promotion:
     source: str = ""
     behind: list[Delivery] = field(default_factory=list)
     delivery: Delivery | None = None
+    deferred: bool = False
     bodies: list[bytes] = field(default_factory=list)
 
 
@@ -126,6 +129,19 @@ class Promotions:
         """Take out those that nobody was told of yet, in their order."""
         while self._unread:
             yield self._unread.popleft()
+
+    def defer(self, promotions: Iterable[Promotion]) -> int:
+        """These wait for a later round; return how many of them had not yet."""
+        count = 0
+        for promotion in promotions:
+            count += not promotion.deferred
+            promotion.deferred = True
+        return count
+
+    def defer_unread(self) -> int:
+        """All wait that nobody was told of; see `defer`."""
+        # The newest come last, and those that were deferred before lie in front of them.
+        return self.defer(takewhile(lambda one: not one.deferred, reversed(self._unread)))
 
     def unread_again(self, promotions: Sequence[Promotion]) -> None:
         """Put those back that must wait."""

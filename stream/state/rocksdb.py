@@ -371,5 +371,5 @@ def _pack(decision: KnownDecision) -> bytes:
 
 
 def _unpack(value: bytes) -> KnownDecision:
-    verdict, policy, trigger, *rest, offsets = msgpack.unpackb(value, use_list=False)
-    return KnownDecision(Verdict(verdict), policy, Trigger(trigger), *rest, offsets)
+    verdict, policy, trigger, *rest = msgpack.unpackb(value, use_list=False)
+    return KnownDecision(Verdict(verdict), policy, Trigger(trigger), *rest)

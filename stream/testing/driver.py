@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from stream.kafka.commit import Receipt
 from stream.kafka.headers import kind_of, read_control
 from stream.kafka.log_state import Identity
-from stream.kafka.sweep import Sweep
 from stream.otlp.scan import ScanPlan, scan
-from stream.sampling.promotions import Wanted
 from stream.sampling.record import Record, RecordKind
 from stream.sampling.stores import DecisionStore
 from stream.testing.core import as_received
@@ -26,6 +24,7 @@ from stream.testing.log import (
     PartitionLog,
     StoredRecord,
 )
+from stream.testing.promoter import Promoter
 from stream.worker.partition import Partition
 from stream.worker.restore import Restore, ResumePoint, resume_point
 from stream.worker.transaction import Bounds, Transaction
@@ -53,13 +52,6 @@ class _Restoring:
     point: ResumePoint
     restore: Restore
     position: int
-
-
-@dataclass(slots=True)
-class _Sweeping:
-    wanted: Sequence[Wanted]
-    sweep: Sweep
-    position: int = 0
 
 
 class Driver:
@@ -103,7 +95,7 @@ class Driver:
         self._inbox: deque[tuple[int, Sequence[Record]]] = deque()
         self._transaction: Iterator[None] | None = None
         self._ripe = False
-        self._sweeps: dict[int, _Sweeping] = {}
+        self.promoter = Promoter(self.worker, self._input, self._scanned)
         # Before any offset is read.
         self.session = broker.init_transactions(slot)
 
@@ -203,45 +195,6 @@ class Driver:
         if max(self._reading[number], partition.sampler.position) != end:
             return False
         partition.sampler.idle(wall_ms=wall_ms, position=end)
-        return True
-
-    # Promotions
-
-    @property
-    def promoting(self) -> list[int]:
-        """The partitions whose promotions want something read again, or are being read."""
-        partitions = self.worker.partitions.items()
-        unread = {n for n, partition in partitions if partition.sampler.promotions_unread}
-        return sorted(unread | (self._sweeps.keys() & self.worker.partitions.keys()))
-
-    def promote(self, number: int, records_max: int, bytes_max: int = 1 << 30) -> bool:
-        """Begin to read what promotions want, or read on, so many records; at the end, give it."""
-        sampler, log = self.worker.partitions[number].sampler, self._input(number)
-        sweep = self._sweeps.get(number)
-        if sweep is None:
-            wanted = sampler.wanted(1 + records_max)
-            if wanted:
-                self._sweeps[number] = _Sweeping(wanted, Sweep(wanted, bytes_max=bytes_max))
-            return bool(wanted)
-        sweep.sweep.gone_below(log.start)
-        at = sweep.sweep.next(max(sweep.position, log.start))
-        if at is not None:
-            found, sweep.position = log.read(at, records_max)
-            sweep.sweep.take([self._scanned(record) for record in found])
-            return True
-        del self._sweeps[number]
-        found_all = sweep.sweep.end()
-        sampler.defer(sweep.sweep.deferred)
-        for one in found_all:
-            sampler.found(one)
-        return True
-
-    def read_again(self, number: int) -> bool:
-        """Reading for promotions has failed: it begins anew."""
-        sweep = self._sweeps.get(number)
-        if sweep is None:
-            return False
-        self._sweeps[number] = _Sweeping(sweep.wanted, Sweep(sweep.wanted, bytes_max=1 << 30))
         return True
 
     # Transactions
@@ -406,7 +359,7 @@ class Driver:
         self.worker.drop(numbers)
         for number in numbers:
             self._reading.pop(number, None)
-            self._sweeps.pop(number, None)
+            self.promoter.forget(number)
             opened = self._opened.pop(number, None)
             if opened is not None:
                 opened.close()

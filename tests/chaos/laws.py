@@ -20,6 +20,7 @@ from tests.harness.verify import (
     dead_letters_complete,
     decisions_complete,
     difference,
+    is_cut,
     whole_and_unchanged,
 )
 
@@ -105,8 +106,7 @@ def _count(account: Account, written: Written, expectation: Expectation) -> None
     for trigger, count in Counter(one["trigger"] for _, one in written.decisions).items():
         account.triggers[trigger] = account.triggers.get(trigger, 0) + count
     account.cut_by_the_wall += sum(
-        decision["clock"] == "wall" and decision["trigger"] != "late"
-        for _, decision in written.decisions
+        decision["clock"] == "wall" and is_cut(decision) for _, decision in written.decisions
     )
 
 
@@ -133,12 +133,14 @@ def _compare_verdicts(
     differ: list[str] = []
     for _, decision in written.decisions:
         trace_id = decision["trace_id"]
-        spans[trace_id] += decision["spans"]
-        verdicts[trace_id] += decision["trigger"] != "late"
+        if decision["verdict"] == "pending":
+            continue
+        spans[trace_id] += 0 if decision["trigger"] == "promoted" else decision["spans"]
+        verdicts[trace_id] += is_cut(decision)
         expected = expectation.traces.get(trace_id)
-        if expected is None or decision["policy"] != (expected.policy or ""):
+        if expected is None or decision["policy"] != expected.policy_of(decision["upto"]):
             differ.append(f"{trace_id.hex()}: {decision['policy'] or 'dropped'}, {expected}"[:300])
-        elif decision["trigger"] != "late" and decision["upto"] != expected.upto:
+        elif is_cut(decision) and decision["upto"] != expected.upto:
             differ.append(f"{trace_id.hex()}: cut at {decision['upto']}, not {expected.upto}")
     twice = [trace_id.hex() for trace_id, times in verdicts.items() if times > 1]
     wanted = {trace_id: one.spans for trace_id, one in expectation.traces.items()}

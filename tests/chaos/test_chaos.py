@@ -33,7 +33,8 @@ def test_no_fault_loses_repeats_or_changes_anything() -> None:
     assert (account.missing, account.twice, account.verdicts_that_differ) == (0, 0, 0)
     assert {one.fault.kind for one in ran.recoveries} == set(Kind)
     assert account.spans_in >= SPANS_MIN
-    outcomes = ("sampled", "late_sampled", "late_not_sampled", "duplicate", "dead_lettered")
+    late = ("late_sampled", "late_not_sampled", "promoted")
+    outcomes = ("sampled", *late, "duplicate", "dead_lettered")
     assert all(account.outcomes[name] > 0 for name in outcomes)
     if not (
         ran.hanging_transactions or ran.restarts_by_the_operator

@@ -1,9 +1,11 @@
 """An endless load, and records that no exporter should send, at a steady rate."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from heapq import heappop, heappush
 from random import Random
 
+from stream.sampling.control import CONTROL_HEADER, Pin, encode
 from tests.harness.hostile import LEGAL, MALFORMED, TRACE_ID, record
 from tests.harness.load import Load, Planned
 
@@ -11,6 +13,8 @@ PIECE_S = 5.0
 HOSTILE_A_PIECE = 3
 SPANS_A_TRACE = 24
 BROKEN = [value for value in MALFORMED.values() if len(value) < 20_000]
+PINNED_SHARE = 0.02
+PIN_TTL_MS = 3_600_000
 ODD = [value for value in LEGAL.values() if len(value) < 20_000]
 
 
@@ -40,7 +44,7 @@ class Traffic:
             for planned in self._piece(piece):
                 at_s = begins_s + planned.at_s
                 made += 1
-                heappush(waiting, (at_s, made, Planned(at_s, planned.key, planned.value)))
+                heappush(waiting, (at_s, made, replace(planned, at_s=at_s)))
             piece += 1
 
     def _piece(self, number: int) -> list[Planned]:
@@ -53,7 +57,22 @@ class Traffic:
             spans_a_trace=SPANS_A_TRACE,
         )
         records = load.records()
-        return records + _hostile(Random(f"hostile {seed}"))
+        pins = _pins(Random(f"pins {seed}"), records, self._late_after_s)
+        return records + pins + _hostile(Random(f"hostile {seed}"))
+
+
+def _pins(rng: Random, records: list[Planned], late_after_s: float) -> list[Planned]:
+    """Return pins: before their traces' spans, beside them, after the verdict; some twice."""
+    pins = []
+    for one in records:
+        if rng.random() > PINNED_SHARE or one.key.startswith(b"00000000"):
+            continue
+        pin = Pin(bytes.fromhex(one.key.decode()), PIN_TTL_MS, "chaos")
+        after_s = late_after_s + rng.random() * late_after_s
+        for by_s in rng.sample((-0.6, 0.1, after_s, after_s, after_s), rng.choice((1, 1, 1, 2))):
+            at_s = max(0.0, one.at_s + by_s)
+            pins.append(Planned(at_s, pin.key, b"", ((CONTROL_HEADER, encode(pin)),)))
+    return pins
 
 
 def _hostile(rng: Random) -> list[Planned]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -287,7 +288,7 @@ class Both:
                 if fragment.trace_id == one.trace_id
             ]
             found = Found(one.trace_id, one.first_offset, fragments, partial=len(offsets) != 1)
-            self.do(lambda partition, found=found: partition.sampler.found(found))
+            self.do(partial(give, found))
 
     def hold(self) -> None:
         if not self._plans:
@@ -301,6 +302,10 @@ class Both:
         decisions = [(trace_id_of(at), FATES[at % 2](upto)) for at in range(0, TRACES, 3)]
         self.do(lambda partition: partition.learn(decisions))
         self.do(lambda partition: setattr(partition.sampler, "cuts_held", False))
+
+
+def give(found: Found, partition: Partition) -> bool:
+    return partition.sampler.found(found)
 
 
 def seen(partition: Partition) -> dict[str, Any]:

@@ -4,6 +4,8 @@ The rules are DESIGN's: a trace is decided on its records below its cut; the cut
 of the partition at or past the trace's deadline (its first record's time + decision_wait). Only
 where the wall clock cut an idle partition is the cut taken from the decision record, for it is
 written down nowhere else.
+A pin in time keeps a trace that no policy wants; one that comes after the cut promotes it: all that
+lies below the pin comes out at once, the rest is late. Pins here live longer than any test.
 """
 
 import base64
@@ -25,6 +27,8 @@ from tests.harness.spans import without_children
 HASH_SEED = b"default-hash-seed"
 HASHES = 1 << 64
 THRESHOLDS = 1 << 56
+PIN = "pin"
+CONTROL_HEADER = "tailstream.control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class Placed:
 class Expected:
     """What must become of one trace: the policy that keeps it, its cut offset (None: not yet cut),
     and if it is kept its spans by id. `complete`: a root span came in time. `spans`: how many there
-    are in all, whatever becomes of them, and `spans_in_time` of these."""
+    are in all, whatever becomes of them, and `spans_in_time` of these. `promoted`: the offset of
+    the pin that kept it after its cut; what came before that is `in_time`."""
 
     policy: str | None
     partition: int
@@ -85,6 +90,19 @@ class Expected:
     complete: bool = False
     spans: int = 0
     spans_in_time: int = 0
+    promoted: int | None = None
+
+    @property
+    def trigger(self) -> str:
+        """Why it came out as a whole."""
+        if self.promoted is not None:
+            return "promoted"
+        return "pinned" if self.policy == PIN else "decision_wait"
+
+    def policy_of(self, upto: int) -> str:
+        """Return the policy that a decision record with this `upto` tells, "" for none."""
+        first = self.promoted is None or upto > self.promoted
+        return (self.policy or "") if first else ""
 
 
 @dataclass(slots=True)
@@ -117,7 +135,11 @@ def _expect_partition(
 ) -> None:
     times_ms = _partition_times(log)
     parts: dict[bytes, list[tuple[int, list[Placed]]]] = {}
+    pins: dict[bytes, list[int]] = {}
     for index, record in enumerate(log):
+        if CONTROL_HEADER in record.headers:
+            pins.setdefault(bytes.fromhex(record.key.decode()), []).append(record.offset)
+            continue
         traces, dead_lettered = traces_of(record.value)
         expectation.accounts["dead_lettered"] += dead_lettered
         expectation.accounts["received"] += dead_lettered
@@ -133,12 +155,18 @@ def _expect_partition(
         late = [spans for _, spans in fragments[len(in_time) :]]
         decided = [placed for spans in in_time for placed in spans]
         policy = rules.policy(trace_id, (placed.span for placed in decided))
+        of_pins = pins.get(trace_id, ())
+        if policy is None and any(upto is None or at < upto for at in of_pins):
+            policy = PIN
         expected = Expected(policy, partition, upto)
         expected.spans = sum(len(spans) for _, spans in fragments)
         expected.spans_in_time = len(decided)
         expected.complete = any(not placed.span.parent_span_id for placed in decided)
         expectation.traces[trace_id] = expected
         _account(expectation.accounts, expected, decided, [p for spans in late for p in spans])
+        if policy is None and of_pins:
+            placed = [(log[i].offset, placed) for i, spans in fragments for placed in spans]
+            _promote(expectation.accounts, expected, min(of_pins), placed)
 
 
 def _account(
@@ -158,6 +186,24 @@ def _account(
         accounts["late_sampled" if new else "duplicate"] += 1
         if new:
             expected.late[placed.span.span_id] = placed
+
+
+def _promote(
+    accounts: Counter[str], expected: Expected, pin: int, spans: list[tuple[int, Placed]]
+) -> None:
+    """What was dropped comes out after all; it stays accounted for as it was."""
+    expected.policy, expected.promoted = PIN, pin
+    for offset, placed in spans:
+        span_id = placed.span.span_id
+        new = span_id not in expected.in_time.keys() | expected.late.keys()
+        if offset < pin:
+            expected.in_time.setdefault(span_id, placed)
+            continue
+        accounts["late_not_sampled"] -= 1
+        accounts["late_sampled" if new else "duplicate"] += 1
+        if new:
+            expected.late[span_id] = placed
+    accounts["promoted"] += len(expected.in_time)
 
 
 def _partition_times(log: list[Stored]) -> list[int]:

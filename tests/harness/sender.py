@@ -103,7 +103,11 @@ class Sender:
         while True:
             try:
                 self._producer.produce(
-                    self._topic, record.value, record.key, on_delivery=self._delivered
+                    self._topic,
+                    record.value,
+                    record.key,
+                    on_delivery=self._delivered,
+                    headers=list(record.headers),
                 )
             except BufferError:
                 self._producer.poll(0.1)  # the queue is full

@@ -7,11 +7,29 @@ from typing import Any
 import msgpack
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.harness.oracle import Expectation, Expected, Placed, Rules, decode, expect, placed_spans
+from tests.harness.oracle import (
+    PIN,
+    Expectation,
+    Expected,
+    Placed,
+    Rules,
+    decode,
+    expect,
+    placed_spans,
+)
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import Topics
 
 STAMPS = ("tailstream.policy", "tailstream.trigger")
+
+
+BY_TIME = {"decision_wait", "pinned"}
+
+
+def is_cut(decision: dict[str, Any]) -> bool:
+    """Tell whether a decision record is of a cut: of no pin that waits, promotion or late span."""
+    later = {"late", "promoted", "promoted_partial"}
+    return decision["verdict"] != "pending" and decision["trigger"] not in later
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +45,10 @@ class Written:
         wall_cuts = {
             decision["trace_id"]: decision["upto"]
             for _, decision in self.decisions
-            if decision["trigger"] != "late"
+            if is_cut(decision)
             # A limit's cut, too, is written down nowhere else; whether one was to be reached is
             # not the oracle's to say.
-            and (decision["clock"] == "wall" or decision["trigger"] != "decision_wait")
+            and (decision["clock"] == "wall" or decision["trigger"] not in BY_TIME)
         }
         return expect(self.input, rules, wall_cuts)
 
@@ -92,7 +110,7 @@ def whole_and_unchanged(written: Written, expectation: Expectation, rules: Rules
         policy, trigger = (record.headers[name].decode() for name in STAMPS)
         assert record.headers["tailstream.delivery"]
         assert policy == expected.policy
-        assert trigger in {"decision_wait", "late"}
+        assert trigger in {expected.trigger, "late"}
         records_of[trace_id] += trigger != "late"
         inputs = expected.late if trigger == "late" else expected.in_time
         for placed in placed_spans(decode(record.value)):
@@ -106,16 +124,23 @@ def decisions_complete(written: Written, expectation: Expectation) -> None:
     verdicts: Counter[bytes] = Counter()
     spans: Counter[int] = Counter()
     for record, decision in written.decisions:
-        expected = expectation.traces[decision["trace_id"]]
-        spans[record.partition] += decision["spans"]
         assert record.key == decision["trace_id"].hex().encode()
+        if decision["verdict"] == "pending":
+            continue
+        expected = expectation.traces[decision["trace_id"]]
         assert record.partition == expected.partition
-        assert decision["verdict"] == ("sampled" if expected.policy else "not_sampled")
-        assert decision["policy"] == (expected.policy or "")
+        policy = expected.policy_of(decision["upto"])
+        assert decision["verdict"] == ("sampled" if policy else "not_sampled")
+        assert decision["policy"] == policy
+        if decision["trigger"] == "promoted":
+            assert expected.promoted is not None
+            assert decision["upto"] == expected.promoted + 1
+            continue
+        spans[record.partition] += decision["spans"]
         if decision["trigger"] == "late":
             continue
         verdicts[decision["trace_id"]] += 1
-        assert decision["trigger"] == "decision_wait"
+        assert decision["trigger"] == ("pinned" if policy == PIN else "decision_wait")
         assert decision["upto"] == expected.upto, "cut elsewhere than the log says"
         assert decision["complete"] == expected.complete
     assert verdicts == Counter(dict.fromkeys(expectation.traces, 1))

@@ -1,17 +1,16 @@
 """Planted bugs of pins and promotions: what is forgotten, what comes too early or twice."""
 
+from typing import Any
+
 from stream.kafka.sweep import Sweep
-from stream.sampling import late, pinning, tail_sampler
+from stream.sampling import late, tail_sampler
 from stream.sampling.control import Pin
 from stream.sampling.decision import PROMOTIONS
 from stream.sampling.pinning import Pinning
-from stream.sampling.pins import HeldPin
-from stream.sampling.promotions import Found, Promotions, Wanted
-from stream.sampling.record import Record
+from stream.sampling.pins import HeldPin, PendingPins
+from stream.sampling.promotions import Found, Promotion, Promotions, Wanted
 from stream.sampling.stores import KnownDecision
-from stream.sampling.tail_sampler import TailSampler
 from stream.worker.partition import Partition
-from stream.worker.restore import Restore
 from tests.simulation.bug import Patch, bug
 from tests.simulation.bugs_of_the_worker import without_decisions
 
@@ -45,13 +44,13 @@ def a_pin_that_waits_is_not_asked_when_its_trace_opens(patch: Patch) -> None:
 
 @bug
 def pins_never_expire(patch: Patch) -> None:
-    pop = pinning.PendingPins.pop
+    pop = PendingPins.pop
 
-    def fresh(self: pinning.PendingPins, trace_id: bytes) -> HeldPin | None:
+    def fresh(self: PendingPins, trace_id: bytes) -> HeldPin | None:
         pin = pop(self, trace_id)
         return pin and HeldPin(pin.offset, 1 << 60, pin.source)
 
-    patch.setattr(pinning.PendingPins, "pop", fresh)
+    patch.setattr(PendingPins, "pop", fresh)
 
 
 @bug
@@ -68,10 +67,8 @@ def the_resume_offset_ignores_promotions(patch: Patch) -> None:
 def late_spans_overtake_a_promotion(patch: Patch) -> None:
     wait_behind = Pinning._wait_behind
 
-    def at_once(self: Pinning, *args: object) -> None:
-        wait_behind(self, *args)  # type: ignore[arg-type]
-        promotion = args[0]
-        assert isinstance(promotion, pinning.Promotion)
+    def at_once(self: Pinning, promotion: Promotion, *args: Any) -> None:
+        wait_behind(self, promotion, *args)
         for one in promotion.behind:
             self._promotions.behind_bytes -= one.held_bytes
             self._undelivered.append_late(one)
@@ -145,49 +142,3 @@ def a_range_of_offsets_is_taken_for_its_ends(patch: Patch) -> None:
         ]
 
     patch.setattr(Sweep, "_wanting", of_ends)
-
-
-@bug
-def pins_are_folded_before_all_decisions_are_known(patch: Patch) -> None:
-    might_cut = TailSampler._might_cut
-
-    def without_pins(self: TailSampler, record: Record, wall_ms: int | None) -> bool:
-        bare = Record(record.offset, record.timestamp_ms, record.kind, record.fragments)
-        return might_cut(self, bare, wall_ms)
-
-    patch.setattr(TailSampler, "_might_cut", without_pins)
-
-
-@bug
-def bodies_behind_a_promotion_go_with_those_dropped_in_its_batch(patch: Patch) -> None:
-    promote = Pinning._promote
-
-    def promote_only(self: Pinning, *args: object, **more: object) -> object:
-        store = self._store_bodies
-        self._store_bodies = lambda: None  # type: ignore[method-assign]
-        try:
-            return promote(self, *args, **more)  # type: ignore[arg-type]
-        finally:
-            self._store_bodies = store  # type: ignore[method-assign]
-
-    patch.setattr(Pinning, "_promote", promote_only)
-
-
-@bug
-def a_replayed_pin_that_had_expired_promotes(patch: Patch) -> None:
-    patch.setattr(pinning, "_first_offset", lambda _: 0)
-
-
-@bug
-def pins_of_the_first_phase_hide_those_that_came_later(patch: Patch) -> None:
-    known = Restore._known
-
-    def first_only(
-        self: Restore, records: object, log: object, pins: dict[bytes, HeldPin]
-    ) -> object:
-        before = dict(pins)
-        found = known(self, records, log, pins)  # type: ignore[arg-type]
-        pins.update(before)
-        return found
-
-    patch.setattr(Restore, "_known", first_only)

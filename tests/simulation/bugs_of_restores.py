@@ -7,6 +7,7 @@ from typing import Any
 
 from stream.kafka.log_state import Identity
 from stream.sampling.decision import Decision
+from stream.sampling.pins import HeldPin
 from stream.sampling.stores import KnownDecision
 from stream.state.memory import MemoryDecisionStore
 from stream.testing.log import Broker
@@ -129,13 +130,13 @@ def decisions_are_read_to_their_stable_end(patch: Patch) -> None:
 def decisions_of_another_group_count(patch: Patch) -> None:
     known = Restore._known
 
-    def trusting(self: Restore, records: Any, log: DecisionLog) -> Any:
+    def trusting(self: Restore, records: Any, log: DecisionLog, pins: dict[bytes, HeldPin]) -> Any:
         ours = self._identity
         found = []
         for record in records:
             for group in (ours.group, "another"):
                 self._identity = dataclasses.replace(ours, group=group)
-                found += known(self, [record], log)
+                found += known(self, [record], log, pins)
         self._identity = ours
         return found
 

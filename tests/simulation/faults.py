@@ -69,7 +69,7 @@ def pause(_: "World", process: Process, __: Step) -> bool:
 
 
 def reading_fails(_: "World", process: Process, step: Step) -> bool:
-    return process.driver.read_again(step.number)
+    return process.driver.promoter.begin_anew(step.number)
 
 
 # Of the world
@@ -274,11 +274,11 @@ def _stall(world: "World", rng: Random) -> list[Step]:
 
 
 def _reading_fails(world: "World", rng: Random) -> list[Step]:
-    able = [p for p in world.processes if p.driver.promoting and not p.paused]
+    able = [p for p in world.processes if p.driver.promoter.partitions and not p.paused]
     if not able:
         return []
     process = rng.choice(able)
-    number = rng.choice(process.driver.promoting)
+    number = rng.choice(process.driver.promoter.partitions)
     return [Step("reading_fails", process.slot, world.nth(process), number)]
 
 

@@ -156,6 +156,6 @@ def _finish(driver: Driver, partitions: int) -> None:
     while driver.fold():
         pass
     for _ in range(TURNS):
-        promoted = [driver.promote(number, 1_000) for number in driver.promoting]
+        promoted = [driver.promoter.read(number, 1_000) for number in driver.promoter.partitions]
         if not driver.finish() and not any(promoted):
             return

@@ -139,17 +139,19 @@ class Traffic:
             for trace_id in one.spans:
                 lie.setdefault(trace_id, []).append(at)
         before: dict[int, list[Sent]] = {}
-        for trace_id, at in lie.items():
+        for trace_id, its in lie.items():
             while rng.random() < 0.35:
                 place = rng.choice(
                     (
-                        rng.randint(max(0, at[0] - 8), at[0]),
-                        rng.randint(at[0], at[-1]) + 1,
-                        min(at[-1] + rng.randint(1, 15), len(sent)),
+                        rng.randint(max(0, its[0] - 8), its[0]),
+                        rng.randint(its[0], its[-1]) + 1,
+                        min(its[-1] + rng.randint(1, 15), len(sent)),
                     )
                 )
                 # Younger than the trace's first span by less than decisions live.
-                while place and sent[place - 1].true_ms - sent[at[0]].true_ms >= self._retention_ms:
+                while (
+                    place and sent[place - 1].true_ms - sent[its[0]].true_ms >= self._retention_ms
+                ):
                     place -= 1
                 before.setdefault(place, []).append(self._pin(trace_id, sent, place, rng))
         for place in rng.sample(range(len(sent) + 1), 2):

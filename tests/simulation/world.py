@@ -194,11 +194,11 @@ class World:
             return driver.restore(number)
 
     def promote(self, process: Process, step: Step) -> bool:
-        """A round that reads by single records may hold hardly any bytes."""
-        if step.number not in process.driver.promoting:
+        """A round that reads by single records may hold the bytes of one trace."""
+        if step.number not in process.driver.promoter.partitions:
             return False
-        bytes_max = 200 if step.count == 1 else 1 << 20
-        return process.driver.promote(step.number, step.count, bytes_max)
+        bytes_max = 1 if step.count == 1 else 1 << 20
+        return process.driver.promoter.read(step.number, step.count, bytes_max)
 
     def turn(self, process: Process) -> bool:
         if not process.driver.committing:
@@ -262,8 +262,9 @@ class World:
             driver.poll(number, 1_000)
         while self.fold(process):
             pass
-        for number in driver.promoting:
-            while driver.promote(number, 1_000):
+        for number in driver.promoter.partitions:
+            # Every other partition's passes hold one trace at a time.
+            while driver.promoter.read(number, 1_000, 1 if number % 2 else 1 << 20):
                 pass
         driver.finish()
 

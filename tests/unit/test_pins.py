@@ -1,6 +1,7 @@
 """Pins and promotions, as one partition sees them: before, beside and after a trace's spans."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from stream.sampling.policies.latency import Latency
 from stream.sampling.policies.policy import Policy
 from stream.sampling.promotions import Found, SecondChance, Wanted
 from stream.sampling.record import Record
+from stream.state.rocksdb import RocksDB, RocksDBSpanStore
 from stream.testing.core import (
     Core,
     Rules,
@@ -225,7 +227,7 @@ def test_spans_of_a_promotion_are_outside_the_accounting_law() -> None:
     accounts = run.sampler.accounts
     assert (accounts.received, accounts.sampled, accounts.not_sampled) == (4, 1, 2)
     assert (accounts.late_sampled, accounts.promoted, run.sampler.open_spans) == (1, 2, 0)
-    assert accounts.promotions == {"promoted": 1}
+    assert accounts.promotions["promoted"] == 1
 
 
 def test_late_spans_of_a_dropped_trace_are_promoted_with_it() -> None:
@@ -239,6 +241,17 @@ def test_late_spans_of_a_dropped_trace_are_promoted_with_it() -> None:
     run.read_again(wanted)
     run.commit()
     assert run.decisions[-1].offsets == [0, 2, 4]
+
+
+def test_a_promotion_waits_for_late_spans_that_an_abort_has_put_back() -> None:
+    run = Run()
+    a_dropped_trace(run)
+    run.fold(a_record(4, 1_101, an_ordinary(1, first_span=3)), a_pin(5, 1_102, 1))
+    run.partition.plan(count_max=10, bytes_max=1 << 30)
+    run.partition.aborted()
+    assert run.sampler.wanted(10) == []
+    run.commit()
+    assert [wanted.offsets for wanted in run.sampler.wanted(10)] == [b"\x00\x02\x02"]
 
 
 def test_late_spans_that_come_while_a_trace_is_promoted_go_out_after_it() -> None:
@@ -258,6 +271,25 @@ def test_late_spans_that_come_while_a_trace_is_promoted_go_out_after_it() -> Non
     assert run.sampler.open_spans == 0
 
 
+def test_a_body_behind_a_promotion_is_kept_in_the_batch_in_which_its_trace_was_dropped(
+    tmp_path: Path,
+) -> None:
+    db = RocksDB(tmp_path / "db", memory_bytes=1 << 20)
+    run = Run(spans=RocksDBSpanStore(db, 0))
+    run.fold(
+        a_record(0, 1_000, an_ordinary(1)),
+        a_record(1, 1_020, an_ordinary(2)),
+        a_pin(2, 1_040, 1),
+        a_record(3, 1_041, an_ordinary(1, first_span=2)),
+    )
+    run.commit()
+    run.promote()
+    run.commit()
+    assert [trigger for trigger, _ in run.output] == ["promoted", "late"]
+    run.partition._spans.close()
+    db.close()
+
+
 def test_what_is_left_of_a_promotion_is_delivered_and_said_to_be_partial() -> None:
     run = Run()
     a_dropped_trace(run)
@@ -266,7 +298,7 @@ def test_what_is_left_of_a_promotion_is_delivered_and_said_to_be_partial() -> No
     run.read_again(wanted, without=[0])
     run.commit()
     assert run.output[-1] == ("promoted_partial", span_ids_of(an_ordinary(1, first_span=2)))
-    assert run.sampler.accounts.promotions == {"promoted_partial": 1}
+    assert run.sampler.accounts.promotions["promoted_partial"] == 1
 
 
 def test_a_promotion_of_which_nothing_is_left_ends_too() -> None:
@@ -276,7 +308,7 @@ def test_a_promotion_of_which_nothing_is_left_ends_too() -> None:
     (wanted,) = run.sampler.wanted(10)
     run.read_again(wanted, without=[0, 2])
     run.commit()
-    assert run.sampler.accounts.promotions == {"not_found": 1}
+    assert run.sampler.accounts.promotions["not_found"] == 1
     assert run.sampler.resume() == (5, 1_101)
 
 
@@ -301,6 +333,18 @@ def test_a_promotion_gives_its_place_back() -> None:
     assert budget.full()
     run.promote()
     assert not budget.full()
+
+
+def test_a_promotion_that_has_to_wait_for_a_later_round_is_counted_once() -> None:
+    run = Run()
+    run.fold(*(a_record(at, 1_000, an_ordinary(at + 1)) for at in range(4)), a_tick(4, 1_100))
+    run.commit()
+    run.fold(*(a_pin(5 + at, 1_101, at + 1) for at in range(4)))
+    first, second = run.sampler.wanted(2)
+    run.sampler.defer([second])
+    assert [one.first_offset for one in (first, *run.sampler.wanted(2))] == [5, 6, 7]
+    assert [one.first_offset for one in run.sampler.wanted(2)] == [8]
+    assert run.sampler.accounts.promotions["deferred"] == 3
 
 
 def test_by_setting_a_late_error_promotes_its_trace() -> None:
