@@ -6,6 +6,7 @@ cli/          one file per command of `tailstream`
 app.py        composition root: settings -> Faust app: the agent, tables, timers, pages
 settings/     one frozen model, checked whole at start; environment; the Collector's YAML
 host.py       drives the worker's protocol on Faust's loop, with the real clients
+timers.py     what a worker does again and again
 promoting.py  rounds of promotions: dropped traces, read again and given to their partitions
 restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka

@@ -34,7 +34,6 @@ from stream.measurements import Measurements
 from stream.otlp.fragment import Scanned
 from stream.otlp.scan import ScanPlan, scan
 from stream.poison.guard import Guard
-from stream.poison.watch import LOOK_EVERY_S, ScanWatch
 from stream.promoting import Promoting, promoting_of
 from stream.restoring import Opened
 from stream.sampling.limits import Limits, Windows
@@ -52,12 +51,11 @@ from stream.start import check_start, metrics_of, slot_of
 from stream.state.directory import StorageError
 from stream.state.storage import Storage
 from stream.state.tables import Tables, TailTableManager
+from stream.timers import add_timers
 from stream.web import add_pages
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
 
-IDLE_INTERVAL_S = 0.25
-MEASURE_INTERVAL_S = 1.0
 MEBIBYTE = 1024 * 1024
 
 Scan = Callable[[bytes, ScanPlan], Scanned]
@@ -148,7 +146,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     )
     policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)
-    _add_timers(app, host, settings)
+    add_timers(app, host, app.promoting, settings.worker.commit_interval_s)
     add_pages(
         app,
         metrics=metrics,
@@ -195,6 +193,8 @@ def _faust_app(settings: Settings) -> App:
 
 
 def _add_agent(app: App, host: Host, settings: Settings) -> None:
+    host.pending = lambda number: bool(app.consumer.pending(number))
+    host.released = lambda batch: app.consumer.released(batch)  # noqa: PLW0108 - there is no consumer yet
     topic = app.topic(settings.topics.input, schema=BatchSchema(), acks=False)
 
     # Faust's default supervisor would swallow an exception and commit past the batch.
@@ -206,51 +206,6 @@ def _add_agent(app: App, host: Host, settings: Settings) -> None:
                 host.fold(batch)
             except Exception as problem:  # noqa: BLE001 - our bug: replay, never go past it
                 host.failed(problem)
-
-
-def _add_timers(app: App, host: Host, settings: Settings) -> None:
-    host.pending = lambda number: bool(app.consumer.pending(number))
-    host.released = lambda batch: app.consumer.released(batch)  # noqa: PLW0108 - there is no consumer yet
-    watch = ScanWatch(lambda: host.receiver.scans)
-
-    async def look() -> None:
-        watch.look()
-
-    _add_commits(app, host, settings.worker.commit_interval_s)
-    every: tuple[tuple[float, Callable[[], Any]], ...] = (
-        (settings.worker.commit_interval_s, app.promoting.round),
-        (min(IDLE_INTERVAL_S, settings.worker.commit_interval_s), host.idle),
-        (MEASURE_INTERVAL_S, host.measure),
-        (LOOK_EVERY_S, look),
-    )
-    for interval_s, act in every:
-        app.timer(interval_s)(_guarded(act, host))
-
-
-def _add_commits(app: App, host: Host, interval_s: float) -> None:
-    """Begin a transaction every `interval_s`; a timer of Faust's counts from the last one's end."""
-    commit = _guarded(host.commit, host)
-
-    async def commits() -> None:
-        wait_s = interval_s
-        while not app.should_stop:
-            await app.sleep(wait_s)
-            began_s = clock.monotonic_s()
-            await commit()
-            wait_s = max(0.0, began_s + interval_s - clock.monotonic_s())
-
-    app.task()(commits)
-
-
-def _guarded(act: Callable[[], Any], host: Host) -> Callable[[], Any]:
-    async def timer() -> None:
-        try:
-            await act()
-        except Exception as problem:  # noqa: BLE001 - our bug: replay
-            host.failed(problem)
-
-    timer.__name__ = act.__name__
-    return timer
 
 
 def _open_log(settings: Settings, number: int, wanted: Callable[[], bool]) -> PartitionLog:

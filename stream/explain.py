@@ -89,8 +89,8 @@ def explained(record: Recorded, settings: Settings) -> Iterator[str]:
     decision = record.decision
     yield f"{_because(record, settings)}."
     if decision.verdict is Verdict.PENDING:
-        when = time_of(decision.time_ms)
-        yield f"  read     {when}, at offset {decision.upto - 1:,} of the input"
+        place = f"at offset {decision.upto - 1:,} of the input"
+        yield f"  read     {time_of(decision.time_ms)}, {place}"
         return
     known_policies = record.config == settings.policies_hash()
     if not known_policies:
@@ -126,6 +126,8 @@ def in_one_line(records: Sequence[Recorded], settings: Settings) -> str:
     verdicts = [each for each in records if each.decision.trigger is not Trigger.LATE]
     record = (verdicts or records)[-1]
     decision = record.decision
+    if decision.verdict is Verdict.PENDING:
+        return _because(record, settings)
     when = f"decided {time_of(decision.time_ms)}, {_trigger(decision, settings)}"
     parts = [_because(record, settings), when]
     votes = named_votes(record, settings)

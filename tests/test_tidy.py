@@ -39,6 +39,7 @@ LAYERS = [
     "explain",
     "start",
     "web",
+    "timers",
     "promoting",
     "host",
     "restoring",

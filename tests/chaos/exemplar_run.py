@@ -30,6 +30,7 @@ from tests.chaos.fleet import TOLD_TO_END, Fleet, StuckError
 from tests.chaos.laws import hold
 from tests.chaos.run import SENDER
 from tests.chaos.schedule import SLOTS
+from tests.chaos.traffic import SPANS_A_TRACE
 from tests.harness.broker import GivenBroker, NoBrokerError, running_broker
 from tests.harness.exemplars_process import ExemplarsProcess
 from tests.harness.oracle import Rules
@@ -46,7 +47,6 @@ from tests.harness.topics import (
 DECISION_WAIT_S = 5.0
 POLICIES_PERCENTAGE = 1
 METRICS_PARTITIONS = 2
-SPANS_A_TRACE = 6
 # Not a promise of speed: what is not there by then hangs.
 STUCK_AFTER_S = 300.0
 RESTART_AFTER_S = 1.0
@@ -87,6 +87,7 @@ class ExemplarRun:
             topics_of_a_test(self._bootstrap) as topics,
             metrics_topic_of(topics, partitions=METRICS_PARTITIONS) as metrics_topic,
         ):
+            # The workers' memory is for that traffic's traces; these are as many, but smaller.
             spans_a_s = ran.shape.traces_a_s * SPANS_A_TRACE
             fleet = Fleet.of(topics, ran.rules, self._home, self._say, spans_a_s=spans_a_s)
             pinner = ExemplarsProcess(topics, self._home)

@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from stream.sampling.control import CONTROL_HEADER, Pin, encode
 from stream.testing.spans import a_trace, spans_of, trace_id_of, traces_data
 from tests.harness.oracle import Rules
 from tests.harness.reading import read_whole
-from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, end_offsets, topics_of_a_test, wait_for
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
 pytestmark = pytest.mark.integration
@@ -134,6 +135,32 @@ def test_a_late_error_promotes_its_trace_where_that_is_set(
     wait_until_all_is_decided(topics, [worker])
     worker.terminate()
     assert came_out_whole_and_once(topics, traces) == Counter(promoted=50, late=50)
+
+
+def test_what_retention_has_left_of_a_dropped_trace_is_promoted_as_partial(
+    topics: Topics, spawn: SpawnWorker
+) -> None:
+    traces = range(100, 150)
+    exporter = Exporter(topics)
+    worker = spawn("worker-0")
+    exporter.spans(traces, 0)
+    first_gone = end_offsets(topics.bootstrap, topics.input)
+    exporter.spans(traces, 1)
+    exporter.spans(traces, 2)
+    wait_until_all_is_decided(topics, [worker])
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap})
+    below = [TopicPartition(topics.input, number, end) for number, end in first_gone.items()]
+    for deleted in admin.delete_records(below).values():
+        deleted.result(30)
+    exporter.pins(traces)
+    wait_until_all_is_decided(topics, [worker])
+    assert promotions(worker)["promoted_partial"] == 50
+    worker.terminate()
+    output = read_whole(topics.bootstrap, topics.output)
+    came = Counter(span.span_id for record in output for span in spans_of(record.value))
+    left = [s.span_id for trace in traces for s in a_trace(trace, spans=6, first_span=4)]
+    assert came == Counter(left)
+    assert {one.headers["tailstream.trigger"] for one in output} == {b"promoted_partial"}
 
 
 def came_out_whole_and_once(topics: Topics, traces: range | list[int]) -> Counter[str]:

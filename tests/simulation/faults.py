@@ -311,6 +311,12 @@ def _retain(world: "World", rng: Random) -> list[Step]:
     log = world.broker.topics[INPUT][number]
     resume_offset = world.broker.offsets.get(number, (0, ""))[0]
     upto = min(log.end, max(1, resume_offset + rng.choice((-4, 0, 1, 2, 5))))
+    # Below a promotion's pin lies what it has to read again.
+    able = [
+        p.driver.worker.partitions[n] for p in world.processes for n in p.driver.promoter.partitions
+    ]
+    for partition in able:
+        number, upto = partition.number, partition.sampler.resume()[0]
     return [Step("retain", number=number, count=upto)]
 
 

@@ -27,6 +27,7 @@ TURNS = 450
 LIMITED = 3  # every so manieth seed has policies that are limits
 SECOND_CHANCES = 5  # and so on: late errors and slow spans promote
 REFUSED = 7  # hardly any pins are held
+OF_PINS = "reading_fails"  # the fault that there is where there are pins
 PINNED = 4  # every so manieth seed has no pins
 
 
@@ -57,7 +58,9 @@ class Simulation:
         self.seed = seed
         self._directory = directory
         rng = Random(seed)
-        self.shape = Shape.of(rng, list(PICKS))
+        self.shape = Shape.of(rng, [kind for kind in PICKS if kind != OF_PINS])
+        if seed % PINNED:
+            self.shape.faults[OF_PINS] = 0.3
         if seed % SECOND_CHANCES == 0:
             self.shape.core = replace(self.shape.core, second_chance=SecondChance(True, 500))
         if seed % REFUSED == 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.sampling.decision import Clock, Trigger
+from stream.sampling.decision import Clock, Trigger, Verdict
 from stream.state import rocksdb
 from stream.testing.log import DECISIONS
 from tests.simulation.faults import OF_A_PROCESS, OF_THE_WORLD
@@ -78,7 +78,7 @@ def test_the_simulation_has_everything_in_it_that_it_is_about(tmp_path: Path) ->
     wanted = {
         *(OF_A_PROCESS.keys() | OF_THE_WORLD.keys()),
         *(set(Trigger) - {Trigger.DISK_LIMIT}),
-        *Clock,
+        *(*Clock, *Verdict),
         *("duplicates", "dead-lettered", "aborted", "malformed", "empty", "undeliverable"),
         *("clamped", "replayed", "released", "lost", "forgotten", "aborted by a stranger"),
         *("static", "at least once", "stamped by producers"),

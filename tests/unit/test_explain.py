@@ -109,11 +109,36 @@ def test_a_kept_trace_names_the_policy_its_meaning_and_every_vote() -> None:
         ({"ballot": "i---"}, "was ignored"),
         ({"time_ms": 2**62}, "at 4611686018427387904 ms"),
         ({"duplicates": 3}, "3 duplicates"),
+        ({"policy": "pin", "source": "a click"}, "kept, because a click pinned it."),
+        (
+            {"trigger": Trigger.PROMOTED, "source": "a click"},
+            "dropped first, then kept, because a click pinned it.",
+        ),
+        (
+            {"trigger": Trigger.PROMOTED_PARTIAL, "policy": "late_error"},
+            "dropped first, then kept, because a span with an error came late.",
+        ),
+        (
+            {"trigger": Trigger.PROMOTED, "policy": "late_slow"},
+            "dropped first, then kept, because a slow span came late.",
+        ),
+        (
+            {"verdict": Verdict.PENDING, "source": "a click", "expires_ms": 1_795_392_600_000},
+            "pinned by a click, which holds for spans that come before 2026-11-23 00:10:00 UTC.",
+        ),
         *(({"trigger": trigger}, "decided  2026-11-23") for trigger in Trigger),
     ],
 )
 def test_each_verdict_and_trigger_has_its_words(changed: dict[str, Any], words: str) -> None:
     assert words in text_of(a_record(**changed))
+
+
+def test_of_a_pin_that_waits_no_spans_are_told() -> None:
+    pending = a_record(verdict=Verdict.PENDING, source="a click", expires_ms=1, offsets=[])
+    assert text_of(pending).splitlines()[1:] == [
+        "  read     2026-11-23 00:00:00 UTC, at offset 8 of the input"
+    ]
+    assert as_json(pending, SETTINGS)["source"] == "a click"
 
 
 def test_votes_of_other_policies_are_told_by_their_numbers_and_why() -> None:
