@@ -41,6 +41,8 @@ def _rows(ran: ExemplarRan) -> dict[str, object]:
     for trigger, waits in ran.wait_s.items():
         name = f"s from exemplar to readable, {trigger}: p50 / p99 / longest"
         rows[name] = " / ".join(f"{waits[int(q * (len(waits) - 1))]:.2f}" for q in (0.5, 0.99, 1))
-    if ran.cpu_s:
+    if not ran.kills:
+        rows["records read again for promotions"] = ran.read_again_records
+        rows["MB of these"] = round(ran.read_again_bytes / 1e6)
         rows["workers' CPU (us a span)"] = f"{1e6 * ran.cpu_s / ran.spans:.2f}"
     return rows

@@ -7,6 +7,7 @@ point at is over. With --kill-every-s a worker and `tailstream exemplars` get a 
 
 import argparse
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -43,6 +44,7 @@ from tests.harness.topics import (
     metrics_topic_of,
     topics_of_a_test,
 )
+from tests.harness.worker import WorkerProcess
 
 DECISION_WAIT_S = 5.0
 POLICIES_PERCENTAGE = 1
@@ -130,6 +132,8 @@ class ExemplarRun:
             self.ran.cpu_s = _cpu_s(fleet) - cpu_before_s
         workers = [fleet.slots[slot].worker for slot in SLOTS]
         self.ran.broken += filter(None, map(law_by_metrics, workers))
+        self.ran.read_again_records = _total(workers, "tailstream_promotion_records_total")
+        self.ran.read_again_bytes = _total(workers, "tailstream_promotion_bytes_total")
         fleet.end(fleet.wanted(), signal.SIGTERM)
         pinner.terminate()
 
@@ -181,7 +185,8 @@ class ExemplarRun:
         for group, topic in offsets.items():
             committed = GroupOffsets(topics.bootstrap, group, topic)
             ends = {number: end for number, end in ends_of(self._admin, topic).items() if end}
-            self._until(f"{group} at its end", fleet, pinner, lambda: _reached(committed, ends))  # noqa: B023
+            reached = functools.partial(_reached, committed, ends)
+            self._until(f"{group} at its end", fleet, pinner, reached)
             self._say(f"{group} is at the end of {topic}")
         self._until(
             "every partition owned", fleet, pinner, lambda: fleet.owns_each_once(PARTITIONS)
@@ -222,6 +227,11 @@ def _reached(offsets: GroupOffsets, ends: dict[int, int]) -> bool:
     except (KafkaException, TimeoutError):
         return False
     return all(committed.get(number, 0) >= end for number, end in ends.items())
+
+
+def _total(workers: list[WorkerProcess], metric: str) -> int:
+    """Return the sum of a counter, of the processes that run now."""
+    return sum(int(value) for worker in workers for _, value in worker.samples(metric, ""))
 
 
 def _cpu_s(fleet: Fleet) -> float:
@@ -270,9 +280,12 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.exemplar_run", description=__doc__)
-    parser.add_argument("--traces", type=int, default=Shape.traces)
-    parser.add_argument("--traces-a-s", type=float, default=500.0)
-    parser.add_argument("--exemplars", type=int, default=300, help="an export; 0: none")
+    usual = Shape()
+    parser.add_argument("--traces", type=int, default=usual.traces)
+    parser.add_argument("--traces-a-s", type=float, default=usual.traces_a_s)
+    parser.add_argument(
+        "--exemplars", type=int, default=usual.exemplars_an_export, help="an export; 0: none"
+    )
     parser.add_argument(
         "--metrics-late-s", type=float, default=0.0, help="exports look back so far"
     )

@@ -145,7 +145,7 @@ class ExemplarTraffic:
         if rng.random() < SLOW_SHARE:
             lasted_ms = rng.randrange(1_100, 4_000)
         ids = [rng.randbytes(8) for _ in range(count)]
-        spans = []
+        spans: list[Span] = []
         for span_id in ids:
             span = Span()
             span.CopyFrom(rng.choice(self._sketches[0]))
