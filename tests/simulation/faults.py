@@ -311,13 +311,22 @@ def _retain(world: "World", rng: Random) -> list[Step]:
     log = world.broker.topics[INPUT][number]
     resume_offset = world.broker.offsets.get(number, (0, ""))[0]
     upto = min(log.end, max(1, resume_offset + rng.choice((-4, 0, 1, 2, 5))))
-    # Below a promotion's pin lies what it has to read again.
-    able = [
-        p.driver.worker.partitions[n] for p in world.processes for n in p.driver.promoter.partitions
-    ]
-    for partition in able:
-        number, upto = partition.number, partition.sampler.resume()[0]
     return [Step("retain", number=number, count=upto)]
+
+
+def _retain_promoted(world: "World", rng: Random) -> list[Step]:
+    """Below a promotion's pin lies what it has to read again; nothing else needs it any more."""
+    able = [
+        process.driver.worker.partitions[number]
+        for process in world.processes
+        for number in process.driver.promoter.partitions
+    ]
+    if not able:
+        return []
+    partition = rng.choice(able)
+    upto = partition.sampler.resume()[0] - rng.choice((0, 1, 2))
+    resume_offset = world.broker.offsets.get(partition.number, (0, ""))[0]
+    return [Step("retain", number=partition.number, count=max(1, min(upto, resume_offset)))]
 
 
 def _truncate(world: "World", rng: Random) -> list[Step]:
@@ -376,4 +385,5 @@ PICKS: dict[str, Pick] = {
     "hung_foreign": _foreign,
     "wall_jump": _pass,
     "reading_fails": _reading_fails,
+    "retain_promoted": _retain_promoted,
 }

@@ -8,20 +8,21 @@ from typing import NamedTuple
 from stream.otlp.fragment import Fragment
 from stream.otlp.scan import scan
 from stream.sampling.decision import PROMOTIONS, Clock, Decision, Trigger, Verdict
-from stream.sampling.pins import PIN_POLICY, kept_by_pin
+from stream.sampling.pins import kept_by_pin
 from stream.sampling.policies.evaluate import Judgement, Policies
 from stream.sampling.trace import OpenTrace
 from stream.testing.core import Core
 from stream.testing.log import INPUT, Broker
 from tests.simulation.published import Published
 from tests.simulation.shape import MANY
-from tests.simulation.traffic import BEHIND_MS, Sent
+from tests.simulation.traffic import Sent
 from tests.simulation.watch import Watch
 
 OF_A_TRACE = {"span_too_large", "undeliverable"}
 NOT_CUTS = PROMOTIONS | {Trigger.LATE}
 OF_THE_WORKER = {Trigger.OVERLOAD, Trigger.DISK_LIMIT}
 """Triggers that depend on what else a worker holds: exceptions to law 5 for the traces they cut."""
+BY_LIMIT = OF_THE_WORKER | {Trigger.SPAN_LIMIT, Trigger.TRACE_BYTES_LIMIT}
 
 
 class Broken(NamedTuple):
@@ -56,8 +57,13 @@ class OfPartition:
 
     def truncated(self, trace_id: bytes) -> bool:
         """Whether retention deleted some of its records before they were decided, or a pin."""
-        pins = [at for at in self.lost if _pins(self.entries[at], trace_id)]
+        pins = [at for at in self.lost if is_pin_of(self.entries[at], trace_id)]
         return bool(pins) or any(offset in self.lost for offset in self.records[trace_id])
+
+
+def is_pin_of(sent: Sent, trace_id: bytes) -> bool:
+    """Tell whether an entry is a pin of this trace."""
+    return sent.pin is not None and sent.pin.trace_id == trace_id
 
 
 def laws_broken(
@@ -76,9 +82,6 @@ def laws_broken(
             yield from _delivered_once(of)
             yield from _accounted(of)
             yield from _as_undisturbed(of, watch, limited=bool(core.rules.policies.levels))
-            yield from _pins_kept(of, watch, core)
-            if watch.shape.pins_max >= MANY:
-                yield from _second_chances(of, core)
         else:
             yield from _delivered_at_least_once(of)
         if not core.rules.policies.levels:
@@ -110,11 +113,11 @@ def _decided_once(of: OfPartition) -> Iterator[Broken]:
     """One verdict a trace; each of its records is covered once, below a rising `upto`."""
     for trace_id, offsets in of.records.items():
         if trace_id not in of.by_trace and not of.lost.issuperset(offsets):
-            yield Broken("one verdict", f"trace {_name(trace_id)} has none")
+            yield Broken("one verdict", f"trace {name_of(trace_id)} has none")
     for trace_id, of_trace in of.by_trace.items():
         if trace_id in of.forgotten:
             continue
-        name = _name(trace_id)
+        name = name_of(trace_id)
         before, since = _around_promotion(of_trace)
         late = [one.trigger is Trigger.LATE for one in (*before, *since[1:])]
         if late != [False, *[True] * (len(late) - 1)]:
@@ -141,7 +144,7 @@ def _around_promotion(
 def _covered_once(
     of: OfPartition, trace_id: bytes, of_trace: Sequence[Decision]
 ) -> Iterator[Broken]:
-    name = _name(trace_id)
+    name = name_of(trace_id)
     first = [one for one in of_trace if one.trigger not in PROMOTIONS]
     covered = [offset for one in first for offset in one.offsets]
     wanted = [n for n in of.records[trace_id] if n not in of.lost or n in covered]
@@ -169,71 +172,14 @@ def _delivered_once(of: OfPartition) -> Iterator[Broken]:
             # A delivery that the broker refuses is a pointer in the dead letters.
             wanted &= got.keys()
         if wanted - got.keys():
-            yield Broken("whole", f"trace {_name(trace_id)}: {len(wanted - got.keys())} missing")
+            yield Broken("whole", f"trace {name_of(trace_id)}: {len(wanted - got.keys())} missing")
         if got.keys() - wanted:
-            yield Broken("not kept", f"trace {_name(trace_id)}: {got} in the output")
+            yield Broken("not kept", f"trace {name_of(trace_id)}: {got} in the output")
         twice = [span_id for span_id, count in got.items() if count > 1]
         if twice:
-            yield Broken("once", f"trace {_name(trace_id)}: {len(twice)} spans twice")
+            yield Broken("once", f"trace {name_of(trace_id)}: {len(twice)} spans twice")
     if output:
         yield Broken("not kept", f"{len(output)} traces in the output that nobody decided")
-
-
-def _pins_kept(of: OfPartition, watch: Watch, core: Core) -> Iterator[Broken]:
-    """Every trace that was pinned in time is kept whole, every kept one that no policy wants was.
-
-    But for what retention had deleted by the time of its promotion, which says so.
-    """
-    for trace_id, of_trace in of.by_trace.items():
-        pins = [n for n, sent in enumerate(of.entries) if _pins(sent, trace_id)]
-        last, name = of_trace[-1], _name(trace_id)
-        if trace_id in of.forgotten:
-            continue
-        if any(one.policy == PIN_POLICY and not _below(pins, one.upto) for one in of_trace):
-            yield Broken("pinned", f"trace {name} is kept by a pin that it has not")
-        if not any(_in_time(of, n, trace_id, watch, core) for n in pins if n not in of.lost):
-            continue
-        if last.verdict is not Verdict.SAMPLED:
-            yield Broken("pinned", f"trace {name} is pinned at {pins} and {last.verdict}: {last}")
-        promotions = [one for one in of_trace if one.trigger in PROMOTIONS]
-        deleted = watch.deleted(of.number)
-        for one in promotions:
-            below = [n for n in of.records[trace_id] if n < one.upto]
-            missing = set(below) - set(one.offsets) - of.lost
-            partial = one.trigger is Trigger.PROMOTED_PARTIAL
-            if missing and not (partial and missing <= deleted):
-                yield Broken("whole", f"trace {name} is promoted without {sorted(missing)}")
-
-
-def _second_chances(of: OfPartition, core: Core) -> Iterator[Broken]:
-    """Where late errors promote, none is dropped."""
-    for one in of.decisions:
-        late_dropped = one.trigger is Trigger.LATE and one.verdict is Verdict.NOT_SAMPLED
-        if core.second_chance.late_errors and late_dropped and one.errors:
-            yield Broken("second chance", f"trace {_name(one.trace_id)}: a late error is dropped")
-
-
-def _pins(sent: Sent, trace_id: bytes) -> bool:
-    return sent.pin is not None and sent.pin.trace_id == trace_id
-
-
-def _below(pins: Sequence[int], upto: int) -> bool:
-    return any(offset < upto for offset in pins)
-
-
-def _in_time(of: OfPartition, at: int, trace_id: bytes, watch: Watch, core: Core) -> bool:
-    """Whether a pin had surely not expired when its trace's first span came."""
-    if watch.shape.pins_max < MANY or watch.shape.jumps:
-        return False
-    first = min(n for n in of.records[trace_id])
-    if at > first:
-        # So young that its decision, if there is one, lives.
-        return True
-    pin = of.entries[at].pin
-    assert pin is not None
-    waited_ms = of.entries[first].true_ms - of.entries[at].true_ms
-    behind_ms = BEHIND_MS if watch.shape.create_time else 0
-    return waited_ms + behind_ms <= min(pin.ttl_ms, core.windows.decision_retention_ms)
 
 
 def _delivered_at_least_once(of: OfPartition) -> Iterator[Broken]:
@@ -242,7 +188,7 @@ def _delivered_at_least_once(of: OfPartition) -> Iterator[Broken]:
     for trace_id, offsets in of.records.items():
         missing = [n for n in offsets if n not in of.lost and (trace_id, n) not in covered]
         if missing:
-            yield Broken("one verdict", f"trace {_name(trace_id)}: {missing} are not decided")
+            yield Broken("one verdict", f"trace {name_of(trace_id)}: {missing} are not decided")
     for trace_id, of_trace in of.by_trace.items():
         yield from _no_span_missing(of, trace_id, of_trace)
 
@@ -253,7 +199,7 @@ def _no_span_missing(
     kept = [one for one in of_trace if one.verdict is Verdict.SAMPLED and not one.dead_lettered]
     missing = _wanted(of, kept) - of.output.get(trace_id, Counter()).keys()
     if missing:
-        yield Broken("whole", f"trace {_name(trace_id)}: {len(missing)} missing")
+        yield Broken("whole", f"trace {name_of(trace_id)}: {len(missing)} missing")
 
 
 def _wanted(of: OfPartition, kept: Sequence[Decision]) -> set[bytes]:
@@ -284,7 +230,7 @@ def _as_undisturbed(of: OfPartition, watch: Watch, *, limited: bool) -> Iterator
             continue
         calmly = of.calm.get(trace_id)
         if calmly is None:
-            yield Broken("as undisturbed", f"trace {_name(trace_id)} is not decided undisturbed")
+            yield Broken("as undisturbed", f"trace {name_of(trace_id)} is not decided undisturbed")
             continue
         cut_calmly, *late_calmly = [one for one in calmly if one.trigger not in PROMOTIONS]
         if _content(cut) != _content(cut_calmly):
@@ -314,7 +260,7 @@ def _judged_on_its_records(of: OfPartition, core: Core) -> Iterator[Broken]:
             judged = kept_by_pin(judged)
         got = decision.verdict, decision.policy, decision.threshold
         if got != (judged.verdict, judged.policy, judged.threshold):
-            how = f"trace {_name(decision.trace_id)} is {got}, its records are {judged}"
+            how = f"trace {name_of(decision.trace_id)} is {got}, its records are {judged}"
             yield Broken("judged on its records", how)
 
 
@@ -333,7 +279,7 @@ def _judged_in_their_order(of: OfPartition, core: Core) -> Iterator[Broken]:
             judged = kept_by_pin(judged)
         got, wanted = _as_recorded(decision), _as_recorded(judged)
         if got != wanted:
-            how = f"trace {_name(decision.trace_id)} is {got}, after those before it {wanted}"
+            how = f"trace {name_of(decision.trace_id)} is {got}, after those before it {wanted}"
             yield Broken("judged in their order", how)
             return
 
@@ -344,6 +290,9 @@ def _as_recorded(of: Decision | Judgement) -> tuple[object, ...]:
 
 def _charged_ms(decision: Decision) -> int:
     """Return as of when the limits' levels are: buckets', then seconds of a composite."""
+    if decision.trigger in BY_LIMIT:
+        # Before its deadline: and that of a trace that the wall clock cut may lie after it.
+        return decision.time_ms
     return max(one[1] if len(one) == 2 else one[0] * 1_000 for one in decision.levels)
 
 
@@ -397,5 +346,5 @@ def _dead_letters(watch: Watch, partitions: int, *, transactional: bool) -> Iter
         yield Broken("dead letters", f"twice: {twice}")
 
 
-def _name(trace_id: bytes) -> str:
+def name_of(trace_id: bytes) -> str:
     return trace_id[-2:].hex()

@@ -15,6 +15,7 @@ from stream.testing.log import INPUT, Broker, Membership, PartitionLog
 from tests.simulation.disks import Disks, InMemory
 from tests.simulation.faults import PICKS
 from tests.simulation.laws import Broken, laws_broken
+from tests.simulation.laws_of_pins import laws_of_pins_broken
 from tests.simulation.published import Published
 from tests.simulation.schedule import Schedule
 from tests.simulation.shape import Shape, a_broker, a_driver, limited
@@ -27,7 +28,7 @@ TURNS = 450
 LIMITED = 3  # every so manieth seed has policies that are limits
 SECOND_CHANCES = 5  # and so on: late errors and slow spans promote
 REFUSED = 7  # hardly any pins are held
-OF_PINS = "reading_fails"  # the fault that there is where there are pins
+OF_PINS = ("reading_fails", "retain_promoted")  # the faults that there are where there are pins
 PINNED = 4  # every so manieth seed has no pins
 
 
@@ -58,9 +59,9 @@ class Simulation:
         self.seed = seed
         self._directory = directory
         rng = Random(seed)
-        self.shape = Shape.of(rng, [kind for kind in PICKS if kind != OF_PINS])
+        self.shape = Shape.of(rng, [kind for kind in PICKS if kind not in OF_PINS])
         if seed % PINNED:
-            self.shape.faults[OF_PINS] = 0.3
+            self.shape.faults |= dict.fromkeys(OF_PINS, 1)
         if seed % SECOND_CHANCES == 0:
             self.shape.core = replace(self.shape.core, second_chance=SecondChance(True, 500))
         if seed % REFUSED == 0:
@@ -132,11 +133,14 @@ class Simulation:
         calm = None
         if not (shape.jumps or (shape.create_time and (excused.hints_dropped or lost))):
             calm = Published(undisturbed(shape, world.broker.topics[INPUT]))
-        return list(
+        broken = list(
             laws_broken(
                 world.broker, world.watch, calm, shape.core, transactional=shape.transactional
             )
         )
+        if shape.transactional:
+            broken += laws_of_pins_broken(world.broker, world.watch, shape.core)
+        return broken
 
 
 def undisturbed(shape: Shape, logs: Sequence[PartitionLog]) -> Broker:
