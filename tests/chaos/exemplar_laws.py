@@ -61,7 +61,11 @@ def hold_exemplars(
     ran.traces, ran.spans = len(traffic.spans), sum(traffic.spans.values())
     ran.exemplars = sum(map(len, traffic.exports.values()))
     ran.traces_shown = len(shown)
+    if ran.traces != ran.shape.traces or (ran.shape.exemplars_an_export and not shown):
+        ran.broken.append(f"only {ran.traces} traces were sent, {len(shown)} have exemplars")
     came = _spans_that_came(output)
+    if unseen := came.keys() - readable_ms.keys():
+        ran.broken.append(f"{len(unseen)} traces were never readable meanwhile: {_some(unseen)}")
     ran.whole = len(shown) - _hold_whole(ran, came, traffic.spans, shown)
     how = _how_they_came(output)
     ran.came_by = Counter(how[trace_id] for trace_id in shown & how.keys())

@@ -80,7 +80,7 @@ class ExemplarTraffic:
                 exports += 1
                 self._export(exports, exports * shape.export_every_s)
             self._trace(at_s)
-            while self._waiting[0][0] <= at_s:
+            while self._waiting and self._waiting[0][0] <= at_s:
                 yield heappop(self._waiting)[2]
         # The last one looks as far back as it must: no trace is to be out of every export's sight.
         self._export(exports + 1, shape.seconds)
