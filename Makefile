@@ -6,6 +6,8 @@ SEED ?=
 SEEDS ?=
 MINUTES ?=
 SPANS ?=
+TRACES ?=
+KILL_EVERY_S ?=
 ROUNDS ?=
 COMPRESSION ?=
 BROKEN ?=
@@ -41,7 +43,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo shop recall test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo shop recall test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos exemplar-run bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -101,6 +103,9 @@ manifests: install ## render deploy/manifests from the Helm chart (needs helm)
 
 chaos: install ## kill, stop and rebalance workers and the broker, and account for every span; MINUTES=, SEED=
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+exemplar-run: install ## point exemplars at traces that nobody wanted, and find each of them whole; TRACES=, KILL_EVERY_S=20, SEED=
+	@$(BIN)/python -m tests.chaos.exemplar_run $(if $(TRACES),--traces $(TRACES)) $(if $(KILL_EVERY_S),--kill-every-s $(KILL_EVERY_S)) $(if $(SEED),--seed $(SEED))
 
 bench: install ## measure what a span costs, on a real Kafka; PEER=1 beside the Collector, RSS=1 both their memory, LATENCY=1 to readable, POLICIES=1 what each policy costs, EXEMPLARS=1 metrics to pins; SPANS=, ROUNDS=, COMPRESSION=lz4, SEED=, CORPUS=
 	@$(BIN)/python -m tests.bench $(if $(PEER),--peer) $(if $(RSS),--rss) $(if $(LATENCY),--latency) $(if $(POLICIES),--policies) $(if $(EXEMPLARS),--exemplars) $(if $(SPANS),--spans $(SPANS)) \

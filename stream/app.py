@@ -128,10 +128,10 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     app.host = host
     app.promoting = promoting_of(
         settings,
-        host.worker,
+        host,
         plan=matcher.plan(),
-        poison=lambda: host.receiver.poison,
         bytes_max=storage.shares.transaction,
+        metrics=metrics,
     )
     policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)

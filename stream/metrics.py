@@ -105,6 +105,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
         ("outcome",),
     ),
     Declaration(
+        Counter,
+        "promotion_records",
+        "Input records read again for promotions, those between the wanted ones included.",
+    ),
+    Declaration(Counter, "promotion_bytes", "Bytes of the values of those records."),
+    Declaration(
         Gauge, "pins_pending", "Pins that wait for their traces' first spans.", ("partition",)
     ),
     Declaration(

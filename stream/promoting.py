@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from stream.host import Host
 from stream.kafka.client_settings import connection
 from stream.kafka.partitioner import PARTITIONERS
 from stream.kafka.promotion_reader import Pace, PromotionReader, Read
 from stream.kafka.receive import Receiver
+from stream.metrics import Metrics
 from stream.otlp.scan import ScanPlan
 from stream.sampling.promotions import Wanted
 from stream.settings.model import Settings
@@ -82,15 +84,15 @@ def wanted_of(worker: Worker, count_max: int) -> dict[int, list[Wanted]]:
 
 def promoting_of(
     settings: Settings,
-    worker: Worker,
+    host: Host,
     *,
     plan: ScanPlan,
-    poison: Callable[[], Mapping[int, frozenset[int]]],
     bytes_max: int,
+    metrics: Metrics,
 ) -> Promoting:
-    """Return the rounds of a worker with a reader of its own.
+    """Return the rounds of a host's worker with a reader of its own.
 
-    `plan` is no other thread's. `poison` tells which offsets must not be scanned, by partition.
+    `plan` is no other thread's. What they hold in memory is bounded by `bytes_max`.
     """
 
     def receiver() -> Receiver:
@@ -99,11 +101,15 @@ def promoting_of(
             PARTITIONERS[settings.topics.partitioner],
             copy_headers=settings.output.copy_headers,
         )
-        made.poison = poison()
+        made.poison = host.receiver.poison
         return made
+
+    def count(records: int, size: int) -> None:
+        metrics["promotion_records"].inc(records)
+        metrics["promotion_bytes"].inc(size)
 
     pace = Pace(settings.promotion.records_per_s, settings.promotion.bytes_per_s, bytes_max)
     reader = PromotionReader(
-        connection(settings.kafka), settings.topics.input, receiver=receiver, pace=pace
+        connection(settings.kafka), settings.topics.input, receiver=receiver, pace=pace, count=count
     )
-    return Promoting(worker, reader)
+    return Promoting(host.worker, reader)

@@ -51,7 +51,8 @@ class Read:
 class PromotionReader:
     """Reads what promotions want, partition by partition. Its methods are for one thread.
 
-    `receiver` makes what turns messages into records, as the worker's own does.
+    `receiver` makes what turns messages into records, as the worker's own does. `count` is told how
+    many records of how many bytes were read, wanted or not.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class PromotionReader:
         *,
         receiver: Callable[[], Receiver],
         pace: Pace,
+        count: Callable[[int, int], None],
     ) -> None:
         self._receiver = receiver
+        self._count = count
         self._connection = connection
         self._topic = topic
         self._pace = pace
@@ -166,6 +169,7 @@ class PromotionReader:
                 raise KafkaException(error)
         size = sum(len(message.value() or b"") for message in messages)
         self._tokens.charge(len(messages), size, clock.monotonic_s())
+        self._count(len(messages), size)
         for batch in self._receiver().receive(messages, {number: 0}, []):
             sweep.take(batch.records)
         return position

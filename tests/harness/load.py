@@ -36,12 +36,16 @@ MALFORMED = (
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A record, and when to send it: seconds after the load's start."""
+    """A record, and when to send it: seconds after the load's start.
+
+    `topic`: where to, empty: where the load goes.
+    """
 
     at_s: float
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

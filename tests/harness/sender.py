@@ -59,6 +59,11 @@ class Sender:
         """How many records have been handed to the client."""
         return self._sent
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all of the load has been handed to the client, or no more of it will be."""
+        return not self._thread.is_alive()
+
     def hold_at(self, share: float) -> None:
         """Stand still there until `release`: what must come first may take its time."""
         assert isinstance(self._records, Sized), "endless"
@@ -103,7 +108,7 @@ class Sender:
         while True:
             try:
                 self._producer.produce(
-                    self._topic,
+                    record.topic or self._topic,
                     record.value,
                     record.key,
                     on_delivery=self._delivered,

@@ -39,6 +39,11 @@ class Topics:
         return f"{self.prefix}_dead_letters"
 
     @property
+    def metrics(self) -> str:
+        """Not among `all`: only tests of exemplars have it."""
+        return f"{self.prefix}_metrics"
+
+    @property
     def group(self) -> str:
         return f"{self.prefix}_group"
 
@@ -56,6 +61,18 @@ def topics_of_a_test(bootstrap: str) -> Iterator[Topics]:
     finally:
         admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
         for deleted in admin.delete_topics(topics.all()).values():
+            deleted.result(REQUEST_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def metrics_topic_of(topics: Topics, *, partitions: int) -> Iterator[str]:
+    """Give a fresh topic for metrics beside the others; remove it at the end."""
+    create_topics(topics.bootstrap, [topics.metrics], partitions=partitions)
+    try:
+        yield topics.metrics
+    finally:
+        admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 4})
+        for deleted in admin.delete_topics([topics.metrics]).values():
             deleted.result(REQUEST_TIMEOUT_S)
 
 
