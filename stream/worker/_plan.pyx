@@ -19,6 +19,8 @@ from stream.sampling.decision import Verdict
 
 cdef enum:
     BOUNDS_MAX = 32
+    # Of so many policies' durations is counted at once.
+    POLICIES_MAX = 16
     # 32 digits and three numbers.
     TELLING_BYTES_MAX = 128
     # There are as many as policies, times the few triggers.
@@ -201,27 +203,36 @@ def append_all(log, list settled not None, config):
         log.add(records, upto, time_ms)
 
 
+cdef struct Measured:
+    # Kept traces of one policy: durations by bucket, and the last settled one of each.
+    int64_t sum_us
+    int64_t[BOUNDS_MAX] counts
+    Py_ssize_t[BOUNDS_MAX] last
+
+
 def tally(of, list settled not None, int64_t now_ms):
     """Count deliveries that have committed, as `Tally.add` does."""
-    cdef int64_t[BOUNDS_MAX] bounds_ms, delays
+    cdef int64_t[BOUNDS_MAX] bounds_ms, bounds_us, delays
+    cdef Py_ssize_t[BOUNDS_MAX] last_kept
+    cdef Measured[POLICIES_MAX] measured
     cdef int64_t run = 0, delay_ms, sum_ms = 0
-    cdef int64_t[BOUNDS_MAX] duration_bounds_us
-    cdef Py_ssize_t count = len(of.bounds_ms), at
-    cdef Py_ssize_t duration_count = len(of.duration_bounds_us), bucket
-    cdef dict delay_exemplars = of.delay_exemplars, exemplars = None
-    cdef list counts = None
+    cdef Py_ssize_t count = len(of.bounds_ms), count_us = len(of.duration_bounds_us), at, place
+    cdef Py_ssize_t which = 0
+    cdef list policies = []
     cdef Settled one
     cdef Delivery delivery
     cdef Decision decision
-    assert count < BOUNDS_MAX and duration_count <= BOUNDS_MAX
-    for at in range(duration_count):
-        duration_bounds_us[at] = of.duration_bounds_us[at]
+    assert count < BOUNDS_MAX and count_us < BOUNDS_MAX
     for at in range(count):
         bounds_ms[at] = of.bounds_ms[at]
+    for at in range(count_us):
+        bounds_us[at] = of.duration_bounds_us[at]
     for at in range(count + 1):
         delays[at] = 0
-    verdict = policy = trigger = durations = measured = None
-    for one in settled:
+        last_kept[at] = -1
+    verdict = policy = trigger = None
+    for place in range(len(settled)):
+        one = settled[place]
         if type(one.delivered) is not Delivery:
             of.dead_letters[one.delivered.bad.reason.value] += 1
             continue
@@ -249,19 +260,59 @@ def tally(of, list settled not None, int64_t now_ms):
         delays[at] += 1
         if verdict is not SAMPLED or one.dead_lettered:
             continue
-        delay_exemplars[at] = (decision.trace_id, delay_ms)
-        if policy is not measured:
-            durations, measured = of.durations_of(policy), policy
-            counts, exemplars = durations.counts, durations.exemplars
-        bucket = 0
-        while bucket < duration_count and duration_bounds_us[bucket] < decision.duration_us:
-            bucket += 1
-        counts[bucket] += 1
-        durations.sum_us += decision.duration_us
-        exemplars[bucket] = (decision.trace_id, decision.duration_us)
+        last_kept[at] = place
+        if which >= len(policies) or policies[which] is not policy:
+            which = place_of(policies, policy)
+            if which == POLICIES_MAX:
+                tell_durations(of, policies, measured, count_us + 1, settled)
+                which = 0
+            if which == len(policies):
+                policies.append(policy)
+                measured[which].sum_us = 0
+                for at in range(count_us + 1):
+                    measured[which].counts[at] = 0
+        at = 0
+        while at < count_us and bounds_us[at] < decision.duration_us:
+            at += 1
+        measured[which].counts[at] += 1
+        measured[which].last[at] = place
+        measured[which].sum_us += decision.duration_us
     if run:
         of.decided[verdict, policy, trigger] += run
     for at in range(count + 1):
         if delays[at]:
             of.delays[at] += delays[at]
+        if last_kept[at] >= 0:
+            delivery = <Delivery>(<Settled>settled[last_kept[at]]).delivered
+            of.delay_exemplars[at] = (
+                delivery.decision.trace_id, max(0, now_ms - delivery.due_ms)
+            )
     of.delay_ms += sum_ms
+    tell_durations(of, policies, measured, count_us + 1, settled)
+
+
+cdef Py_ssize_t place_of(list policies, policy):
+    """Return where a policy is in the list, or the list's length."""
+    cdef Py_ssize_t at
+    for at in range(len(policies)):
+        if policies[at] is policy:
+            return at
+    return len(policies)
+
+
+cdef int tell_durations(
+    of, list policies, Measured *measured, Py_ssize_t buckets, list settled
+) except -1:
+    """Add what was measured to the tally, and forget the policies."""
+    cdef Py_ssize_t which, at
+    cdef Decision decision
+    for which in range(len(policies)):
+        durations = of.durations_of(policies[which])
+        durations.sum_us += measured[which].sum_us
+        for at in range(buckets):
+            if measured[which].counts[at]:
+                durations.counts[at] += measured[which].counts[at]
+                decision = (<Delivery>(<Settled>settled[measured[which].last[at]]).delivered).decision
+                durations.exemplars[at] = (decision.trace_id, decision.duration_us)
+    policies.clear()
+    return 0

@@ -143,6 +143,29 @@ def test_kept_traces_durations_are_counted_by_policy_and_show_the_last_of_each_b
     assert tally.delay_exemplars == {0: (b"\x04" * 16, 0)}
 
 
+def test_more_policies_than_are_counted_at_once_lose_nothing() -> None:
+    rng = Random(2)
+    policies = [f"policy {number}" for number in range(50)]
+    settled = [
+        a_settled(
+            rng.randint(0, 400_000),
+            decision=replace(
+                DECISION,
+                trace_id=rng.randbytes(16),
+                verdict=Verdict.SAMPLED,
+                policy=rng.choice(policies),
+                duration_us=rng.randint(0, 400_000_000),
+            ),
+        )
+        for _ in range(2_000)
+    ]
+    tally, expected = tally_of(*settled), Tally(DELAYS_MS, DURATIONS_US)
+    expected.add_in_python(settled, NOW_MS)
+    assert vars(tally) == vars(expected)
+    assert sum(sum(one.counts) for one in tally.durations.values()) == 2_000
+    assert len(tally.durations) == 50
+
+
 def test_a_dropped_trace_is_nobodys_exemplar() -> None:
     tally = tally_of(a_settled(150), a_settled(150, late=True))
     assert (tally.delay_exemplars, tally.durations) == ({}, {})
