@@ -8,6 +8,8 @@ MINUTES ?=
 SPANS ?=
 ROUNDS ?=
 COMPRESSION ?=
+BROKEN ?=
+HEAD_RATE ?=
 PEER ?=
 RSS ?=
 LATENCY ?=
@@ -34,7 +36,7 @@ PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-pure unit contract sim conformance conformance-record integration chaos bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo shop test test-pure unit contract sim conformance conformance-record integration chaos bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -44,6 +46,10 @@ install: $(INSTALLED_DEV) ## make .venv with the tailstream command and the tool
 
 demo: $(INSTALLED) ## run the main job on an embedded broker; KAFKA=host:port runs it on yours, exactly once
 	@$(BIN)/tailstream demo $(if $(KAFKA),--kafka $(KAFKA) --next '. $(BIN)/activate && tailstream init',--next 'make demo KAFKA=host:9092')
+
+shop: $(INSTALLED) ## see trace context on every hop of a small shop; KAFKA=host:port, HEAD_RATE=0.1, BROKEN=payment
+	@$(BIN)/tailstream demo shop $(if $(KAFKA),--kafka $(KAFKA)) $(if $(HEAD_RATE),--head-rate $(HEAD_RATE)) \
+		$(if $(BROKEN),--broken $(BROKEN))
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST)

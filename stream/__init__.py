@@ -10,7 +10,7 @@ restoring.py  brings assigned partitions to be ready, in two phases, and tells o
 decide.py     the worker's core on files, without Kafka
 explain.py    why a trace was kept or dropped, in words, from its decision records
 compare.py    which traces two kept topics have in common
-demo/         the embedded broker, the load generator, the story that `tailstream demo` tells
+demo/         the load generator, the story that `tailstream demo` tells, the shop of services
 export/       kept traces to a backend over OTLP/HTTP
 rekey.py      a topic that is not keyed by trace id, brought to the input
 worker/       the protocol: partitions, transactions, restore; no client calls
@@ -19,6 +19,7 @@ state/        span store and decision store: memory, RocksDB, and their Faust ta
 sampling/     the core: a function of its inputs; no I/O, clock, Kafka, Faust or metrics
 assembly/     trace assembly for reading: spans to a tree, drawn and as JSON; no I/O
 otlp/         bytes: scan, split, merge, stamp
+propagation/  for applications: context over headers and threads, span links, exporters to Kafka
 metrics.py    every Prometheus metric, declared once, with the accounting law
 clock.py      the only module that reads the time
 compiled.py   which core runs: the compiled one, or its pure-Python twin

@@ -7,7 +7,7 @@ from itertools import count
 from random import Random
 
 from stream.demo.record import Record, RecordKind
-from stream.demo.shop import REQUESTS, Scope
+from stream.demo.shop_shape import REQUESTS, Scope
 from stream.demo.template import (
     TraceTemplate,
     pick_times,

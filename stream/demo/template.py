@@ -17,7 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
-from stream.demo.shop import INSTANCES, LANGUAGES, SLOW_MS, Operation, Request, Scope, Value
+from stream.demo.shop_shape import INSTANCES, LANGUAGES, SLOW_MS, Operation, Request, Scope, Value
 from stream.otlp.wire import framed
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"

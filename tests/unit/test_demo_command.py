@@ -3,8 +3,10 @@
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream.cli import main
-from stream.cli.demo import _embedded
+from stream.cli.demo_story import end_of
 
 TIMEOUT_S = 60
 END_TIMEOUT_S = 10.0
@@ -108,5 +110,47 @@ def test_an_address_without_a_broker_is_the_options_and_nothing_else_is_advised(
 
 def test_the_last_line_says_how_to_go_on() -> None:
     for given, said in ((None, "tailstream demo --kafka host:9092"), ("make demo", "make demo")):
-        with _embedded({"input": "spans"}, given) as stage:
-            assert stage.end.endswith(f"   Next:  {said}")
+        assert end_of(None, given).endswith(f"   Next:  {said}")
+
+
+def test_an_option_before_a_command_of_the_group_is_refused_not_ignored() -> None:
+    told = CliRunner().invoke(main, ["demo", "--kafka", "127.0.0.1:1", "shop"])
+    assert told.exit_code == 2
+    assert "--kafka stands before shop: write it after" in told.stderr
+
+
+def test_the_shop_names_its_mistakes() -> None:
+    for options, said in (
+        (["--keep"], "--keep needs a real cluster"),
+        (["--kafka", "127.0.0.1:1"], "--kafka is '127.0.0.1:1': no broker there can be used"),
+        (["--broken", "ledger"], "'ledger' is not one of 'payment', 'psp'"),
+        (["--head-rate", "0"], "0.0 is not in the range"),
+    ):
+        told = CliRunner().invoke(main, ["demo", "shop", *options])
+        assert told.exit_code == 2
+        assert said in told.stderr
+
+
+def test_a_gateway_without_a_port_or_a_cluster_says_which() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told = CliRunner().invoke(main, ["demo", "gateway", "--port", port])
+    assert told.exit_code == 1
+    assert f"--port is {port}: " in told.stderr
+    told = CliRunner().invoke(main, ["demo", "gateway", "--through-kafka", "127.0.0.1:1"])
+    assert told.exit_code == 2
+    assert "--through-kafka is '127.0.0.1:1': no broker there can be used" in told.stderr
+
+
+def test_the_gateway_alone_listens_until_it_is_told_to_end() -> None:
+    command = [sys.executable, "-m", "stream.cli", "demo", "gateway", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as gateway:
+        try:
+            assert gateway.stdout is not None
+            url = gateway.stdout.readline().removeprefix("listening on ").strip()
+            with urllib.request.urlopen(url, b"[]", timeout=TIMEOUT_S) as answer:
+                assert (answer.status, answer.read()) == (200, b"[]")
+            gateway.send_signal(signal.SIGTERM)
+            assert gateway.wait(TIMEOUT_S) == 0
+        finally:
+            gateway.kill()
