@@ -61,7 +61,7 @@ class Simulation:
         rng = Random(seed)
         self.shape = Shape.of(rng, [kind for kind in PICKS if kind not in OF_PINS])
         if seed % PINNED:
-            self.shape.faults |= dict.fromkeys(OF_PINS, 1)
+            self.shape.faults |= dict.fromkeys(OF_PINS, 0.5)
         if seed % SECOND_CHANCES == 0:
             self.shape.core = replace(self.shape.core, second_chance=SecondChance(True, 500))
         if seed % REFUSED == 0:
