@@ -279,7 +279,8 @@ def _reading_fails(world: "World", rng: Random) -> list[Step]:
         return []
     process = rng.choice(able)
     number = rng.choice(process.driver.promoter.partitions)
-    return [Step("reading_fails", process.slot, world.nth(process), number)]
+    of = (process.slot, world.nth(process), number)
+    return [Step("promote", *of, 5), Step("reading_fails", *of)]
 
 
 def _expire(world: "World", rng: Random) -> list[Step]:
