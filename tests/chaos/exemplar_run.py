@@ -52,8 +52,9 @@ METRICS_PARTITIONS = 2
 # Not a promise of speed: what is not there by then hangs.
 STUCK_AFTER_S = 300.0
 RESTART_AFTER_S = 1.0
-# A kill comes so soon after an export: while its pins and promotions are under way.
-KILL_WITHIN_S = 3.0
+# A kill comes so soon after its time, in shares of the interval: mostly after an export, while the
+# pins and promotions of that are under way.
+KILL_WITHIN = 0.15
 EXEMPLARS = "exemplars"
 
 
@@ -140,13 +141,13 @@ class ExemplarRun:
     def _kill_until_sent(self, sender: Sender, fleet: Fleet, pinner: ExemplarsProcess) -> None:
         began_s, every_s = self._now_s(), self.ran.kill_every_s
         kills = 1
-        due_s = every_s + self._kill_at.uniform(0, KILL_WITHIN_S)
+        due_s = every_s * (1 + self._kill_at.uniform(0, KILL_WITHIN))
         while not sender.is_done:
             self._tick(fleet, pinner)
             if every_s and self._now_s() - began_s >= due_s:
                 self._kill(next(self._victims), fleet, pinner)
                 kills += 1
-                due_s = kills * every_s + self._kill_at.uniform(0, KILL_WITHIN_S)
+                due_s = every_s * (kills + self._kill_at.uniform(0, KILL_WITHIN))
 
     def _kill(self, victim: str, fleet: Fleet, pinner: ExemplarsProcess) -> None:
         self._say(f"kill -9: {victim}")

@@ -10,9 +10,9 @@ from tests.chaos.exemplar_traffic import Shape
 pytestmark = pytest.mark.integration
 
 SHAPE = Shape(
-    traces=2_400,
+    traces=1_600,
     traces_a_s=200.0,
-    export_every_s=4.0,
+    export_every_s=2.5,
     exemplars_an_export=150,
     late_after_s=2.5,
 )
@@ -22,7 +22,7 @@ def test_every_trace_that_an_exemplar_points_at_is_in_the_output_whole_and_once(
     kafka: str, tmp_path: Path
 ) -> None:
     ran = ExemplarRun(
-        kafka, tmp_path, SHAPE, decision_wait_s=2.0, kill_every_s=4.0, seed=9, say=print
+        kafka, tmp_path, SHAPE, decision_wait_s=2.0, kill_every_s=3.0, seed=9, say=print
     ).run()
 
     assert ran.broken == []
