@@ -43,6 +43,11 @@ class Promoter:
         unread = {number for number, one in ours.items() if one.sampler.promotions_unread}
         return sorted(unread | (self._passes.keys() & ours.keys()))
 
+    @property
+    def under_way(self) -> list[int]:
+        """Those that are being read."""
+        return sorted(self._passes.keys() & self._worker.partitions.keys())
+
     def read(self, number: int, records_max: int, bytes_max: int = BYTES_MAX) -> bool:
         """Begin a pass, or read on, so many records; at its end, give what it has found.
 

@@ -274,13 +274,16 @@ def _stall(world: "World", rng: Random) -> list[Step]:
 
 
 def _reading_fails(world: "World", rng: Random) -> list[Step]:
-    able = [p for p in world.processes if p.driver.promoter.partitions and not p.paused]
-    if not able:
+    """Of one that reads, else of one that may begin to."""
+    able = [process for process in world.processes if not process.paused]
+    busy = [(one, number) for one in able for number in one.driver.promoter.under_way]
+    wanting = [(one, number) for one in able for number in one.driver.promoter.partitions]
+    if not wanting:
         return []
-    process = rng.choice(able)
-    number = rng.choice(process.driver.promoter.partitions)
+    process, number = rng.choice(busy or wanting)
     of = (process.slot, world.nth(process), number)
-    return [Step("promote", *of, 5), Step("reading_fails", *of)]
+    fails = Step("reading_fails", *of)
+    return [fails] if busy else [Step("promote", *of, 5), fails]
 
 
 def _expire(world: "World", rng: Random) -> list[Step]:

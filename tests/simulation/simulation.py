@@ -28,7 +28,7 @@ TURNS = 450
 LIMITED = 3  # every so manieth seed has policies that are limits
 SECOND_CHANCES = 5  # and so on: late errors and slow spans promote
 REFUSED = 7  # hardly any pins are held
-OF_PINS = ("reading_fails", "retain_promoted")  # the faults that there are where there are pins
+OF_PINS = {"reading_fails": 0.8, "retain_promoted": 0.5}  # the faults where there are pins
 PINNED = 4  # every so manieth seed has no pins
 
 
@@ -61,7 +61,7 @@ class Simulation:
         rng = Random(seed)
         self.shape = Shape.of(rng, [kind for kind in PICKS if kind not in OF_PINS])
         if seed % PINNED:
-            self.shape.faults |= dict.fromkeys(OF_PINS, 0.5)
+            self.shape.faults |= OF_PINS
         if seed % SECOND_CHANCES == 0:
             self.shape.core = replace(self.shape.core, second_chance=SecondChance(True, 500))
         if seed % REFUSED == 0:

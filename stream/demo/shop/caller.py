@@ -20,11 +20,17 @@ async def checkouts(url: str, fates: Fates, count: int, per_s: float) -> list[Re
     began_s = loop.time()
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        made = []
-        for number in range(count):
-            await asyncio.sleep(began_s + number / per_s - loop.time())
-            made.append(asyncio.create_task(_checkout(session, url, fates, number)))
-        return await asyncio.gather(*made)
+        made: list[asyncio.Task[Reply]] = []
+        try:
+            for number in range(count):
+                await asyncio.sleep(began_s + number / per_s - loop.time())
+                made.append(asyncio.create_task(_checkout(session, url, fates, number)))
+            return await asyncio.gather(*made)
+        finally:
+            # Whoever is told to end may find the services gone: nobody else asks how these ended.
+            for task in made:
+                task.cancel()
+            await asyncio.gather(*made, return_exceptions=True)
 
 
 async def _checkout(session: aiohttp.ClientSession, url: str, fates: Fates, number: int) -> Reply:
