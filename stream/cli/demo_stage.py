@@ -71,13 +71,23 @@ def stage(
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let what is told to end clean up behind it, as after Ctrl-C."""
+    told: list[int] = []
 
     def end(number: int, _frame: object) -> None:
-        sys.exit(SIGNAL_CODE + number)
+        told.append(number)
+        # An event loop ends its tasks in order after Ctrl-C, and after nothing else.
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.raise_signal(signal.SIGINT)
+        else:
+            sys.exit(SIGNAL_CODE + number)
 
     before = {each: signal.signal(each, end) for each in SIGNALS}
     try:
         yield
+    except KeyboardInterrupt:
+        if told:
+            sys.exit(SIGNAL_CODE + told[0])
+        raise
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

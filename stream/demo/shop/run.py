@@ -135,8 +135,7 @@ def run(
         services = [enter(ServiceProcess(setup, directory)) for setup in shop.setups()]
         for service in services:
             service.wait_until_ready()
-        tell(f"sending {shop.requests:,} checkouts, {shop.requests_per_s:g} a second")
-        evidence.replies += _called(shop, services)
+        evidence.replies += _called(shop, services, tell)
         for _ in _read(reader, evidence, CONSUME_TIMEOUT_S):
             _check(worker, *services)
             if evidence.consumed:
@@ -155,10 +154,15 @@ def _group(topics: Mapping[str, str], service: Service) -> str:
     return f"{topics['checkouts']}_{service}"
 
 
-def _called(shop: Shop, services: list[ServiceProcess]) -> list[Any]:
+def _called(shop: Shop, services: list[ServiceProcess], tell: Callable[[str], None]) -> list[Any]:
     (port,) = (each.setup.port for each in services if each.setup.service is Service.GATEWAY)
     url = f"http://{HOST}:{port}{PATHS[Service.GATEWAY]}"
-    return asyncio.run(checkouts(url, shop.fates, shop.requests, shop.requests_per_s))
+
+    async def called() -> list[Any]:
+        tell(f"sending {shop.requests:,} checkouts, {shop.requests_per_s:g} a second")
+        return await checkouts(url, shop.fates, shop.requests, shop.requests_per_s)
+
+    return asyncio.run(called())
 
 
 def _check(*processes: WorkerProcess | ServiceProcess) -> None:
