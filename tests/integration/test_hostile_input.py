@@ -117,8 +117,10 @@ def _odd_envelopes(made: Hostilities) -> None:
     many: list[tuple[str, bytes | None]] = [(f"h{n}", b"x" * 90) for n in range(10_000)]
     made.add("10,000 headers", sound, headers=many, sampled=1)
     control = "tailstream.control"
-    made.add("garbage in control", b"", headers=[(control, b"\xff")], kind="control")
-    made.add("control without one", b"{}", headers=[(control, None)], kind="control")
+    dead_control = {"reason": "malformed_control", "kind": "control"}
+    for name, value, content in (("garbage in", b"", b"\xff"), ("no", b"{}", None)):
+        key = name.encode()  # one of its own: the values are others', too
+        made.add(f"{name} control", value, key=key, headers=[(control, content)], **dead_control)
     made.add("control on a span", sound, headers=[(control, b"\xff")], sampled=1)
     made.add("control on null", None, headers=[(control, b"")], dead=1, reason="empty")
     signal = "otelcol.signal"
@@ -226,7 +228,7 @@ def of_the_load(written: Written, keys: set[bytes]) -> Written:
     """Return what is the load's; hostile records stay in the input's log, without their spans."""
     own = {(r.partition, r.offset) for r in written.input if r.key in keys}
     return Written(
-        [r if r.key in keys else replace(r, value=b"") for r in written.input],
+        [r if r.key in keys else replace(r, value=b"", headers={}) for r in written.input],
         [r for r in written.output if not r.key.startswith(HOSTILE)],
         [(r, d) for r, d in written.decisions if not r.key.startswith(HOSTILE)],
         [r for r in written.dead_letters if _origin(r) in own],
