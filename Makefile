@@ -41,6 +41,9 @@ SANITIZED := .cache/sanitized/.built
 COMPILED := setup.py $(shell find stream -name '*.pyx' -o -name '*.pxd')
 PYTEST := $(BIN)/pytest $(if $(SEED),--randomly-seed=$(SEED))
 
+# The layers that compute and wait for nothing.
+COMPUTING := tests/unit tests/contract tests/conformance tests/simulation
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install demo shop recall test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos exemplar-run bench profile curves fuzz lint type fmt kafka docs ci clean
@@ -62,10 +65,11 @@ recall: $(INSTALLED) ## see that a click on a metric lands on a trace; KAFKA=hos
 	@$(BIN)/tailstream demo recall $(if $(KAFKA),--kafka $(KAFKA)) $(if $(SEED),--seed $(SEED))
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
-	$(PYTEST)
+	$(PYTEST) -n 2 $(COMPUTING) tests/deploy tests/test_tidy.py
+	$(PYTEST) tests/integration tests/chaos tests/real
 
 test-pure: install ## run unit, contract, conformance, simulation and two minutes of chaos without the compiled core
-	TAILSTREAM_PURE=1 $(PYTEST) tests/unit tests/contract tests/conformance tests/simulation tests/chaos
+	TAILSTREAM_PURE=1 $(PYTEST) $(COMPUTING) tests/chaos
 
 test-dashboards: install $(INSTALLED_REAL) ## run every panel's query and the alerts' tests on a real Prometheus, filled by real workers (needs Go; builds it once)
 	@$(BIN)/python -m tests.real.prometheus_build
