@@ -66,10 +66,12 @@ recall: $(INSTALLED) ## see that a click on a metric lands on a trace; KAFKA=hos
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST) -n 2 $(COMPUTING) tests/deploy tests/test_tidy.py
-	$(PYTEST) tests/integration tests/chaos tests/real
+	$(PYTEST) -n 2 --dist loadfile tests/integration tests/real
+	$(PYTEST) tests/chaos
 
 test-pure: install ## run unit, contract, conformance, simulation and two minutes of chaos without the compiled core
-	TAILSTREAM_PURE=1 $(PYTEST) $(COMPUTING) tests/chaos
+	TAILSTREAM_PURE=1 $(PYTEST) -n 2 $(COMPUTING)
+	TAILSTREAM_PURE=1 $(PYTEST) tests/chaos
 
 test-dashboards: install $(INSTALLED_REAL) ## run every panel's query and the alerts' tests on a real Prometheus, filled by real workers (needs Go; builds it once)
 	@$(BIN)/python -m tests.real.prometheus_build
