@@ -108,7 +108,14 @@ def promoting_of(
         metrics["promotion_records"].inc(records)
         metrics["promotion_bytes"].inc(size)
 
-    pace = Pace(settings.promotion.records_per_s, settings.promotion.bytes_per_s, bytes_max)
+    promotion = settings.promotion
+    pace = Pace(
+        promotion.records_per_s,
+        promotion.bytes_per_s,
+        bytes_max,
+        # The trace as it was judged, and as much again that came late.
+        trace_bytes_max=2 * settings.limits.trace_bytes_max,
+    )
     reader = PromotionReader(
         connection(settings.kafka), settings.topics.input, receiver=receiver, pace=pace, count=count
     )

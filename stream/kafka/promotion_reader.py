@@ -33,11 +33,15 @@ END = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast promotions may read, and how many bytes of bodies a pass may hold."""
+    """How fast promotions may read, and how many bytes of bodies a pass may hold.
+
+    At `trace_bytes_max` a trace is promoted with what there is (`promoted_partial`).
+    """
 
     records_per_s: float
     bytes_per_s: float
     bytes_max: int
+    trace_bytes_max: int = 1 << 62
 
 
 @dataclass(slots=True)
@@ -92,7 +96,11 @@ class PromotionReader:
         reader = self._client()
         try:
             for number in sorted(wanted):
-                sweep = Sweep(wanted[number], bytes_max=max(0, left))
+                sweep = Sweep(
+                    wanted[number],
+                    bytes_max=max(0, left),
+                    trace_bytes_max=self._pace.trace_bytes_max,
+                )
                 if self._sweep(reader, number, sweep, lambda number=number: ours(number)):  # type: ignore[misc]  # mypy cannot infer it
                     found = sweep.end()
                     left -= sum(len(f.body) for one in found for _, f, _ in one.fragments)

@@ -20,18 +20,23 @@ class _Want:
     found: Found
     missing: set[int] = field(default_factory=set)
     held_bytes: int = 0
+    is_over: bool = False
 
 
 class Sweep:
     """One pass: `next` says where to read, `take` takes what was read, `end` says what was found.
 
     Where the bodies have more than `bytes_max`, it gives up those whose records lie highest, all
-    but one: `deferred` are to be asked for again.
+    but one: `deferred` are to be asked for again. One that has `trace_bytes_max` itself gets no
+    more and is partial: a dropped trace whose spans never end would else take all memory.
     """
 
-    def __init__(self, wanted: Iterable[Wanted], *, bytes_max: int) -> None:
+    def __init__(
+        self, wanted: Iterable[Wanted], *, bytes_max: int, trace_bytes_max: int = 1 << 62
+    ) -> None:
         self.deferred: list[Wanted] = []
         self._bytes_max = bytes_max
+        self._trace_bytes_max = trace_bytes_max
         self._held_bytes = 0
         self._wants: dict[bytes, _Want] = {}
         self._at: defaultdict[int, list[_Want]] = defaultdict(list)
@@ -39,6 +44,7 @@ class Sweep:
         for one in wanted:
             self._add(_Want(one, Found(one.trace_id, one.first_offset)))
         self._offsets = sorted(self._at)
+        self._highest_last = sorted(self._wants.values(), key=_last_offset)
 
     def next(self, position: int) -> int | None:
         """Return the lowest wanted offset from `position` on, None where there is none."""
@@ -57,8 +63,11 @@ class Sweep:
         for record in records:
             for want in self._wanting(record.offset):
                 self._take(want, record)
+        went = len(self._wants)
         while self._held_bytes > self._bytes_max and len(self._wants) > 1:
-            self._defer(max(self._wants.values(), key=_last_offset))
+            self._defer(self._highest_last.pop())
+        if len(self._wants) < went:
+            self._forget_over()
 
     def end(self) -> list[Found]:
         """Return what was found for each that was not deferred."""
@@ -84,22 +93,31 @@ class Sweep:
         return wanting
 
     def _take(self, want: _Want, record: Record) -> None:
+        if want.is_over:
+            return
         for fragment in record.fragments:
             if fragment.trace_id == want.wanted.trace_id:
                 want.found.fragments.append((record.offset, fragment, record.headers))
                 want.missing.discard(record.offset)
                 want.held_bytes += len(fragment.body)
                 self._held_bytes += len(fragment.body)
+        if want.held_bytes >= self._trace_bytes_max and record.offset < _last_offset(want):
+            want.is_over = want.found.partial = True
+            self._forget_over()
 
     def _defer(self, want: _Want) -> None:
         self.deferred.append(want.wanted)
         self._held_bytes -= want.held_bytes
         del self._wants[want.wanted.trace_id]
-        for wants in self._at.values():
-            if want in wants:
-                wants.remove(want)
-        self._offsets = [offset for offset in self._offsets if self._at[offset]]
-        self._ranges = [one for one in self._ranges if one[2] is not want]
+        want.is_over = True
+        want.found.fragments.clear()
+
+    def _forget_over(self) -> None:
+        """Read no more for those that get no more: once, however many they are."""
+        self._offsets = [
+            offset for offset in self._offsets if not all(want.is_over for want in self._at[offset])
+        ]
+        self._ranges = [one for one in self._ranges if not one[2].is_over]
 
 
 class Tokens:

@@ -15,7 +15,7 @@ from stream.otlp.fragment import Fragment
 from stream.sampling.control import Pin
 from stream.sampling.cutting import Cutting
 from stream.sampling.decision import Decision, Verdict
-from stream.sampling.kept_offsets import ends_of, kept_offsets
+from stream.sampling.kept_offsets import both_offsets, ends_of, kept_offsets
 from stream.sampling.late import add_late, is_full, late_delivery
 from stream.sampling.pins import PIN_POLICY, HeldPin, PendingPins, PinsBudget, pending_delivery
 from stream.sampling.promotions import (
@@ -156,8 +156,9 @@ class Pinning(Cutting):
                 early.append(promotion)
                 continue
             known = self._decisions.get(trace_id)
-            if known is not None:
-                promotion.offsets = known.offsets
+            if known is not None and known.offsets != promotion.offsets:
+                # Both: the one that was asked for can be forgotten meanwhile, and another follow.
+                promotion.offsets = both_offsets(promotion.offsets, known.offsets)
             wanted.append(Wanted(trace_id, promotion.first_offset, promotion.offsets))
             if len(wanted) == count_max:
                 break

@@ -16,6 +16,8 @@ PIN_POLICY: Final = "pin"
 PENDING_BYTES: Final = 900
 """What Python holds for a pin's record that waits for its transaction (an estimate)."""
 
+STALE_EXPIRIES_MAX: Final = 1_000
+
 
 @dataclass(slots=True)
 class PinsBudget:
@@ -54,6 +56,10 @@ class PendingPins:
         self._budget.used += trace_id not in self.by_trace
         self.by_trace[trace_id] = pin
         heapq.heappush(self._expiries, (pin.expires_ms, trace_id))
+        if len(self._expiries) > 2 * len(self.by_trace) + STALE_EXPIRIES_MAX:
+            # Most are of pins that have met their traces, or wait longer now.
+            self._expiries = [(one.expires_ms, key) for key, one in self.by_trace.items()]
+            heapq.heapify(self._expiries)
 
     def pop(self, trace_id: bytes) -> HeldPin | None:
         """Let go of a trace's pin, if it has one."""

@@ -8,10 +8,10 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from stream.otlp.tracestate import UNKNOWN_THRESHOLD
-from stream.sampling.decision import Decision, Trigger, Verdict, decode
+from stream.sampling.decision import Decision, Trigger, Verdict, decode, decode_offsets
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
-from stream.sampling.pins import PinsBudget
+from stream.sampling.pins import STALE_EXPIRIES_MAX, HeldPin, PendingPins, PinsBudget
 from stream.sampling.policies.drop import Drop
 from stream.sampling.policies.evaluate import Policies
 from stream.sampling.policies.latency import Latency
@@ -404,3 +404,29 @@ def test_the_oldest_trace_keeps_its_pin_when_others_are_over_the_limit() -> None
     verdicts = {one.trace_id: one.verdict for one in run.decisions}
     assert verdicts[trace_id_of(1)] is Verdict.NOT_SAMPLED
     assert verdicts[trace_id_of(2)] is Verdict.SAMPLED
+
+
+def test_pins_that_met_their_traces_leave_nothing_behind() -> None:
+    pending = PendingPins(PinsBudget())
+    kept = trace_id_of(1)
+    pending.add(kept, HeldPin(0, 60_000, "x"))
+    for number in range(2, 5_000):
+        pending.add(trace_id_of(number), HeldPin(number, 60_000 + number, "x"))
+        pending.pop(trace_id_of(number))
+    assert sum(kept not in one for one in pending._expiries) <= STALE_EXPIRIES_MAX + 2
+    assert pending.expire(60_001) == 1
+
+
+def test_a_promotion_reads_all_its_trace_though_the_verdict_is_forgotten_meanwhile() -> None:
+    run = Run()
+    run.fold(a_record(0, 0, an_ordinary(1)), a_tick(1, 40))
+    run.commit()
+    run.fold(a_pin(2, 50, 1))
+    store = run.sampler._decisions
+    store.expire(10_000, 10_000)
+    store.expire(20_000, 10_000)
+    assert store.get(trace_id_of(1)) is None
+    run.fold(a_record(3, 60, an_ordinary(1)), a_tick(4, 100))
+    run.commit()
+    (wanted,) = run.sampler.wanted(10)
+    assert decode_offsets(wanted.offsets) == [0, 3]

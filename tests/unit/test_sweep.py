@@ -76,3 +76,21 @@ def test_offsets_of_two_records_are_one_list_or_a_range() -> None:
     assert both_offsets(b"", other) == other
     giant = kept_offsets(list(range(10, 5_000)))
     assert giant == (10, 4_999)
+
+
+@pytest.mark.parametrize("offsets", [b"\x03\x02\x07", (3, 12)])
+def test_a_trace_that_never_ends_is_read_up_to_a_limit_and_partial(offsets: KeptOffsets) -> None:
+    sweep = Sweep(
+        [wanted(1, offsets), wanted(3, b"\x05\x04")], bytes_max=1 << 20, trace_bytes_max=1
+    )
+    sweep.take([LOG[3], LOG[4], LOG[5]])
+    assert sweep.next(6) is None
+    found = {one.trace_id: ([at for at, *_ in one.fragments], one.partial) for one in sweep.end()}
+    assert found == {trace_id_of(1): ([3], True), trace_id_of(3): ([5], True)}
+
+
+def test_what_a_deferred_trace_held_is_let_go_of_and_not_read_again() -> None:
+    sweep = Sweep([wanted(2, b"\x04"), wanted(1, (3, 12))], bytes_max=1)
+    sweep.take([LOG[3], LOG[4], LOG[5]])
+    assert sweep.next(5) is None
+    assert [one.trace_id for one in sweep.deferred] == [trace_id_of(1)]
