@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from stream.otlp.tracestate import UNKNOWN_THRESHOLD
-from stream.sampling.decision import Decision, Trigger, Verdict, decode, decode_offsets
+from stream.sampling.decision import Decision, Trigger, Verdict, decode
+from stream.sampling.kept_offsets import kept_offsets
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher
 from stream.sampling.pins import STALE_EXPIRIES_MAX, HeldPin, PendingPins, PinsBudget
@@ -429,4 +430,4 @@ def test_a_promotion_reads_all_its_trace_though_the_verdict_is_forgotten_meanwhi
     run.fold(a_record(3, 60, an_ordinary(1)), a_tick(4, 100))
     run.commit()
     (wanted,) = run.sampler.wanted(10)
-    assert decode_offsets(wanted.offsets) == [0, 3]
+    assert wanted.offsets == kept_offsets([0, 3])
