@@ -31,6 +31,8 @@ pytestmark = pytest.mark.integration
 COMMAND = Path(sys.executable).with_name("tailstream")
 INPUT_PARTITIONS = 6
 METRICS_PARTITIONS = 3
+# A multiple of the partitions, so that a number tells its place.
+CHUNK = 300
 TIMEOUT_S = 60.0
 NOW_MS = 1_790_000_000_000
 
@@ -217,14 +219,20 @@ def test_what_cannot_be_read_is_counted_and_told_by_its_place_and_the_rest_goes_
 
 
 def test_a_kill_at_any_time_leaves_no_committed_exemplar_without_its_pin(space: Space) -> None:
-    records = 30_000
-    space.send([one_point(id_of(number)) for number in range(records)])
-    group = space.group()
+    group, sent = space.group(), 0
     fast = ("worker.session_timeout=6s",)
 
-    # Pins lie in the client for longer than offsets wait for their commit.
+    def some_progress_while_more_comes() -> bool:
+        nonlocal sent
+        progress = sum(group.committed().values()) > 0
+        space.send([one_point(id_of(sent + number)) for number in range(CHUNK)])
+        sent += CHUNK
+        return progress
+
+    # Pins lie in the client for longer than offsets wait for their commit, and what was sent just
+    # before the kill cannot have been committed.
     child = space.start(*fast, "kafka.linger.ms=2000")
-    wait_for("some progress", lambda: sum(group.committed().values()) > 0, timeout_s=TIMEOUT_S)
+    wait_for("some progress", some_progress_while_more_comes, timeout_s=TIMEOUT_S)
     child.end(signal.SIGKILL, timeout_s=TIMEOUT_S)
     committed = group.committed()
     safe = {
@@ -233,12 +241,12 @@ def test_a_kill_at_any_time_leaves_no_committed_exemplar_without_its_pin(space: 
         for offset in range(end_offset)
     }
     assert safe <= set(keys_of(space.pins())), "committed before the pin was safe"
-    assert len(safe) < records, "it was killed after its work"
+    assert len(safe) < sent, "it was killed after its work"
 
     last = space.start(*fast)
     space.wait_until_committed(last)
     end(last)
-    expected = {id_of(number).hex().encode() for number in range(records)}
+    expected = {id_of(number).hex().encode() for number in range(sent)}
     assert set(keys_of(space.pins())) == expected
 
 
