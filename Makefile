@@ -46,7 +46,7 @@ COMPUTING := tests/unit tests/contract tests/conformance tests/simulation
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo shop recall test test-pure test-dashboards dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos exemplar-run bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo shop recall test test-pure test-dashboards test-real dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos exemplar-run bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -66,7 +66,7 @@ recall: $(INSTALLED) ## see that a click on a metric lands on a trace; KAFKA=hos
 
 test: install ## run every test (a real Kafka is taken from TAILSTREAM_TEST_BOOTSTRAP, Docker or Maven)
 	$(PYTEST) -n 2 $(COMPUTING) tests/deploy tests/test_tidy.py
-	$(PYTEST) -n 2 --dist loadfile tests/integration tests/real
+	$(PYTEST) -n 2 --dist loadfile tests/integration
 	$(PYTEST) tests/chaos
 
 test-pure: install ## run unit, contract, conformance, simulation and two minutes of chaos without the compiled core
@@ -75,7 +75,11 @@ test-pure: install ## run unit, contract, conformance, simulation and two minute
 
 test-dashboards: install $(INSTALLED_REAL) ## run every panel's query and the alerts' tests on a real Prometheus, filled by real workers (needs Go; builds it once)
 	@$(BIN)/python -m tests.real.prometheus_build
-	$(PYTEST) tests/real
+	$(PYTEST) tests/real/test_dashboards.py tests/real/test_alerts.py tests/real/test_grafana_schema.py
+
+test-real: install $(INSTALLED_REAL) ## run everything beside its real counterpart and write tests/real/results (needs Go, Java 17, Maven, Chromium; builds once)
+	@$(BIN)/python -m tests.real
+	$(PYTEST) tests/real --report tests/real/results
 
 unit: install ## run the unit tests alone
 	$(PYTEST) tests/unit

@@ -45,7 +45,7 @@ def built() -> Binaries:
     """
     found = Binaries(*(CACHE / program for program in PROGRAMS))
     if not (found.prometheus.exists() and found.promtool.exists()):
-        raise NotBuiltError("there is no Prometheus: make test-dashboards builds one (needs Go)")
+        raise NotBuiltError("there is no Prometheus: make test-real builds one (needs Go)")
     return found
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from tests.harness.repository import ROOT
 
-sdk = pytest.importorskip("grafana_foundation_sdk", reason="make test-dashboards installs it")
-
 pytestmark = pytest.mark.real
 
 OF_THE_DATA_SOURCE = {"step", "titleFormat", "useValueForTime"}

@@ -1,0 +1,13 @@
+"""Makes what the tests beside real counterparts need: `python -m tests.real`, for `make test-real`.
+
+Each is built or fetched once, into `.cache/`. What is missing on this machine is said at once, with
+what to install, before anything is built.
+"""
+
+from tests.real import prometheus_build
+
+if __name__ == "__main__":
+    try:
+        prometheus_build.build()
+    except prometheus_build.NotBuiltError as problem:
+        raise SystemExit(str(problem)) from None
