@@ -185,7 +185,7 @@ $(INSTALLED_BENCH): $(INSTALLED_DEV)
 	@touch $@
 
 $(INSTALLED_REAL): $(INSTALLED_DEV)
-	@$(PIP) grafana-foundation-sdk
+	@$(PIP) grafana-foundation-sdk matplotlib playwright
 	@touch $@
 
 $(SANITIZED): $(INSTALLED_DEV) $(shell find stream -name '*.py')
