@@ -4,10 +4,11 @@ Each is built or fetched once, into `.cache/`. What is missing on this machine i
 what to install, before anything is built.
 """
 
-from tests.real import prometheus_build
+from tests.real import collector_build, prometheus_build
 
 if __name__ == "__main__":
     try:
         prometheus_build.build()
-    except prometheus_build.NotBuiltError as problem:
+        collector_build.build()
+    except (prometheus_build.NotBuiltError, collector_build.NotBuiltError) as problem:
         raise SystemExit(str(problem)) from None

@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.broker import NoBrokerError, running_broker
 from tests.harness.kafka_jars import kafka_version
+from tests.real import collector_build
 from tests.real.prometheus_build import VERSION, Binaries, NotBuiltError, built
 from tests.real.report import Report
 
@@ -54,6 +55,17 @@ def prometheus(report: Report) -> Binaries:
         pytest.fail(str(missing), pytrace=False)
     report.ran("Prometheus (Go module)", VERSION)
     return programs
+
+
+@pytest.fixture(scope="session")
+def collector(report: Report) -> Path:
+    """Give the Collector's program, which `make test-real` has built."""
+    try:
+        program = collector_build.collector()
+    except collector_build.NotBuiltError as missing:
+        pytest.fail(str(missing), pytrace=False)
+    report.ran("OpenTelemetry Collector (Go modules)", collector_build.version())
+    return program
 
 
 @pytest.fixture(scope="session")

@@ -30,15 +30,19 @@ def collector(console: Console, manifest: Path = MANIFEST, cache: Path = CACHE) 
     Raises:
         NoCollectorError: there is no Go, an old one, or the build failed.
     """
-    name = str(yaml.safe_load(manifest.read_text())["dist"]["name"])
-    directory = cache / hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
-    binary = directory / name
+    binary = place_of(manifest, cache)
     if not binary.exists():
         _require_go()
         console.print("Building the Collector from Go modules, once (about five minutes) ...")
-        directory.mkdir(parents=True, exist_ok=True)
-        _build(manifest, directory).rename(binary)  # whole or not there
+        binary.parent.mkdir(parents=True, exist_ok=True)
+        _build(manifest, binary.parent).rename(binary)  # whole or not there
     return binary
+
+
+def place_of(manifest: Path, cache: Path = CACHE) -> Path:
+    """Return where a manifest's Collector is, once it is built."""
+    name = str(yaml.safe_load(manifest.read_text())["dist"]["name"])
+    return cache / hashlib.sha256(manifest.read_bytes()).hexdigest()[:12] / name
 
 
 def version_of(manifest: Path = MANIFEST) -> dict[str, str]:
@@ -47,7 +51,7 @@ def version_of(manifest: Path = MANIFEST) -> dict[str, str]:
     modules = [
         module["gomod"]
         for part in ("receivers", "processors", "exporters")
-        for module in tree[part]
+        for module in tree.get(part, ())
     ]
     wanted = ("kafkareceiver", "tailsamplingprocessor", "kafkaexporter")
     named = (module.rpartition("/")[2].split() for module in modules)
