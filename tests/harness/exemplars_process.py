@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.harness.broker import free_ports
@@ -16,7 +17,9 @@ END_TIMEOUT_S = 60.0
 class ExemplarsProcess:
     """One slot: it can be started again after its end, under the same instance id."""
 
-    def __init__(self, topics: Topics, directory: Path) -> None:
+    def __init__(
+        self, topics: Topics, directory: Path, *, more: Mapping[str, str] | None = None
+    ) -> None:
         self._port = free_ports(1)[0]
         self._log = directory / "exemplars.log"
         self._group = f"{topics.group}-exemplars"
@@ -31,6 +34,7 @@ class ExemplarsProcess:
             "topics.metrics": topics.metrics,
             "web.port": str(self._port),
             "log.format": "json",
+            **(more or {}),
         }
         self._child: Child | None = None
 

@@ -43,7 +43,7 @@ class KafkaJars:
     @classmethod
     def on_this_machine(cls) -> "KafkaJars":
         """Find Java, find or fetch the jars. MissingToolError names what is not there."""
-        java = _find_java()
+        java = find_java()
         folder = CACHE / kafka_version()
         CACHE.mkdir(parents=True, exist_ok=True)
         with (CACHE / "lock").open("w") as lock:
@@ -78,7 +78,8 @@ class KafkaJars:
         return [self.java, *options, logs, "-cp", f"{self.folder}/*"]
 
 
-def _find_java() -> str:
+def find_java() -> str:
+    """Return the Java to run jars with. MissingToolError: there is none, or an old one."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
@@ -86,7 +87,7 @@ def _find_java() -> str:
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < JAVA_VERSION_MIN:
-        raise MissingToolError(f"{java} is too old, Kafka needs {JAVA_VERSION_MIN}: {said.strip()}")
+        raise MissingToolError(f"{java} is too old, {JAVA_VERSION_MIN} is needed: {said.strip()}")
     return java
 
 

@@ -4,11 +4,21 @@ Each is built or fetched once, into `.cache/`. What is missing on this machine i
 what to install, before anything is built.
 """
 
-from tests.real import collector_build, prometheus_build
+from tests.real import collector_build, prometheus_build, zipkin_server
+from tests.real.chromium import Chromium, NoBrowserError
+
+MISSING = (
+    NoBrowserError,
+    zipkin_server.NotFetchedError,
+    prometheus_build.NotBuiltError,
+    collector_build.NotBuiltError,
+)
 
 if __name__ == "__main__":
     try:
+        Chromium.on_this_machine()
+        zipkin_server.fetch()
         prometheus_build.build()
         collector_build.build()
-    except (prometheus_build.NotBuiltError, collector_build.NotBuiltError) as problem:
+    except MISSING as problem:
         raise SystemExit(str(problem)) from None

@@ -4,16 +4,21 @@ What takes long to build is built by the make target, not here. A counterpart th
 fails its tests: they have a target of their own, and no run of it passes without them.
 """
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from tests.harness.broker import NoBrokerError, running_broker
 from tests.harness.kafka_jars import kafka_version
-from tests.real import collector_build
+from tests.harness.topics import REQUEST_TIMEOUT_S, create_topics
+from tests.real import collector_build, zipkin_server
+from tests.real.chromium import Chromium, NoBrowserError
 from tests.real.prometheus_build import VERSION, Binaries, NotBuiltError, built
 from tests.real.report import Report
+from tests.real.zipkin_server import NotFetchedError, Zipkin
 
 REPORT = pytest.StashKey[Report]()
 
@@ -66,6 +71,44 @@ def collector(report: Report) -> Path:
         pytest.fail(str(missing), pytrace=False)
     report.ran("OpenTelemetry Collector (Go modules)", collector_build.version())
     return program
+
+
+@pytest.fixture(scope="session")
+def zipkin_topic(kafka: str) -> Iterator[str]:
+    """Give the topic that Zipkin reads."""
+    topic = f"test_{uuid.uuid4().hex[:12]}_zipkin"
+    create_topics(kafka, [topic])
+    yield topic
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 4})
+    admin.delete_topics([topic])[topic].result(REQUEST_TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
+def zipkin(
+    kafka: str, zipkin_topic: str, report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Zipkin]:
+    """Give a running Zipkin, which `make test-real` has fetched."""
+    try:
+        server = Zipkin(kafka, zipkin_topic, tmp_path_factory.mktemp("zipkin"))
+    except NotFetchedError as missing:
+        pytest.fail(str(missing), pytrace=False)
+    try:
+        server.wait()
+        report.ran("Zipkin server and its web pages (Maven)", zipkin_server.VERSION)
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(report: Report) -> Chromium:
+    """Give the browser that the system has."""
+    try:
+        browser = Chromium.on_this_machine()
+    except NoBrowserError as missing:
+        pytest.fail(str(missing), pytrace=False)
+    report.ran("Chromium, without a window", browser.version())
+    return browser
 
 
 @pytest.fixture(scope="session")

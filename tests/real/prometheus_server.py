@@ -30,7 +30,7 @@ class Prometheus:
 
     def __init__(self, binary: Path, targets: Sequence[str], directory: Path) -> None:
         (port,) = free_ports(1)
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         config = yaml.safe_load((OURS / "prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
         config["rule_files"] = [str(OURS / name) for name in config["rule_files"]]
@@ -86,13 +86,13 @@ class Prometheus:
         assert self._child.returncode() is None, self._child.log_tail()
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{self._url}/-/ready", timeout=5),
+            urllib.request.urlopen(f"{self.url}/-/ready", timeout=5),
         ):
             return True
         return False
 
     def _ask(self, what: str, **asked: str) -> Any:
-        url = f"{self._url}/api/v1/{what}?{urllib.parse.urlencode(asked)}"
+        url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(asked)}"
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:
                 said = json.load(answer)
