@@ -31,6 +31,10 @@ from tests.real.zipkin_server import Zipkin, ZipkinSpan
 pytestmark = pytest.mark.real
 
 SECTION: Final = "Zipkin: kept traces in a trace UI"
+WAY: Final = (
+    "kept traces: by the worker to `topics.output`, by a Collector (kafkareceiver, kafkaexporter "
+    "with `zipkin_json`) to Zipkin's Kafka collector, there by its API"
+)
 RULES: Final = Rules(decision_wait_ms=4_000, slow_ms=1_000, percentage=20)
 FATES: Final = Fates(seed=3, slow_share=0.08, refused_share=0.08, slow_s=1.3)
 CHECKOUTS, PER_S = 80, 10.0
@@ -139,13 +143,8 @@ def test_zipkin_has_every_kept_trace_with_every_span_below_its_parent(
     for trace_id, kept in brought.kept.items():
         found = [(each["id"], each.get("parentId", "")) for each in brought.found[trace_id]]
         assert sorted(found) == sorted(span.ids for span in kept), trace_id
-    report.found(
-        SECTION,
-        "kept traces: worker, `topics.output`, the Collector's kafkareceiver and kafkaexporter "
-        "(`zipkin_json`), Zipkin's Kafka collector, its API",
-        f"{len(brought.kept)} of {len(brought.kept)} there, {spans} of {spans} spans, each below "
-        "its parent",
-    )
+    whole = f"{len(brought.kept)} of {len(brought.kept)}, {spans} of {spans} spans"
+    report.found(SECTION, WAY, f"{whole}, each below its parent")
 
 
 def test_zipkin_has_no_trace_that_was_dropped(brought: Brought, report: Report) -> None:
@@ -154,7 +153,7 @@ def test_zipkin_has_no_trace_that_was_dropped(brought: Brought, report: Report) 
     assert len(dropped) > 10
     assert brought.kept.keys() <= brought.zipkin.trace_ids()
     assert not dropped & brought.zipkin.trace_ids()
-    report.found(SECTION, "dropped traces", f"0 of {len(dropped)} there")
+    report.found(SECTION, "dropped traces there", f"0 of {len(dropped)}")
 
 
 def test_every_span_has_its_name_kind_service_times_and_attributes(brought: Brought) -> None:
