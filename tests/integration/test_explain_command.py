@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,18 +12,12 @@ from stream.sampling.decision import Decision, Trigger, encode
 from stream.settings.model import Settings
 from stream.testing.decisions import a_decision
 from stream.testing.spans import trace_id_of
-from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test
+from tests.harness.topics import PARTITIONS, Topics
 from tests.harness.worker import COMMAND
 
 pytestmark = pytest.mark.integration
 
 DECISION = a_decision(errors=1, upto=6, offsets=[4, 5], ballot="snn")
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 def decide(topics: Topics, *decisions: Decision, group: str = "", partition: int = -1) -> None:
