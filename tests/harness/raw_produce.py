@@ -31,7 +31,7 @@ def produce_raw(
         # Correlation id, one topic and its name, one partition and its number: what became of it.
         (error,) = unpack_from(">h", answer, 4 + 4 + 2 + len(name) + 4 + 4)
         assert error in (0, UNKNOWN_TOPIC), f"the broker's error {error}"
-        return error == 0
+        return bool(error == 0)
 
     # The controller answers for a new topic before the broker knows of it.
     wait_for("the broker knows the topic", acknowledged, timeout_s=TIMEOUT_S)
