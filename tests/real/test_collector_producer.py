@@ -1,0 +1,409 @@
+"""A real Collector fills the input topic: every encoding, compression and partitioner it has."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.harness.load import Load, partition_of
+from tests.harness.oracle import Expectation, Rules, decode, placed_spans
+from tests.harness.reading import Stored, read_whole
+from tests.harness.topics import (
+    REQUEST_TIMEOUT_S,
+    Topics,
+    create_topics,
+    topics_of_a_test,
+    wait_for,
+)
+from tests.harness.verify import (
+    decisions_complete,
+    nothing_missing_and_nothing_twice,
+    read_back,
+    whole_and_unchanged,
+)
+from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
+from tests.real.collector_load import Request, requests_of, send_all, spans_in
+from tests.real.collector_process import TO_KAFKA, CollectorProcess
+from tests.real.commands import Running, called
+from tests.real.report import Report
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+SECTION: Final = "The Collector as producer"
+RULES: Final = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
+LOAD: Final = Load(spans=6_000, duration_s=2, late_after_s=2.4, spans_a_trace=3, seed=7)
+DEFAULT: Final = "{}"
+FNV1A: Final = "{sticky_key: {hasher: sarama_compat}}"
+MURMUR2: Final = "{sticky_key: {hasher: murmur2}}"
+ROUND_ROBIN: Final = "{round_robin: {}}"
+LEAST_BACKUP: Final = "{least_backup: {}}"
+NAMES: Final = {DEFAULT: "fnv1a", FNV1A: "fnv1a", MURMUR2: "murmur2"}
+"""How the exporter is told to place keys -> our name for it."""
+
+SpawnCollector = Callable[..., CollectorProcess]
+SpawnWorker = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(scope="module")
+def requests() -> list[Request]:
+    """Give what applications send, the same for every test."""
+    return requests_of(LOAD)
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator[Topics]:
+    with topics_of_a_test(kafka) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def unkeyed(topics: Topics) -> Iterator[str]:
+    """Give a topic for an exporter that does not key by trace id."""
+    name = f"{topics.prefix}_unkeyed"
+    create_topics(topics.bootstrap, [name])
+    yield name
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 4})
+    admin.delete_topics([name])[name].result(REQUEST_TIMEOUT_S)
+
+
+@pytest.fixture
+def exporting(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[SpawnCollector]:
+    """Give a function that starts a Collector which exports to Kafka."""
+    with ExitStack() as running:
+
+        def export(partitioner: str, topic: str | None = None, **more: str) -> CollectorProcess:
+            settings = {
+                "BROKERS": topics.bootstrap,
+                "TOPIC": topic or topics.input,
+                "PARTITIONER": partitioner,
+                "KEYED": "true",
+                "ENCODING": "otlp_proto",
+                "COMPRESSION": "none",
+            }
+            process = CollectorProcess(collector, TO_KAFKA, tmp_path / "to", {**settings, **more})
+            running.callback(process.close)
+            process.start()
+            return process
+
+        yield export
+
+
+@pytest.fixture
+def worker(topics: Topics, tmp_path: Path) -> Iterator[SpawnWorker]:
+    """Give a function that starts a worker for a topic keyed by this partitioner."""
+    with ExitStack() as running:
+
+        def spawn(partitioner: str = "fnv1a") -> WorkerProcess:
+            more: Mapping[str, Mapping[str, object]] = {"topics": {"partitioner": partitioner}}
+            process = WorkerProcess(topics, RULES, tmp_path, slot="worker", more=more)
+            running.callback(process.close)
+            process.start()
+            return process
+
+        yield spawn
+
+
+@pytest.mark.parametrize("partitioner", [FNV1A, MURMUR2], ids=["fnv1a", "murmur2"])
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json"])
+def test_traces_keyed_by_a_collector_get_the_oracles_verdicts_and_every_span_is_accounted_for(
+    topics: Topics,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+    encoding: str,
+    compression: str,
+    partitioner: str,
+) -> None:
+    name = NAMES[partitioner]
+    process = worker(name)
+    exporter = exporting(partitioner, ENCODING=encoding, COMPRESSION=compression)
+    process.wait_until_ready()
+    send_all(exporter, requests)
+    exporter.stop()
+    wait_until_all_is_decided(topics, [process])
+    accounts, odd = process.accounts(), process.records()
+    process.terminate()
+
+    expectation = all_is_as_sent(topics, requests, accounts)
+    assert odd.get("misrouted", 0) == odd.get("key_mismatch", 0) == 0
+    records = read_whole(topics.bootstrap, topics.input)
+    every_record_holds_a_part_of_the_trace_that_is_its_key(records)
+    assert {record.value[:1] == b"{" for record in records} == {encoding == "otlp_json"}
+    is_recognised(topics, name)
+    report.found(SECTION, f"{encoding}, {compression}, {name}", summed_up(records, expectation))
+
+
+def test_without_a_partitioner_named_the_exporter_places_as_ours_do_by_default(
+    topics: Topics, exporting: SpawnCollector, requests: Sequence[Request], report: Report
+) -> None:
+    exporter = exporting(DEFAULT)
+    for request in requests[:10]:
+        exporter.send(request.message.SerializeToString())
+    exporter.stop()
+
+    every_record_holds_a_part_of_the_trace_that_is_its_key(
+        read_whole(topics.bootstrap, topics.input)
+    )
+    is_recognised(topics, "fnv1a")
+    report.found(SECTION, "no `record_partitioner`", "fnv1a, the default of `topics.partitioner`")
+
+
+@pytest.mark.parametrize("partitioner", [DEFAULT, MURMUR2], ids=["default", "murmur2"])
+def test_a_pin_lands_where_the_collector_put_its_trace_and_brings_a_dropped_one_back_whole(
+    topics: Topics,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+    partitioner: str,
+) -> None:
+    name = NAMES[partitioner]
+    process = worker(name)
+    exporter = exporting(partitioner)
+    process.wait_until_ready()
+    send_all(exporter, requests[:10])
+    exporter.stop()
+    wait_until_all_is_decided(topics, [process])
+    dropped = dropped_so_far(topics)[:20]
+    assert len(dropped) == 20
+
+    code, said = called(topics, "pin", *dropped, more={"topics.partitioner": name})
+    assert code == 0, said
+    wait_until_all_is_decided(topics, [process])
+    process.terminate()
+
+    home = partitions_by_key(topics)
+    assert all(len(home[trace_id]) == 1 for trace_id in dropped), "a pin lies elsewhere"
+    came = came_out_whole(topics, dropped)
+    assert came == Counter(promoted=20)
+    report.found(SECTION, f"pins, {name}", f"{len(dropped)} pinned after the drop, all came whole")
+
+
+def test_where_the_partitioner_is_set_wrong_we_say_so_and_a_pin_to_all_partitions_still_arrives(
+    topics: Topics,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+) -> None:
+    process = worker("fnv1a")
+    exporter = exporting(MURMUR2)
+    process.wait_until_ready()
+    send_all(exporter, requests[:10])
+    exporter.stop()
+    wait_until_all_is_decided(topics, [process])
+    misrouted = process.records()["misrouted"]
+    home = partitions_by_key(topics)
+    astray = [t for t in dropped_so_far(topics) if home[t] != {partition_of(t.encode())}]
+    alone, everywhere = astray[:10], astray[10:20]
+    assert len(everywhere) == 10
+
+    assert called(topics, "pin", *alone)[0] == 0
+    assert called(topics, "pin", "--all-partitions", *everywhere)[0] == 0
+    wait_until_all_is_decided(topics, [process])
+    process.terminate()
+
+    assert misrouted > 0
+    code, said = called(topics, "topics")
+    assert code == 0
+    assert "topics.partitioner is fnv1a: set topics.partitioner: murmur2" in said
+    assert came_out_whole(topics, everywhere) == Counter(promoted=10)
+    kept = {record.key.decode() for record in read_whole(topics.bootstrap, topics.output)}
+    assert not kept & {*alone}, "a pin in another partition does not reach its trace"
+    report.found(
+        SECTION,
+        "murmur2 keys, `topics.partitioner: fnv1a`",
+        "`tailstream topics` names the right value; pins need --all-partitions meanwhile",
+    )
+
+
+@pytest.mark.parametrize(
+    ("keyed", "partitioner"),
+    [("false", DEFAULT), ("true", ROUND_ROBIN), ("true", LEAST_BACKUP)],
+    ids=["unkeyed", "round_robin", "least_backup"],
+)
+def test_rekey_brings_what_lies_by_chance_to_its_traces_and_verdicts_are_the_oracles(
+    topics: Topics,
+    unkeyed: str,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+    tmp_path: Path,
+    keyed: str,
+    partitioner: str,
+) -> None:
+    exporter = exporting(partitioner, unkeyed, KEYED=keyed)
+    process = worker()
+    process.wait_until_ready()
+    rekey = Running(topics, "rekey", tmp_path, {"topics.unkeyed": unkeyed})
+    try:
+        send_all(exporter, requests)
+        exporter.stop()
+        rekey.wait_until_through(unkeyed)
+        rekey.terminate()
+    finally:
+        rekey.close()
+    wait_until_all_is_decided(topics, [process])
+    accounts, odd = process.accounts(), process.records()
+    process.terminate()
+
+    code, said = called(topics, "topics", more={"topics.input": unkeyed})
+    assert code == 2, said
+    assert "partition_traces_by_id: true" in said
+    expectation = all_is_as_sent(topics, requests, accounts)
+    assert odd.get("misrouted", 0) == odd.get("key_mismatch", 0) == 0
+    records = read_whole(topics.bootstrap, topics.input)
+    every_record_holds_a_part_of_the_trace_that_is_its_key(records)
+    is_recognised(topics, "fnv1a")
+    what = "rekey of no key" if keyed == "false" else f"rekey of {partitioner.strip('{}: ')}"
+    report.found(SECTION, what, summed_up(records, expectation))
+
+
+def test_a_worker_on_an_unkeyed_topic_says_so_and_names_rekey(
+    topics: Topics,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+) -> None:
+    process = worker()
+    process.wait_until_ready()
+    exporter = exporting(DEFAULT, KEYED="false")
+    send_all(exporter, requests)
+    exporter.stop()
+    wait_until_all_is_decided(topics, [process])
+    accounts, odd = process.accounts(), process.records()
+    wait_for("its advice", lambda: "tailstream rekey" in process.log_tail(200), timeout_s=180)
+    process.terminate()
+
+    records = read_whole(topics.bootstrap, topics.input)
+    assert {record.key for record in records} == {b""}, "a record has a key"
+    assert odd["key_mismatch"] == len(records)
+    assert accounts["received"] == spans_in(r.message for r in requests).total()
+    assert accounts["received"] == sum(accounts.values()) - accounts["received"]
+    assert "100% of the input's records are not where their trace id belongs" in (
+        process.log_tail(200)
+    )
+    report.found(
+        SECTION,
+        "no key, read without rekey",
+        f"all {len(records)} records count as key_mismatch, the worker's log and `tailstream "
+        "topics` name the remedy",
+    )
+
+
+@pytest.mark.parametrize("encoding", ["jaeger_proto", "jaeger_json", "zipkin_proto", "zipkin_json"])
+def test_an_encoding_that_is_not_otlp_is_refused_by_topics_and_all_of_it_dead_lettered(
+    topics: Topics,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+    encoding: str,
+) -> None:
+    exporter = exporting(DEFAULT, ENCODING=encoding)
+    process = worker()
+    for request in requests[:10]:
+        exporter.send(request.message.SerializeToString())
+    exporter.stop()
+    wait_until_all_is_decided(topics, [process])
+    accounts = process.accounts()
+    process.terminate()
+
+    records = read_whole(topics.bootstrap, topics.input)
+    reasons = Counter(
+        letter.headers["tailstream.reason"].decode()
+        for letter in read_whole(topics.bootstrap, topics.dead_letters)
+    )
+    assert reasons.total() == len(records) == accounts["received"] == accounts["dead_lettered"]
+    code, said = called(topics, "topics")
+    assert code == 2, said
+    assert "Set `encoding: otlp_proto` (or otlp_json) in the exporter" in said
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    report.found(SECTION, encoding, f"refused by `tailstream topics`; dead letters: {told}")
+
+
+def all_is_as_sent(
+    topics: Topics, requests: Sequence[Request], accounts: Mapping[str, int]
+) -> Expectation:
+    """Hold all that the topics have against what was sent and what the oracle makes of it."""
+    written = read_back(topics)
+    sent = spans_in(request.message for request in requests)
+    assert spans_in(decode(record.value) for record in written.input) == sent
+    expectation = written.expectation(RULES)
+    nothing_missing_and_nothing_twice(written, expectation)
+    whole_and_unchanged(written, expectation, RULES)
+    decisions_complete(written, expectation)
+    assert written.dead_letters == []
+    assert expectation.accounts["received"] == sent.total()
+    assert dict(accounts) == {**dict.fromkeys(accounts, 0), **expectation.accounts}
+    assert {one.policy for one in expectation.traces.values()} == {"errors", "slow", "rest", None}
+    return expectation
+
+
+def every_record_holds_a_part_of_the_trace_that_is_its_key(records: Sequence[Stored]) -> None:
+    """And all records with a key lie in one partition."""
+    home: defaultdict[bytes, set[int]] = defaultdict(set)
+    for record in records:
+        trace_ids = {placed.span.trace_id for placed in placed_spans(decode(record.value))}
+        assert {trace_id.hex().encode() for trace_id in trace_ids} == {record.key}
+        home[record.key].add(record.partition)
+    assert {len(partitions) for partitions in home.values()} == {1}
+    assert len(home) > 500
+
+
+def is_recognised(topics: Topics, partitioner: str) -> None:
+    code, said = called(topics, "topics", more={"topics.partitioner": partitioner})
+    assert code == 0, said
+    assert "x trace id, 32 lowercase hex digits" in said
+    assert f"partitioner  {partitioner}" in said
+    assert said.splitlines()[-1] == "ok"
+
+
+def summed_up(records: Sequence[Stored], expectation: Expectation) -> str:
+    accounts = expectation.accounts
+    return (
+        f"{len(expectation.traces):,} traces, {accounts['received']:,} spans in {len(records):,} "
+        f"records; {len(expectation.kept):,} traces kept, each whole and once; late "
+        f"{accounts['late_sampled'] + accounts['late_not_sampled']}, duplicates "
+        f"{accounts['duplicate']}, dead letters 0"
+    )
+
+
+def dropped_so_far(topics: Topics) -> list[str]:
+    """Return the ids of traces that were dropped, in the order of their ids."""
+    expectation = read_back(topics).expectation(RULES)
+    return sorted(one.hex() for one, expected in expectation.traces.items() if not expected.policy)
+
+
+def partitions_by_key(topics: Topics) -> dict[str, set[int]]:
+    """Return where the input's records with a key lie, pins among them."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for record in read_whole(topics.bootstrap, topics.input):
+        found[record.key.decode()].add(record.partition)
+    return dict(found)
+
+
+def came_out_whole(topics: Topics, trace_ids: Sequence[str]) -> Counter[str]:
+    """Hold what came out of these traces against all that went in; return the triggers."""
+    wanted = {bytes.fromhex(one) for one in trace_ids}
+    went_in = spans_of(wanted, read_whole(topics.bootstrap, topics.input))
+    output = [r for r in read_whole(topics.bootstrap, topics.output) if r.key.decode() in trace_ids]
+    assert spans_of(wanted, output) == dict.fromkeys(went_in, 1)
+    return Counter(record.headers["tailstream.trigger"].decode() for record in output)
+
+
+def spans_of(trace_ids: set[bytes], records: Sequence[Stored]) -> Counter[tuple[bytes, bytes]]:
+    return Counter(
+        (placed.span.trace_id, placed.span.span_id)
+        for record in records
+        for placed in placed_spans(decode(record.value))
+        if placed.span.trace_id in trace_ids
+    )
