@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -14,7 +14,7 @@ from tests.real.collector_process import CollectorProcess
 EVERY_S = 0.1
 
 SpanBytes = tuple[bytes, bytes, bytes]
-"""A span, its scope and its resource, each as deterministic bytes without unknown fields."""
+"""A span, its scope and its resource, each as deterministic bytes, as a Collector writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class Request:
 def requests_of(load: Load) -> list[Request]:
     """Return a load as requests of some traces each, in the order of sending.
 
-    Without what an application's exporter cannot send: garbage, spans without an id, and fields of
-    no OTLP yet, which a Collector does not pass on.
+    Without what an application's exporter does not send: garbage, and spans without an id.
     """
     requests: list[Request] = []
     for record in load.records():
@@ -39,19 +38,22 @@ def requests_of(load: Load) -> list[Request]:
             requests.append(Request(record.at_s, TracesData()))
         requests[-1].message.MergeFrom(decode(record.value))
     for request in requests:
-        request.message.DiscardUnknownFields()
         _drop_spans_without_a_trace(request.message)
     return requests
 
 
-def send_all(collector: CollectorProcess, requests: Iterable[Request]) -> None:
+def send_all(
+    collector: CollectorProcess,
+    requests: Iterable[Request],
+    headers: Mapping[str, str] | None = None,
+) -> None:
     """Post them at their times, or as soon after as the machine allows."""
     started_s = time.monotonic()
     for request in requests:
         early_s = started_s + request.at_s - time.monotonic()
         if early_s > 0:
             time.sleep(early_s)
-        collector.send(request.message.SerializeToString())
+        collector.send(request.message.SerializeToString(), headers)
 
 
 def spans_in(messages: Iterable[TracesData]) -> Counter[SpanBytes]:
@@ -59,14 +61,15 @@ def spans_in(messages: Iterable[TracesData]) -> Counter[SpanBytes]:
     return Counter(
         (placed.span.SerializeToString(deterministic=True), placed.scope, placed.resource)
         for message in messages
-        for placed in placed_spans(_with_what_a_collector_writes(message))
+        for placed in placed_spans(_as_a_collector_writes(message))
     )
 
 
-def _with_what_a_collector_writes(message: TracesData) -> TracesData:
-    """Return it with what its library always writes, also where it is empty."""
+def _as_a_collector_writes(message: TracesData) -> TracesData:
+    """Return it without fields of no OTLP yet, and with those that a Collector always writes."""
     written = TracesData()
     written.CopyFrom(message)
+    written.DiscardUnknownFields()
     for resource in written.resource_spans:
         resource.resource.SetInParent()
         for scope in resource.scope_spans:

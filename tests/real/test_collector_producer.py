@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.harness.load import Load, partition_of
-from tests.harness.oracle import Expectation, Rules, decode, placed_spans
+from tests.harness.oracle import decode, placed_spans
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import (
     REQUEST_TIMEOUT_S,
@@ -19,13 +19,15 @@ from tests.harness.topics import (
     topics_of_a_test,
     wait_for,
 )
-from tests.harness.verify import (
-    decisions_complete,
-    nothing_missing_and_nothing_twice,
-    read_back,
-    whole_and_unchanged,
-)
+from tests.harness.verify import read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
+from tests.real.collector_checks import (
+    RULES,
+    all_is_as_sent,
+    every_record_holds_a_part_of_the_trace_that_is_its_key,
+    is_recognised,
+    summed_up,
+)
 from tests.real.collector_load import Request, requests_of, send_all, spans_in
 from tests.real.collector_process import TO_KAFKA, CollectorProcess
 from tests.real.commands import Running, called
@@ -34,15 +36,18 @@ from tests.real.report import Report
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 SECTION: Final = "The Collector as producer"
-RULES: Final = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 LOAD: Final = Load(spans=6_000, duration_s=2, late_after_s=2.4, spans_a_trace=3, seed=7)
 DEFAULT: Final = "{}"
 FNV1A: Final = "{sticky_key: {hasher: sarama_compat}}"
 MURMUR2: Final = "{sticky_key: {hasher: murmur2}}"
-ROUND_ROBIN: Final = "{round_robin: {}}"
-LEAST_BACKUP: Final = "{least_backup: {}}"
 NAMES: Final = {DEFAULT: "fnv1a", FNV1A: "fnv1a", MURMUR2: "murmur2"}
 """How the exporter is told to place keys -> our name for it."""
+BY_CHANCE: Final = {
+    "no key": (DEFAULT, "false"),
+    "round_robin": ("{round_robin: {}}", "true"),
+    "least_backup": ("{least_backup: {}}", "true"),
+}
+"""`record_partitioner` and `partition_traces_by_id` with which a trace lies in many partitions."""
 
 SpawnCollector = Callable[..., CollectorProcess]
 SpawnWorker = Callable[..., WorkerProcess]
@@ -223,11 +228,7 @@ def test_where_the_partitioner_is_set_wrong_we_say_so_and_a_pin_to_all_partition
     )
 
 
-@pytest.mark.parametrize(
-    ("keyed", "partitioner"),
-    [("false", DEFAULT), ("true", ROUND_ROBIN), ("true", LEAST_BACKUP)],
-    ids=["unkeyed", "round_robin", "least_backup"],
-)
+@pytest.mark.parametrize("placing", ["no key", "round_robin", "least_backup"])
 def test_rekey_brings_what_lies_by_chance_to_its_traces_and_verdicts_are_the_oracles(
     topics: Topics,
     unkeyed: str,
@@ -236,9 +237,9 @@ def test_rekey_brings_what_lies_by_chance_to_its_traces_and_verdicts_are_the_ora
     requests: Sequence[Request],
     report: Report,
     tmp_path: Path,
-    keyed: str,
-    partitioner: str,
+    placing: str,
 ) -> None:
+    partitioner, keyed = BY_CHANCE[placing]
     exporter = exporting(partitioner, unkeyed, KEYED=keyed)
     process = worker()
     process.wait_until_ready()
@@ -262,8 +263,7 @@ def test_rekey_brings_what_lies_by_chance_to_its_traces_and_verdicts_are_the_ora
     records = read_whole(topics.bootstrap, topics.input)
     every_record_holds_a_part_of_the_trace_that_is_its_key(records)
     is_recognised(topics, "fnv1a")
-    what = "rekey of no key" if keyed == "false" else f"rekey of {partitioner.strip('{}: ')}"
-    report.found(SECTION, what, summed_up(records, expectation))
+    report.found(SECTION, f"{placing}, then rekey", summed_up(records, expectation))
 
 
 def test_a_worker_on_an_unkeyed_topic_says_so_and_names_rekey(
@@ -328,53 +328,6 @@ def test_an_encoding_that_is_not_otlp_is_refused_by_topics_and_all_of_it_dead_le
     assert "Set `encoding: otlp_proto` (or otlp_json) in the exporter" in said
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     report.found(SECTION, encoding, f"refused by `tailstream topics`; dead letters: {told}")
-
-
-def all_is_as_sent(
-    topics: Topics, requests: Sequence[Request], accounts: Mapping[str, int]
-) -> Expectation:
-    """Hold all that the topics have against what was sent and what the oracle makes of it."""
-    written = read_back(topics)
-    sent = spans_in(request.message for request in requests)
-    assert spans_in(decode(record.value) for record in written.input) == sent
-    expectation = written.expectation(RULES)
-    nothing_missing_and_nothing_twice(written, expectation)
-    whole_and_unchanged(written, expectation, RULES)
-    decisions_complete(written, expectation)
-    assert written.dead_letters == []
-    assert expectation.accounts["received"] == sent.total()
-    assert dict(accounts) == {**dict.fromkeys(accounts, 0), **expectation.accounts}
-    assert {one.policy for one in expectation.traces.values()} == {"errors", "slow", "rest", None}
-    return expectation
-
-
-def every_record_holds_a_part_of_the_trace_that_is_its_key(records: Sequence[Stored]) -> None:
-    """And all records with a key lie in one partition."""
-    home: defaultdict[bytes, set[int]] = defaultdict(set)
-    for record in records:
-        trace_ids = {placed.span.trace_id for placed in placed_spans(decode(record.value))}
-        assert {trace_id.hex().encode() for trace_id in trace_ids} == {record.key}
-        home[record.key].add(record.partition)
-    assert {len(partitions) for partitions in home.values()} == {1}
-    assert len(home) > 500
-
-
-def is_recognised(topics: Topics, partitioner: str) -> None:
-    code, said = called(topics, "topics", more={"topics.partitioner": partitioner})
-    assert code == 0, said
-    assert "x trace id, 32 lowercase hex digits" in said
-    assert f"partitioner  {partitioner}" in said
-    assert said.splitlines()[-1] == "ok"
-
-
-def summed_up(records: Sequence[Stored], expectation: Expectation) -> str:
-    accounts = expectation.accounts
-    return (
-        f"{len(expectation.traces):,} traces, {accounts['received']:,} spans in {len(records):,} "
-        f"records; {len(expectation.kept):,} traces kept, each whole and once; late "
-        f"{accounts['late_sampled'] + accounts['late_not_sampled']}, duplicates "
-        f"{accounts['duplicate']}, dead letters 0"
-    )
 
 
 def dropped_so_far(topics: Topics) -> list[str]:
