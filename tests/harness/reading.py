@@ -39,6 +39,7 @@ def read_whole(
             "auto.offset.reset": "earliest",  # a fresh topic may call offset 0 out of range
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # an end is told after a fetch that found nothing
         }
     )
     partitions = set(end_offsets(bootstrap, topic) if only is None else only)

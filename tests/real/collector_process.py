@@ -86,14 +86,19 @@ class CollectorProcess:
         return [message for file in files for message in _messages(file.read_bytes())]
 
     def log_tail(self) -> str:
-        """Return the end of its log: it tells warnings and errors only."""
-        log = self._directory / "collector.log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+        return "\n".join(self._log()[-30:])
+
+    def complaints(self) -> list[str]:
+        """Return the lines of its log that are warnings or worse."""
+        return [line for line in self._log() if line.split("\t")[1:2] != ["info"]]
 
     def assert_runs(self) -> None:
         assert self._child is not None, "it was not started"
         code = self._child.returncode()
         assert code is None, f"the Collector ended by itself with {code}:\n{self.log_tail()}"
+
+    def _log(self) -> list[str]:
+        return (self._directory / "collector.log").read_text(errors="replace").splitlines()
 
     def _answers(self) -> bool:
         self.assert_runs()

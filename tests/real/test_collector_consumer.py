@@ -13,15 +13,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tests.harness.client_quota import set_produce_quota
 from tests.harness.load import Load
-from tests.harness.oracle import Rules, decode
+from tests.harness.oracle import Rules, decode, placed_spans
 from tests.harness.reading import Stored, read_whole
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, ends_of, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, end_offsets, ends_of, topics_of_a_test, wait_for
 from tests.harness.verify import nothing_missing_and_nothing_twice, read_back, whole_and_unchanged
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.collector_load import SpanBytes, requests_of, send_all, spans_in
 from tests.real.collector_process import FROM_KAFKA, FROM_OTLP, TO_KAFKA, CollectorProcess
-from tests.real.commands import Running
+from tests.real.commands import Running, called
 from tests.real.report import Report
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -53,7 +53,7 @@ def running(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[SpawnCo
     """Give a function that starts a Collector with one of the configurations."""
     with ExitStack() as all_of_them:
 
-        def start(config: Path) -> CollectorProcess:
+        def start(config: Path, **more: str) -> CollectorProcess:
             settings = {
                 "BROKERS": topics.bootstrap,
                 "GROUP": f"{topics.group}-collector",
@@ -63,7 +63,10 @@ def running(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[SpawnCo
                 "ENCODING": "otlp_proto",
                 "COMPRESSION": "none",
             }
-            process = CollectorProcess(collector, config, tmp_path / config.stem, settings)
+            home = tmp_path / config.stem
+            # Seen once: one partition of a topic made a moment before was not read for minutes.
+            end_offsets(topics.bootstrap, settings["TOPIC"])
+            process = CollectorProcess(collector, config, home, {**settings, **more})
             all_of_them.callback(process.close)
             process.start()
             return process
@@ -154,6 +157,33 @@ def test_after_a_kill_9_in_mid_transaction_the_receiver_gets_aborted_spans_that_
         f"it has no read_committed: {aborted} aborted records of {len(everything):,} arrive, too; "
         f"once a `tailstream.delivery`, the {kept.total():,} spans are those kept, each once",
     )
+
+
+@pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json"])
+def test_a_collector_that_reads_the_input_beside_us_takes_no_harm_from_pins(
+    topics: Topics, running: SpawnCollector, report: Report, encoding: str
+) -> None:
+    beside = running(FROM_KAFKA, TOPIC=topics.input, ENCODING=encoding)
+    producer = running(TO_KAFKA, ENCODING=encoding)
+    load = Load(spans=1_000, duration_s=0, late_after_s=0, spans_a_trace=3, seed=5)
+    sent = requests_of(load)
+    producer.send(sent[0].message.SerializeToString())
+    trace_ids = {placed.span.trace_id.hex() for placed in placed_spans(sent[0].message)}
+    json_input = str(encoding == "otlp_json").lower()
+    pin = ("pin", "--all-partitions", *sorted(trace_ids)[:20])
+    code, said = called(topics, *pin, more={"exemplars.json_input": json_input})
+    assert code == 0, said
+    for request in sent[1:]:
+        producer.send(request.message.SerializeToString())
+    producer.stop()
+    everything = spans_in(request.message for request in sent)
+    wait_until_arrived(beside, everything)
+    beside.stop()
+
+    assert spans_in(without_headers(beside.written())) == everything
+    assert beside.complaints() == []
+    told = f"{everything.total():,} spans arrived, 160 pins among them did no harm"
+    report.found(SECTION, f"kafkareceiver on our input, {encoding}", told)
 
 
 def test_a_receiver_that_marks_after_the_pipeline_loses_nothing_when_it_is_killed(

@@ -156,9 +156,11 @@ def test_without_a_partitioner_named_the_exporter_places_as_ours_do_by_default(
         read_whole(topics.bootstrap, topics.input)
     )
     is_recognised(topics, "fnv1a")
-    report.found(SECTION, "no `record_partitioner`", "fnv1a, the default of `topics.partitioner`")
+    told = "key: 32 lowercase hex digits; placed by fnv1a, the default of `topics.partitioner`"
+    report.found(SECTION, "`partition_traces_by_id`, no `record_partitioner`", told)
 
 
+@pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json"])
 @pytest.mark.parametrize("partitioner", [DEFAULT, MURMUR2], ids=["default", "murmur2"])
 def test_a_pin_lands_where_the_collector_put_its_trace_and_brings_a_dropped_one_back_whole(
     topics: Topics,
@@ -167,10 +169,11 @@ def test_a_pin_lands_where_the_collector_put_its_trace_and_brings_a_dropped_one_
     requests: Sequence[Request],
     report: Report,
     partitioner: str,
+    encoding: str,
 ) -> None:
     name = NAMES[partitioner]
     process = worker(name)
-    exporter = exporting(partitioner)
+    exporter = exporting(partitioner, ENCODING=encoding)
     process.wait_until_ready()
     send_all(exporter, requests[:10])
     exporter.stop()
@@ -178,7 +181,9 @@ def test_a_pin_lands_where_the_collector_put_its_trace_and_brings_a_dropped_one_
     dropped = dropped_so_far(topics)[:20]
     assert len(dropped) == 20
 
-    code, said = called(topics, "pin", *dropped, more={"topics.partitioner": name})
+    json_input = str(encoding == "otlp_json").lower()
+    more = {"topics.partitioner": name, "exemplars.json_input": json_input}
+    code, said = called(topics, "pin", *dropped, more=more)
     assert code == 0, said
     wait_until_all_is_decided(topics, [process])
     process.terminate()
@@ -187,7 +192,8 @@ def test_a_pin_lands_where_the_collector_put_its_trace_and_brings_a_dropped_one_
     assert all(len(home[trace_id]) == 1 for trace_id in dropped), "a pin lies elsewhere"
     came = came_out_whole(topics, dropped)
     assert came == Counter(promoted=20)
-    report.found(SECTION, f"pins, {name}", f"{len(dropped)} pinned after the drop, all came whole")
+    told = f"{len(dropped)} traces pinned after the drop: each pin beside its trace, all came whole"
+    report.found(SECTION, f"pins, {encoding}, {name}", told)
 
 
 def test_where_the_partitioner_is_set_wrong_we_say_so_and_a_pin_to_all_partitions_still_arrives(
