@@ -28,7 +28,7 @@ def test_there_is_something_to_check() -> None:
     assert any("kafka" in tree.get("exporters", {}) for tree in snippets())
 
 
-@pytest.mark.parametrize("snippet", snippets(), ids=lambda tree: "-".join(tree))
+@pytest.mark.parametrize("snippet", snippets(), ids="-".join)
 def test_a_collector_takes_each_snippet_as_it_stands(
     collector: Path, tmp_path: Path, snippet: dict[str, Any]
 ) -> None:
