@@ -54,13 +54,15 @@ class CollectorProcess:
         if self._takes_otlp:
             wait_for("the Collector", self._answers, timeout_s=START_TIMEOUT_S)
 
-    def send(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Post a TracesData as OTLP over HTTP."""
+    def send(
+        self, body: bytes, headers: Mapping[str, str] | None = None, *, signal: str = "traces"
+    ) -> None:
+        """Post a TracesData, or a message of another signal, as OTLP over HTTP."""
         self.assert_runs()
         sender = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_TIMEOUT_S)
         with contextlib.closing(sender):
             own = {"Content-Type": "application/x-protobuf"}
-            sender.request("POST", "/v1/traces", body, {**own, **(headers or {})})
+            sender.request("POST", f"/v1/{signal}", body, {**own, **(headers or {})})
             answer = sender.getresponse()
             said = answer.read()
         assert answer.status == http.HTTPStatus.OK, (answer.status, said, self.log_tail())

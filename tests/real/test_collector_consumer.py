@@ -62,6 +62,7 @@ def running(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[SpawnCo
                 "KEYED": "true",
                 "ENCODING": "otlp_proto",
                 "COMPRESSION": "none",
+                "SIGNAL_HEADER": "false",
             }
             home = tmp_path / config.stem
             # Seen once: one partition of a topic made a moment before was not read for minutes.

@@ -1,6 +1,6 @@
 """A real Collector fills the input topic: every encoding, compression and partitioner it has."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.harness.load import Load, partition_of
-from tests.harness.oracle import decode, placed_spans
-from tests.harness.reading import Stored, read_whole
+from tests.harness.otlp_metrics import one_point
+from tests.harness.reading import read_whole
 from tests.harness.topics import (
     REQUEST_TIMEOUT_S,
     Topics,
@@ -19,13 +19,15 @@ from tests.harness.topics import (
     topics_of_a_test,
     wait_for,
 )
-from tests.harness.verify import read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.collector_checks import (
     RULES,
     all_is_as_sent,
+    came_out_whole,
+    dropped_so_far,
     every_record_holds_a_part_of_the_trace_that_is_its_key,
     is_recognised,
+    partitions_by_key,
     summed_up,
 )
 from tests.real.collector_load import Request, requests_of, send_all, spans_in
@@ -40,6 +42,7 @@ LOAD: Final = Load(spans=6_000, duration_s=2, late_after_s=2.4, spans_a_trace=3,
 DEFAULT: Final = "{}"
 FNV1A: Final = "{sticky_key: {hasher: sarama_compat}}"
 MURMUR2: Final = "{sticky_key: {hasher: murmur2}}"
+METRICS: Final = 40
 NAMES: Final = {DEFAULT: "fnv1a", FNV1A: "fnv1a", MURMUR2: "murmur2"}
 """How the exporter is told to place keys -> our name for it."""
 BY_CHANCE: Final = {
@@ -88,6 +91,7 @@ def exporting(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[Spawn
                 "KEYED": "true",
                 "ENCODING": "otlp_proto",
                 "COMPRESSION": "none",
+                "SIGNAL_HEADER": "false",
             }
             process = CollectorProcess(collector, TO_KAFKA, tmp_path / "to", {**settings, **more})
             running.callback(process.close)
@@ -305,6 +309,36 @@ def test_a_worker_on_an_unkeyed_topic_says_so_and_names_rekey(
     )
 
 
+def test_on_a_topic_that_signals_share_only_traces_are_read_and_the_others_counted(
+    topics: Topics,
+    exporting: SpawnCollector,
+    worker: SpawnWorker,
+    requests: Sequence[Request],
+    report: Report,
+) -> None:
+    process = worker()
+    exporter = exporting(DEFAULT, SIGNAL_HEADER="true")
+    process.wait_until_ready()
+    send_all(exporter, requests[:10])
+    for number in range(METRICS):
+        exporter.send(one_point(number.to_bytes(16, "big")), signal="metrics")
+    send_all(exporter, requests[10:])
+    exporter.stop()
+    wait_until_all_is_decided(topics, [process])
+    accounts, odd = process.accounts(), process.records()
+    process.terminate()
+
+    by_signal = Counter(
+        record.headers["otelcol.signal"] for record in read_whole(topics.bootstrap, topics.input)
+    )
+    assert by_signal[b"metrics"] == METRICS == odd["skipped"]
+    assert odd["key_mismatch"] == odd["misrouted"] == odd["no_spans"] == 0
+    all_is_as_sent(topics, requests, accounts)
+    is_recognised(topics, "fnv1a")
+    told = f"{odd['skipped']} records of metrics skipped beside {by_signal[b'traces']:,} of traces"
+    report.found(SECTION, "`signal_header: true`, one topic for all signals", told)
+
+
 @pytest.mark.parametrize("encoding", ["jaeger_proto", "jaeger_json", "zipkin_proto", "zipkin_json"])
 def test_an_encoding_that_is_not_otlp_is_refused_by_topics_and_no_record_of_it_goes_uncounted(
     topics: Topics,
@@ -339,36 +373,4 @@ def test_an_encoding_that_is_not_otlp_is_refused_by_topics_and_no_record_of_it_g
         encoding,
         f"refused by `tailstream topics`; of {len(records):,} records dead letters: "
         f"{told or 'none'}, without a span of OTLP (`no_spans`): {odd['no_spans']:,}",
-    )
-
-
-def dropped_so_far(topics: Topics) -> list[str]:
-    """Return the ids of traces that were dropped, in the order of their ids."""
-    expectation = read_back(topics).expectation(RULES)
-    return sorted(one.hex() for one, expected in expectation.traces.items() if not expected.policy)
-
-
-def partitions_by_key(topics: Topics) -> dict[str, set[int]]:
-    """Return where the input's records with a key lie, pins among them."""
-    found: defaultdict[str, set[int]] = defaultdict(set)
-    for record in read_whole(topics.bootstrap, topics.input):
-        found[record.key.decode()].add(record.partition)
-    return dict(found)
-
-
-def came_out_whole(topics: Topics, trace_ids: Sequence[str]) -> Counter[str]:
-    """Hold what came out of these traces against all that went in; return the triggers."""
-    wanted = {bytes.fromhex(one) for one in trace_ids}
-    went_in = spans_of(wanted, read_whole(topics.bootstrap, topics.input))
-    output = [r for r in read_whole(topics.bootstrap, topics.output) if r.key.decode() in trace_ids]
-    assert spans_of(wanted, output) == dict.fromkeys(went_in, 1)
-    return Counter(record.headers["tailstream.trigger"].decode() for record in output)
-
-
-def spans_of(trace_ids: set[bytes], records: Sequence[Stored]) -> Counter[tuple[bytes, bytes]]:
-    return Counter(
-        (placed.span.trace_id, placed.span.span_id)
-        for record in records
-        for placed in placed_spans(decode(record.value))
-        if placed.span.trace_id in trace_ids
     )
