@@ -1,4 +1,4 @@
-"""What README.md tells to write into a Collector's file is what a real Collector takes."""
+"""What we tell to write into a Collector's file, and write ourselves, a real Collector takes."""
 
 import re
 import subprocess
@@ -13,6 +13,7 @@ from tests.harness.repository import ROOT
 pytestmark = pytest.mark.real
 
 README: Final = ROOT / "README.md"
+OURS: Final = ROOT / "deploy" / "compose" / "collector.yaml"
 KINDS: Final = ("receivers", "exporters")
 OTLP: Final = {"otlp": {"protocols": {"http": {"endpoint": "127.0.0.1:0"}}}}
 
@@ -39,6 +40,14 @@ def test_a_collector_takes_each_snippet_as_it_stands(
     pipeline = {kind: [*whole[kind]] for kind in KINDS}
     config = tmp_path / "collector.yaml"
     config.write_text(yaml.safe_dump({**whole, "service": {"pipelines": {"traces": pipeline}}}))
+    is_taken(collector, config)
+
+
+def test_a_collector_takes_the_file_of_our_compose_demo(collector: Path) -> None:
+    is_taken(collector, OURS)
+
+
+def is_taken(collector: Path, config: Path) -> None:
     command = [str(collector), "validate", "--config", str(config)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
