@@ -124,7 +124,7 @@ def test_through_two_collectors_every_kept_span_arrives_once_with_its_stamps_and
     report.found(
         SECTION,
         "Collector -> Kafka -> worker -> Kafka -> Collector",
-        f"{kept.total():,} kept spans arrived, each once, equal to the byte; stamps, `ot=th`, "
+        f"{kept.total():,} kept spans arrived, each once, equal in every field of OTLP; stamps, `ot=th`, "
         f"traceparent and the `tailstream.` headers of {len(output):,} records survive",
     )
 
@@ -242,7 +242,7 @@ def test_export_brings_a_collector_every_kept_span_once(
     report.found(
         SECTION,
         "export to the otlpreceiver, a worker killed with kill -9 in mid-transaction",
-        f"{kept.total():,} spans, each once, equal to the byte; of "
+        f"{kept.total():,} spans, each once, equal in every field of OTLP; of "
         f"{len(everything) - len(output)} aborted records none",
     )
 
