@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.broker import NoBrokerError, running_broker
 from tests.harness.kafka_jars import kafka_version
+from tests.harness.topics import Topics, topics_of_a_test
 from tests.real import collector_build
 from tests.real.prometheus_build import VERSION, Binaries, NotBuiltError, built
 from tests.real.report import Report
@@ -77,3 +78,10 @@ def kafka(report: Report) -> Iterator[str]:
             yield broker.bootstrap
     except NoBrokerError as none:
         pytest.fail(str(none), pytrace=False)
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator[Topics]:
+    """Give four fresh topics of 8 partitions."""
+    with topics_of_a_test(kafka) as fresh:
+        yield fresh

@@ -16,7 +16,7 @@ from tests.harness.load import Load
 from tests.harness.oracle import Rules, decode, placed_spans
 from tests.harness.reading import Stored, read_whole
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, end_offsets, ends_of, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, end_offsets, ends_of, wait_for
 from tests.harness.verify import nothing_missing_and_nothing_twice, read_back, whole_and_unchanged
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.collector_load import SpanBytes, requests_of, send_all, spans_in
@@ -40,12 +40,6 @@ SENT_HEADERS: Final = {
 
 SpawnCollector = Callable[..., CollectorProcess]
 SpawnWorker = Callable[..., WorkerProcess]
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture
@@ -124,8 +118,8 @@ def test_through_two_collectors_every_kept_span_arrives_once_with_its_stamps_and
     report.found(
         SECTION,
         "Collector -> Kafka -> worker -> Kafka -> Collector",
-        f"{kept.total():,} kept spans arrived, each once, equal in every field of OTLP; stamps, `ot=th`, "
-        f"traceparent and the `tailstream.` headers of {len(output):,} records survive",
+        f"{kept.total():,} kept spans arrived, each once, equal in every field of OTLP; stamps, "
+        f"`ot=th`, traceparent and the `tailstream.` headers of {len(output):,} records survive",
     )
 
 

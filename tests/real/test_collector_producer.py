@@ -16,7 +16,6 @@ from tests.harness.topics import (
     REQUEST_TIMEOUT_S,
     Topics,
     create_topics,
-    topics_of_a_test,
     wait_for,
 )
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
@@ -60,12 +59,6 @@ SpawnWorker = Callable[..., WorkerProcess]
 def requests() -> list[Request]:
     """Give what applications send, the same for every test."""
     return requests_of(LOAD)
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture
