@@ -42,6 +42,7 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
     "records": (
         "misrouted",
         "key_mismatch",
+        "no_spans",
         "skipped",
         "control",
         "clamped",
@@ -180,7 +181,7 @@ class Measurements:
         return {name: int(value or 0) for name, value in (counted | now).items()}
 
     def keys(self, counts: Mapping[str, int]) -> None:
-        """Count records whose key tells of a misrouted or unkeyed topic."""
+        """Count records that tell of a misrouted or unkeyed topic, or of one that is not OTLP."""
         for kind, count in counts.items():
             self._metrics["records"].labels(kind).inc(count)
 

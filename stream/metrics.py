@@ -91,7 +91,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Counter,
         "records",
-        "Records of an odd kind: misrouted, key_mismatch, skipped, control, clamped, "
+        "Records of an odd kind: misrouted, key_mismatch, no_spans, skipped, control, clamped, "
         "lost_to_retention, decisions_missing, decisions_foreign; and what pins found: pin_pending "
         "(nothing yet), pin_open, pin_dropped (promotes), pin_sampled, pin_repeated, pin_replayed, "
         "pin_refused (limits.pins_max), pin_expired.",

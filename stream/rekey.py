@@ -50,14 +50,15 @@ class RekeyCounts:
     """What became of the records that were read.
 
     `spans` and `keyed` count what is safe in the target: spans and the records that hold them.
-    `control` are control records, passed on. `skipped` are records of another signal than traces;
-    `dead_letters` are counted by reason.
+    `control` are control records, passed on. `skipped` are records of another signal than traces,
+    `no_spans` legal ones without a span; `dead_letters` are counted by reason.
     """
 
     records: int = 0
     keyed: int = 0
     spans: int = 0
     skipped: int = 0
+    no_spans: int = 0
     control: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     lost_to_retention: int = 0
@@ -133,6 +134,7 @@ class Rekey:
 
     def _split(self, pending: Pending, record: GroupRecord) -> None:
         scanned = scan(record.value or b"", ScanPlan())
+        self.counts.no_spans += not scanned.fragments and not scanned.bad
         for fragment in scanned.fragments:
             key = fragment.trace_id.hex().encode()
             self._send(pending, record, key, fragment.body, fragment.spans)

@@ -231,6 +231,7 @@ ODD: Final = Row(
             title="Odd records",
             description="misrouted: a key in another partition than the partitioner says: traces "
             "fall apart. key_mismatch: a key that is not the trace id: run tailstream rekey. "
+            "no_spans: read, and no span in it: another encoding? "
             "lost_to_retention: spans that were deleted before they were read. control: pins.",
             unit=Unit.PER_SECOND,
             queries=(Query(rate("tailstream_records_total", labels="kind"), "{{kind}}"),),

@@ -13,6 +13,7 @@ class Received:
     size: int
     mismatched: int
     misrouted: int
+    no_spans: int
     odd: list[tuple[int, int, int, bytes | None, bytes | None, Headers]]
 
 def knows(partitioner: Partitioner) -> bool: ...

@@ -76,6 +76,7 @@ cdef class Received:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t mismatched
     cdef readonly Py_ssize_t misrouted
+    cdef readonly Py_ssize_t no_spans
     cdef readonly list odd
     cdef object poison
     cdef list keys
@@ -194,6 +195,7 @@ cdef class Received:
             if row.kind == NOTHING or not is_hex_of(raw, row.trace_id):
                 rows.keys[at] = self.keys[at]
                 self.mismatched += row.kind == TRACE
+            self.no_spans += row.kind == NOTHING and raw.value != NULL
             if partitions and 0 < raw.key_bytes <= hashed_bytes_max:
                 self.misrouted += (
                     partition_of(hashed, raw.key, raw.key_bytes, partitions)

@@ -23,6 +23,7 @@ class Encoding(StrEnum):
 
     PROTOBUF = "OTLP protobuf"
     JSON = "OTLP/JSON"
+    NO_SPANS = "no span in it"
     UNREADABLE = "not OTLP"
 
 
@@ -130,6 +131,8 @@ def _encoding(value: bytes, scanned: Scanned) -> Encoding:
     reasons = {bad.reason for bad in scanned.bad}
     if reasons & {DeadLetterReason.MALFORMED, DeadLetterReason.EMPTY}:
         return Encoding.UNREADABLE
+    if not scanned.fragments and not scanned.bad:
+        return Encoding.NO_SPANS
     return Encoding.JSON if value[:1] == b"{" else Encoding.PROTOBUF
 
 
@@ -147,14 +150,21 @@ def _key(key: bytes | None, trace_id: bytes) -> Key:
 
 
 def _unreadable(keying: Keying, topic: str) -> list[Finding]:
+    """Find what cannot be read, or has no span: another encoding may do for OTLP without spans."""
     count = keying.encodings.get(Encoding.UNREADABLE, 0)
-    if not count:
+    without = keying.encodings.get(Encoding.NO_SPANS, 0)
+    texts = []
+    if count:
+        texts.append(
+            f"{count:,} of {keying.records:,} records cannot be read as OTLP spans; they become "
+            "dead letters. "
+        )
+    if without:
+        texts.append(f"{without:,} of {keying.records:,} records hold no span. ")
+    if not texts:
         return []
-    text = (
-        f"topics.input {topic!r}: {count:,} of {keying.records:,} records cannot be read as "
-        "OTLP spans; they become dead letters. "
-    )
-    if count < keying.records:
+    text = f"topics.input {topic!r}: " + "".join(texts)
+    if count + without < keying.records:
         return [Finding(Level.WARN, text + "Find out who else writes to the topic.")]
     remedy = "Set `encoding: otlp_proto` (or otlp_json) in the exporter, or correct topics.input."
     return [Finding(Level.REFUSE, text + remedy)]

@@ -34,8 +34,8 @@ class Batch:
 
     `size` is the bytes they hold, `epoch` tells one assignment of the partition from the next.
     `log_append_time`: the broker stamped them, so their times need no clamp. `keys` counts records
-    whose key is not their trace id (`key_mismatch`) or belongs elsewhere (`misrouted`). Offsets in
-    `poison` are not scanned.
+    whose key is not their trace id (`key_mismatch`) or belongs elsewhere (`misrouted`), and those
+    that are legal and hold none (`no_spans`). Offsets in `poison` are not scanned.
     """
 
     partition: int
@@ -129,6 +129,8 @@ class Receiver:
                 batch.keys["key_mismatch"] = received.mismatched
             if received.misrouted:
                 batch.keys["misrouted"] = received.misrouted
+            if received.no_spans:
+                batch.keys["no_spans"] = received.no_spans
             for index, offset, timestamp_ms, value, key, headers in received.odd:
                 record = self._record(batch, offset, timestamp_ms, value, key, headers)
                 rows.put_aside(index, record)
@@ -199,6 +201,8 @@ class Receiver:
             return
         scanned = self._scan_record(value, self._plan)
         record.fragments, record.bad = scanned.fragments, scanned.bad
+        if not record.fragments and not record.bad:
+            batch.keys["no_spans"] += 1
         self._check_key(batch, record)
 
     def _check_key(self, batch: Batch, record: Record) -> None:

@@ -29,6 +29,7 @@ HASHES = 1 << 64
 THRESHOLDS = 1 << 56
 PIN = "pin"
 CONTROL_HEADER = "tailstream.control"
+SIGNAL_HEADER = "otelcol.signal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ def _expect_partition(
         if CONTROL_HEADER in record.headers:
             pins.setdefault(bytes.fromhex(record.key.decode()), []).append(record.offset)
             continue
+        if not is_of_traces(record):
+            continue
         traces, dead_lettered = traces_of(record.value)
         expectation.accounts["dead_lettered"] += dead_lettered
         expectation.accounts["received"] += dead_lettered
@@ -212,6 +215,11 @@ def _partition_times(log: list[Stored]) -> list[int]:
     for record in log:
         times_ms.append(max(record.timestamp_ms, times_ms[-1] if times_ms else 0))
     return times_ms
+
+
+def is_of_traces(record: Stored) -> bool:
+    """Tell whether it says that it holds traces, or says nothing."""
+    return record.headers.get(SIGNAL_HEADER, b"traces") == b"traces"
 
 
 def traces_of(value: bytes) -> tuple[dict[bytes, list[Placed]], int]:

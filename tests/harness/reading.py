@@ -23,16 +23,23 @@ class Stored:
     headers: dict[str, bytes]
 
 
-def read_whole(bootstrap: str, topic: str, *, only: Collection[int] | None = None) -> list[Stored]:
+def read_whole(
+    bootstrap: str,
+    topic: str,
+    *,
+    only: Collection[int] | None = None,
+    isolation: str = "read_committed",
+) -> list[Stored]:
     """Return a topic's committed records (`only` of these partitions): by partition and offset."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
             "group.id": "tailstream-test-reader",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "auto.offset.reset": "earliest",  # a fresh topic may call offset 0 out of range
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # an end is told after a fetch that found nothing
         }
     )
     partitions = set(end_offsets(bootstrap, topic) if only is None else only)

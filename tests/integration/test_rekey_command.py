@@ -214,6 +214,18 @@ def test_other_signals_are_skipped_and_counted(space: Space) -> None:
     assert "5 skipped" in child.log_tail()
 
 
+def test_legal_records_without_a_span_are_counted(space: Space) -> None:
+    space.send([b'{"traceId": "of something else"}', b"\x0a\x00", record_of(b"t" * 16)])
+
+    child = space.start()
+    space.wait_until_committed(child)
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    assert len(space.read("input")) == 1
+    assert space.read("dead_letters") == []
+    assert "2 no spans" in child.log_tail()
+
+
 def test_a_part_that_the_target_does_not_take_becomes_a_dead_letter_and_stops_nothing(
     kafka: str, tmp_path: Path
 ) -> None:

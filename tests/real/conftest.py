@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.harness.broker import NoBrokerError, running_broker
 from tests.harness.kafka_jars import kafka_version
-from tests.harness.topics import REQUEST_TIMEOUT_S, create_topics
+from tests.harness.topics import REQUEST_TIMEOUT_S, Topics, create_topics, topics_of_a_test
 from tests.real import collector_build, zipkin_server
 from tests.real.chromium import Chromium, NoBrowserError
 from tests.real.prometheus_build import VERSION, Binaries, NotBuiltError, built
@@ -120,3 +120,10 @@ def kafka(report: Report) -> Iterator[str]:
             yield broker.bootstrap
     except NoBrokerError as none:
         pytest.fail(str(none), pytrace=False)
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator[Topics]:
+    """Give four fresh topics of 8 partitions."""
+    with topics_of_a_test(kafka) as fresh:
+        yield fresh

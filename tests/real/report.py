@@ -69,7 +69,7 @@ class Report:
     def _section(self, name: str) -> list[str]:
         lines = [f"## {name}", ""]
         if self.facts.get(name):
-            lines += _table(("what", "found"), self.facts[name])
+            lines += _table(("what", "found"), sorted(self.facts[name]))
         for path, caption in self.pictures.get(name, ()):
             lines += [f"![{caption}]({path.name})", "", f"*{caption}*", ""]
         for caption, text in self.texts.get(name, ()):

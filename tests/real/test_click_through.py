@@ -30,7 +30,7 @@ from tests.harness.verify import Written, read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.chart_page import Chart, Point
 from tests.real.chromium import Chromium, picture_of
-from tests.real.kept_to_zipkin import KeptToZipkin
+from tests.real.kept_to_zipkin import kept_to_zipkin
 from tests.real.open_shop import Checkout, OpenShop, open_shop
 from tests.real.prometheus_build import Binaries
 from tests.real.prometheus_server import Prometheus
@@ -114,8 +114,7 @@ def watched(
         worker = WorkerProcess(topics, RULES, home, slot="worker", policies=MISTUNED)
         running.callback(worker.close)
         worker.start()
-        way = KeptToZipkin(collector, topics, zipkin_topic, home)
-        running.callback(way.close)
+        way = running.enter_context(kept_to_zipkin(collector, topics, zipkin_topic, home))
         registry = CollectorRegistry()
         server = Prometheus(prometheus.prometheus, [running.enter_context(scraped(registry))], home)
         running.callback(server.close)
@@ -201,7 +200,7 @@ def test_every_exemplar_that_prometheus_has_leads_to_a_trace_that_zipkin_has_who
         found = [(each["id"], each.get("parentId", "")) for each in watched.zipkin.trace(trace_id)]
         assert sorted(found) == sorted(span.ids for span in sent[trace_id]), trace_id
     whole = f"{len(watched.named)} of {len(watched.named)}"
-    report.found(SECTION, "traces that Prometheus's exemplars name: whole in Zipkin", whole)
+    report.found(SECTION, "traces that exemplars name: whole in Zipkin", whole)
 
 
 def test_their_pins_alone_kept_them_or_promoted_them_after_they_were_dropped(
@@ -222,7 +221,9 @@ def test_their_pins_alone_kept_them_or_promoted_them_after_they_were_dropped(
     assert not others & watched.zipkin.trace_ids()
     counts = Counter(triggers.values())
     by_pins = ", ".join(f"{counts[each]} `{each}`" for each in sorted(counts))
-    report.found(SECTION, "of these wanted by a policy", f"none; by their pins: {by_pins}")
+    report.found(
+        SECTION, "traces that exemplars name: wanted by a policy", f"none; by their pins: {by_pins}"
+    )
     report.found(SECTION, "traces that no exemplar names", f"0 of {len(others)} in Zipkin")
 
 

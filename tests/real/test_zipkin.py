@@ -21,7 +21,7 @@ from tests.harness.topics import Topics, topics_of_a_test, wait_for
 from tests.harness.verify import STAMPS, Written, read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.chromium import Chromium, picture_of
-from tests.real.kept_to_zipkin import KeptToZipkin
+from tests.real.kept_to_zipkin import kept_to_zipkin
 from tests.real.open_shop import open_shop
 from tests.real.report import Report
 from tests.real.service_spans import ServiceSpan, by_trace
@@ -70,8 +70,7 @@ def brought(
         topics = running.enter_context(topics_of_a_test(kafka))
         worker = WorkerProcess(topics, RULES, home, slot="worker")
         running.callback(worker.close)
-        way = KeptToZipkin(collector, topics, zipkin_topic, home)
-        running.callback(way.close)
+        way = running.enter_context(kept_to_zipkin(collector, topics, zipkin_topic, home))
         worker.start()
         worker.wait_until_ready()
         send_a_made_up_trace(topics)

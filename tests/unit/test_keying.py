@@ -165,6 +165,20 @@ def test_a_topic_of_something_else_is_refused_and_a_few_bad_records_are_a_warnin
     assert "3 of 83 records" in text
 
 
+def test_a_topic_without_a_span_is_refused_though_each_record_is_legal() -> None:
+    jaeger = b'{"traceId":"S/kvNXezTaajzpKdDg5HNg==","operationName":"GET /cart"}'
+    records = [SampledRecord(0, b"k", jaeger), SampledRecord(0, b"k", b"\x0a\x02\x1a\x00")]
+    assert examine(records, PARTITIONS).encodings == {Encoding.NO_SPANS: 2}
+    ((level, text),) = said(records)
+    assert level is Level.REFUSE
+    assert "2 of 2 records hold no span" in text
+    assert "encoding: otlp_proto" in text
+    assert [level for level, _ in said([*records, SampledRecord(0, b"k", b"text")])] == [
+        Level.REFUSE
+    ]
+    assert [level for level, _ in said([*keyed(), *records])] == [Level.WARN]
+
+
 def test_spans_with_invalid_ids_are_readable_but_say_nothing_of_the_keys() -> None:
     value = traces_data(a_span(trace_id=bytes(16)))
     keying = examine([SampledRecord(0, b"", value)], PARTITIONS)

@@ -125,6 +125,18 @@ def test_a_key_that_is_not_the_trace_id_is_counted_apart_from_one_in_another_par
     assert unkeyed.keys == {"key_mismatch": 1}
 
 
+def test_a_legal_record_without_a_span_is_counted() -> None:
+    (batch,), _ = received(
+        a_message(value=b"\x0a\x02\x1a\x00"),
+        a_message(offset=8, value=b'{"resourceSpans": [], "spans": "of something else"}'),
+        a_message(offset=9),
+        a_message(offset=10, value=b"plain text"),
+        a_message(offset=11, value=b"", headers=[("otelcol.signal", b"logs")]),
+    )
+
+    assert batch.keys == {"no_spans": 2}
+
+
 def test_other_signals_are_skipped_and_control_records_recognised() -> None:
     (batch,), _ = received(
         a_message(offset=1, headers=[("otelcol.signal", b"logs")]),

@@ -52,6 +52,17 @@ def test_where_no_partitioner_fits_rekey_is_named() -> None:
         assert "tailstream rekey" in advice
 
 
+def test_records_without_a_span_are_told_before_all_else() -> None:
+    batch = Batch(0, 1, [Record(n, 0, key=b"k") for n in range(100)])
+    batch.keys["no_spans"] = 2
+    batch.keys["misrouted"] = 98
+
+    advice = advice_after([batch])
+    assert advice is not None
+    assert "2% of the input's records hold no span" in advice
+    assert "otlp_proto" in advice
+
+
 def test_one_in_a_hundred_is_not_spoken_of_and_each_minute_counts_anew() -> None:
     routing = Routing("fnv1a", began_s=0)
     batch = Batch(0, 1, [Record(n, 0, key=b"k") for n in range(100)])
