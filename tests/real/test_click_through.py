@@ -195,7 +195,7 @@ def test_every_exemplar_that_prometheus_has_leads_to_a_trace_that_zipkin_has_who
 ) -> None:
     sent = by_trace(watched.written.input)
 
-    assert len(watched.named) > 20
+    assert watched.named
     for trace_id in watched.named:
         found = [(each["id"], each.get("parentId", "")) for each in watched.zipkin.trace(trace_id)]
         assert sorted(found) == sorted(span.ids for span in sent[trace_id]), trace_id
@@ -215,9 +215,9 @@ def test_their_pins_alone_kept_them_or_promoted_them_after_they_were_dropped(
 
     assert triggers.keys() == watched.named
     assert {told["policy"] for told in kept} == {"pin"}
-    assert len(early) > 10
+    assert early
     assert {triggers[trace_id] for trace_id in early} == {"promoted"}
-    assert len(others) > 20
+    assert others
     assert not others & watched.zipkin.trace_ids()
     counts = Counter(triggers.values())
     by_pins = ", ".join(f"{counts[each]} `{each}`" for each in sorted(counts))
