@@ -16,14 +16,16 @@ from deploy.dashboards.selectors import (
     FLEET,
     JOB,
     PARTITION,
+    attended_or_not,
     by_partition,
     rate,
     sum_of_partitions,
 )
 
 HOUR_S: Final = 3600
-RECORDS: Final = sum_of_partitions("tailstream_lag_records", by=FLEET)
-SECONDS: Final = f"max(tailstream_lag_seconds{{{FLEET}}})"
+RECORDS: Final = f"sum({attended_or_not('tailstream_lag_records', by=FLEET)})"
+SECONDS: Final = f"max({attended_or_not('tailstream_lag_seconds', by=FLEET)})"
+RETENTION_LEFT: Final = "tailstream_retention_left_seconds"
 FALLING: Final = f"-deriv({RECORDS}[1m:15s])"
 # Just after a start nobody knows yet how fast the lag falls: that is shown as not at all.
 SPEED: Final = f"(clamp_min({FALLING}, 0) or on () 0 * {RECORDS})"
@@ -66,7 +68,7 @@ NOW: Final = Row(
         ),
         stat(
             "Retention left",
-            f"min(tailstream_retention_left_seconds{{{FLEET}}})",
+            f"min({attended_or_not(RETENTION_LEFT, by=FLEET)})",
             Unit.SECONDS,
             "Until the input's retention deletes the first record that is not decided yet, in the "
             "partition where that is soonest. At 0 spans are lost. Only where the topic has a "
@@ -94,20 +96,20 @@ PER_PARTITION: Final = Row(
             "more to read. One partition above the others: a hot key, or a worker that is slow. "
             "All of them: too few workers, or a broker that is slow.",
             unit=Unit.SECONDS,
-            queries=(Query(by_partition("tailstream_lag_seconds"), "{{partition}}"), WINDOW),
+            queries=(Query(attended_or_not("tailstream_lag_seconds"), "{{partition}}"), WINDOW),
         ),
         Panel(
             title="Lag in records",
             description="Records between what was read and the end of the log.",
             unit=Unit.NUMBER,
-            queries=(Query(by_partition("tailstream_lag_records"), "{{partition}}"),),
+            queries=(Query(attended_or_not("tailstream_lag_records"), "{{partition}}"),),
         ),
         Panel(
             title="Retention left before loss",
             description="Until retention deletes the resume offset's record. A line that falls "
             "by a second a second is a partition that does not move; at 0 spans are lost.",
             unit=Unit.SECONDS,
-            queries=(Query(by_partition("tailstream_retention_left_seconds"), "{{partition}}"),),
+            queries=(Query(attended_or_not(RETENTION_LEFT), "{{partition}}"),),
             steps=low_is_bad(HOUR_S, 4 * HOUR_S),
         ),
         Panel(

@@ -24,6 +24,15 @@ def sum_of_partitions(metric: str, *, by: str = PARTITIONS) -> str:
     return f"sum({by_partition(metric, by=by)})"
 
 
+def attended_or_not(gauge: str, *, by: str = PARTITIONS) -> str:
+    """Return a gauge by partition: as who reads it tells it, else as others tell it.
+
+    Without the others a killed worker's partitions would be missing, and lag would seem to fall.
+    """
+    unattended = gauge.replace("tailstream_", "tailstream_unattended_", 1)
+    return f"{by_partition(gauge, by=by)} or {by_partition(unattended, by=by)}"
+
+
 def rate(counter: str, *, by: str = FLEET, labels: str = "") -> str:
     """Return the sum of a counter's rates, of each combination of these labels."""
     grouping = f" by ({labels}) " if labels else ""
