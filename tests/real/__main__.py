@@ -4,10 +4,12 @@ Each is built or fetched once, into `.cache/`. What is missing on this machine i
 what to install, before anything is built.
 """
 
-from tests.real import prometheus_build
+from tests.harness.kafka_jars import MissingToolError
+from tests.real import kafka_tools, prometheus_build
 
 if __name__ == "__main__":
     try:
+        kafka_tools.build()
         prometheus_build.build()
-    except prometheus_build.NotBuiltError as problem:
+    except (MissingToolError, prometheus_build.NotBuiltError) as problem:
         raise SystemExit(str(problem)) from None

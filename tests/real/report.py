@@ -22,6 +22,7 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     facts: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     pictures: dict[str, list[tuple[Path, str]]] = field(default_factory=lambda: defaultdict(list))
+    texts: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     outcomes: dict[str, str] = field(default_factory=dict)
 
     def ran(self, counterpart: str, its_version: str) -> None:
@@ -36,6 +37,10 @@ class Report:
         """Keep a picture; its file's name is its name in the report, so it says what it shows."""
         self.pictures[section].append((path, caption))
 
+    def text(self, section: str, caption: str, text: str) -> None:
+        """Keep what a program printed, as it printed it."""
+        self.texts[section].append((caption, text))
+
     def write(self, folder: Path) -> None:
         """Write the page and its pictures, in place of an earlier run's."""
         shutil.rmtree(folder, ignore_errors=True)
@@ -46,7 +51,7 @@ class Report:
         (folder / PAGE).write_text("\n".join(self._lines()) + "\n")
 
     def _lines(self) -> list[str]:
-        sections = sorted({*self.facts, *self.pictures})
+        sections = sorted({*self.facts, *self.texts, *self.pictures})
         passed = sum(1 for outcome in self.outcomes.values() if outcome == "passed")
         when = f"{datetime.now(UTC):%Y-%m-%d}"
         return [
@@ -65,6 +70,8 @@ class Report:
         lines = [f"## {name}", ""]
         if self.facts.get(name):
             lines += _table(("what", "found"), self.facts[name])
+        for caption, text in self.texts.get(name, ()):
+            lines += [f"{caption}:", "", "```text", *text.splitlines(), "```", ""]
         for path, caption in self.pictures.get(name, ()):
             lines += [f"![{caption}]({path.name})", "", f"*{caption}*", ""]
         return lines
