@@ -94,7 +94,6 @@ class Measurements:
         self._retention_ms = retention_ms
         self._held_bytes = held_bytes
         self._lag_of = lag_of
-        self._unattended: set[int] = set()
         self._seen: dict[int, tuple[Accounts, Counter[tuple[str, ...]]]] = {}
         for name, values in CLOSED_LISTS.items():
             for value in values:
@@ -102,10 +101,8 @@ class Measurements:
 
     def unattended(self, waiting: Mapping[int, Waiting], now_ms: int) -> None:
         """Tell what waits in partitions that nobody reads, and nothing of any other."""
-        for number in self._unattended - waiting.keys():
-            for name in UNATTENDED:
-                self._metrics[name].remove_by_labels({"partition": str(number)})
-        self._unattended = {*waiting}
+        for name in UNATTENDED:
+            self._metrics[name].clear()
         for number, found in waiting.items():
             gauges: dict[str, float] = {"unattended_lag_records": found.records}
             if found.times is not None:
