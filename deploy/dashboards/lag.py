@@ -47,8 +47,8 @@ NOW: Final = Row(
             "Records to read",
             RECORDS,
             Unit.NUMBER,
-            "Records between what was read and the end of the input, of all partitions. It is the "
-            "lag of the group `<group>-position`.",
+            "Records between what was read and the end of the input, of all partitions, also of "
+            "those that nobody reads. It is the lag of the group `<group>-position`.",
         ),
         stat(
             "Time to catch up",
@@ -64,7 +64,8 @@ NOW: Final = Row(
             sum_of_partitions("tailstream_replay_debt_records", by=FLEET),
             Unit.NUMBER,
             "Records that would be read again after a crash now: about one window of input. It "
-            "is the lag of the group `<group>`, and never 0 while records come.",
+            "is what the group `<group>` lags behind `<group>-position`, and never 0 while records "
+            "come. Partitions that nobody reads are not in it.",
         ),
         stat(
             "Retention left",
@@ -77,8 +78,9 @@ NOW: Final = Row(
         ),
         stat(
             "Partitions read",
-            f'sum(tailstream_partitions{{{FLEET}, state="ready"}})'
-            f" / max(tailstream_input_partitions{{{FLEET}}})",
+            # While a partition moves, scrapes of two moments may count it twice.
+            f'clamp_max(sum(tailstream_partitions{{{FLEET}, state="ready"}})'
+            f" / max(tailstream_input_partitions{{{FLEET}}}), 1)",
             Unit.SHARE,
             "Partitions of the input that a worker has and has restored. Below 100 % for longer "
             "than a restore: spans wait that nobody reads.",
@@ -100,7 +102,9 @@ PER_PARTITION: Final = Row(
         ),
         Panel(
             title="Lag in records",
-            description="Records between what was read and the end of the log.",
+            description="Records between what was read and the end of the log. Of a partition "
+            "that nobody reads (its worker was killed, or restores it) the other workers tell it. "
+            "Whoever takes a partition over reads one window again: its lag rises by that.",
             unit=Unit.NUMBER,
             queries=(Query(attended_or_not("tailstream_lag_records"), "{{partition}}"),),
         ),

@@ -27,9 +27,11 @@ PALETTE: Final = (
     *("#508642", "#cca300", "#447ebc", "#c15c17"),
 )
 COLUMNS: Final = 2
-INCHES: Final = (15.0, 2.55)
+WIDTH, HEAD, ROW = 15.0, 2.6, 2.3
+"""Inches: of the page, above the graphs, of a line of graphs."""
 DPI: Final = 90
 COLORS: Final = 96
+SHORT: Final = 8
 GAP_S: Final = 3.0
 """A line has a gap where for longer there was no value, as in Grafana with scrapes each second."""
 
@@ -62,19 +64,22 @@ def draw(
     """Write a picture: a line of numbers with their past, and graphs below, two in a line."""
     mpl.rcParams.update(_STYLE)
     rows = math.ceil(len(graphs) / COLUMNS)
-    page = Figure(figsize=(INCHES[0], 2.2 + rows * INCHES[1]), dpi=DPI, facecolor=PAGE)
-    page.suptitle(title, x=0.012, y=0.988, ha="left", fontsize=13, color=TEXT)
+    height = HEAD + rows * ROW
+    page = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=PAGE)
     start_s, end_s = span_s
-    height = page.get_figheight()
-    top = 1 - 0.75 / height
+    page.text(0.012, 1 - 0.16 / height, title, va="top", fontsize=13)
+    key = "     ".join(
+        f"{number}  {mark.what} ({_clock(mark.at_s - start_s)})"
+        for number, mark in enumerate(marks, 1)
+    )
+    page.text(0.012, 1 - 0.5 / height, key, va="top", fontsize=9.5, color=MARK)
+    top = 1 - 0.85 / height
     below = top - 1.15 / height
     small = GridSpec(1, len(stats), page, 0.012, below, 0.988, top, wspace=0.05)
     for place, drawn in zip(small, stats, strict=True):
         _stat(page.add_subplot(place), drawn, marks, start_s, end_s)
-    grid = GridSpec(
-        rows, COLUMNS, page, 0.045, 0.28 / height, 0.93, below - 0.45 / height, wspace=0.26,
-        hspace=0.42,
-    )  # fmt: skip
+    bottom, under = 0.3 / height, below - 0.45 / height
+    grid = GridSpec(rows, COLUMNS, page, 0.045, bottom, 0.895, under, wspace=0.38, hspace=0.4)
     for place, drawn in zip(grid, graphs, strict=False):
         _graph(page.add_subplot(place), drawn, marks, start_s, end_s)
     page.savefig(path)
@@ -143,14 +148,14 @@ def _graph(axes: Axes, drawn: Drawn, marks: Sequence[Mark], start_s: float, end_
             times, values = _with_gaps(line, start_s)
             axes.plot(times, values, color=color, lw=1.2, label=_entry(line, unit))
     top = _top(drawn)
-    for mark in marks:
-        axes.axvline(mark.at_s - start_s, color=MARK, lw=1, ls=(0, (4, 3)))
-        axes.text(
-            mark.at_s - start_s, top * 1.1, f" {mark.what}", color=MARK, fontsize=7.5, va="top"
-        )
+    for number, mark in enumerate(marks, 1):
+        at_s = mark.at_s - start_s
+        axes.axvline(at_s, color=MARK, lw=1, ls=(0, (4, 3)))
+        axes.text(at_s, top * 1.13, f"{number}", color=MARK, fontsize=8, va="bottom", ha="center")
     axes.set_ylim(0, top * 1.12)
     axes.set_xlim(0, end_s - start_s)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=defaults.get("decimals") == 0))
+    steps = [1, 1.5, 3, 6, 10] if unit == "s" else [1, 2, 2.5, 5, 10]
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=defaults.get("decimals") == 0, steps=steps))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value, unit)))
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[3, 6, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_clock))
@@ -206,7 +211,9 @@ def _top(drawn: Drawn) -> float:
 
 def _entry(line: Line, unit: str) -> str:
     told = [value for _, value in line.points]
-    return f"{line.name}  {said(told[-1], unit)}, {said(max(told), unit)}"
+    finite = [value for value in told if math.isfinite(value)]
+    between = "\n" if len(line.name) > SHORT else "  "
+    return f"{line.name}{between}{said(told[-1], unit)}, {said(max(finite, default=0.0), unit)}"
 
 
 def _level(of: Mapping[str, Any], value: float) -> str:
@@ -219,7 +226,7 @@ def _low_is_bad(of: Mapping[str, Any]) -> bool:
     return bool(of["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] == "red")
 
 
-def _clock(seconds: float, _: int) -> str:
+def _clock(seconds: float, _: int | None = None) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 

@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 RULES = Rules(decision_wait_ms=4000, slow_ms=1000, percentage=5)
 SPANS_A_RECORD = 5.0
 LIVE_A_SECOND = 100
-SURVIVORS_CAP = 150
+SURVIVORS_CAP = 145
 JOINERS_CAP = 60
 BURST_A_SECOND, BACKLOG_S = 240, 50
 PHASE_S = 18
@@ -73,9 +73,8 @@ def test_lag_grows_when_a_worker_is_killed_and_burns_down_when_another_has_its_p
         first, second = run.workers
         sender = Sender(broker, run.topics.input, records)
         started(run.workers, run, cap=SURVIVORS_CAP)
-        sender.start()
-        wait_for("the load is read", lambda: run.number("Records to read") > 0, timeout_s=60)
         calm_s = run.mark("load starts")
+        sender.start()
         wait_for("half a minute of load", lambda: sender.share_sent > 0.05, timeout_s=200)
         orphans = second.partitions()
         assert len(orphans) == PARTITIONS // 2
@@ -97,7 +96,7 @@ def test_lag_grows_when_a_worker_is_killed_and_burns_down_when_another_has_its_p
         picture = run.picture(
             tmp_path / "lag-after-kill.png",
             f"Tailstream / Lag: {LIVE_A_SECOND} records a second come in; of two workers, each "
-            f"capped at {SURVIVORS_CAP} records a second, one is killed",
+            f"capped at about {SURVIVORS_CAP} records a second, one is killed",
             GRAPHS,
         )
         report.picture(SECTION, picture, "A worker is killed, another takes over and catches up.")
@@ -150,7 +149,7 @@ def test_lag_falls_faster_with_each_worker_that_joins(
         run.scraped()
         picture = run.picture(
             tmp_path / "lag-while-workers-join.png",
-            f"Tailstream / Lag: a backlog; a second and a third worker join, each capped at "
+            f"Tailstream / Lag: a backlog; a second and a third worker join, each capped at about "
             f"{JOINERS_CAP} records a second",
             GRAPHS,
         )

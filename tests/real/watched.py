@@ -1,5 +1,6 @@
 """Workers that are watched: a Prometheus that scrapes them, and notes of what was done to them."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,7 @@ OVERHEAD_BYTES = 75
 """Of a record that is a batch of its own, as it is fetched."""
 CLIENT = {"fetch.message.max.bytes": "8192", "max.poll.interval.ms": "60000"}
 """Small fetches, so that a broker that holds back a client above its quota does so evenly."""
-SESSION = "25s"
+SESSION = "30s"
 SCRAPES_S = 3.0
 
 
@@ -57,10 +58,10 @@ class Watched:
         set_consume_quota(self.topics.bootstrap, client_id, quota)
 
     def number(self, title: str, dashboard: str = LAG) -> float:
-        """Return what a stat of a dashboard says now."""
+        """Return what a stat of a dashboard says now; not a number where it says nothing."""
         now_s = time.time()
-        (line,) = self.told(title, now_s - 5, now_s, kind="stat", dashboard=dashboard)
-        return line.points[-1][1]
+        told = self.told(title, now_s - 5, now_s, kind="stat", dashboard=dashboard)
+        return told[0].points[-1][1] if told else math.nan
 
     def told(
         self,
@@ -136,7 +137,8 @@ def watched(
         ]
         for worker in team:
             running.callback(worker.close)
-        server = Prometheus(binaries.prometheus, [one.address for one in team], home)
+        addresses, names = [one.address for one in team], [one.slot for one in team]
+        server = Prometheus(binaries.prometheus, addresses, home, names=names)
         running.callback(server.close)
         server.wait()
         size = sum(len(one.key) + len(one.value) + OVERHEAD_BYTES for one in records) / len(records)
