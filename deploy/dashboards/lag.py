@@ -26,7 +26,7 @@ HOUR_S: Final = 3600
 RECORDS: Final = f"sum({attended_or_not('tailstream_lag_records', by=FLEET)})"
 SECONDS: Final = f"max({attended_or_not('tailstream_lag_seconds', by=FLEET)})"
 RETENTION_LEFT: Final = "tailstream_retention_left_seconds"
-FALLING: Final = f"-deriv({RECORDS}[1m:15s])"
+FALLING: Final = f"-deriv({RECORDS}[45s:5s])"
 # Just after a start nobody knows yet how fast the lag falls: that is shown as not at all.
 SPEED: Final = f"(clamp_min({FALLING}, 0) or on () 0 * {RECORDS})"
 CATCH_UP: Final = f"({RECORDS} and on () ({SECONDS} > 5)) / {SPEED} or on () 0 * {RECORDS}"
@@ -54,7 +54,7 @@ NOW: Final = Row(
             "Time to catch up",
             CATCH_UP,
             Unit.SECONDS,
-            "Lag divided by how fast it falls (over a minute). 0: not more than 5 s behind. "
+            "Lag divided by how fast it falls (over 45 s). 0: not more than 5 s behind. "
             "Infinite: it does not fall (just after a restart: not known yet); more workers, or "
             "less input, are needed.",
             steps=high_is_bad(300, HOUR_S),
@@ -135,7 +135,8 @@ CATCHING_UP: Final = Row(
     (
         Panel(
             title="Time to catch up",
-            description="Lag divided by how fast it falls. A gap: it does not fall.",
+            description="Lag divided by how fast it falls (over 45 s: too long at first, where it "
+            "has just begun to fall). A gap: it does not fall.",
             unit=Unit.SECONDS,
             queries=(Query(CATCH_UP, "time to catch up"),),
         ),

@@ -151,7 +151,7 @@ def _graph(axes: Axes, drawn: Drawn, marks: Sequence[Mark], start_s: float, end_
     for number, mark in enumerate(marks, 1):
         at_s = mark.at_s - start_s
         axes.axvline(at_s, color=MARK, lw=1, ls=(0, (4, 3)))
-        axes.text(at_s, top * 1.13, f"{number}", color=MARK, fontsize=8, va="bottom", ha="center")
+        axes.text(at_s, top * 1.1, f" {number}", color=MARK, fontsize=8, va="top")
     axes.set_ylim(0, top * 1.12)
     axes.set_xlim(0, end_s - start_s)
     steps = [1, 1.5, 3, 6, 10] if unit == "s" else [1, 2, 2.5, 5, 10]

@@ -95,8 +95,8 @@ def test_lag_grows_when_a_worker_is_killed_and_burns_down_when_another_has_its_p
         run.scraped()
         picture = run.picture(
             tmp_path / "lag-after-kill.png",
-            f"Tailstream / Lag: {LIVE_A_SECOND} records a second come in; of two workers, each "
-            f"capped at about {SURVIVORS_CAP} records a second, one is killed",
+            f"Tailstream / Lag: {LIVE_A_SECOND} records a second come in; one of two workers is "
+            f"killed (each may read {SURVIVORS_CAP} records a second at most)",
             GRAPHS,
         )
         report.picture(SECTION, picture, "A worker is killed, another takes over and catches up.")
@@ -143,14 +143,13 @@ def test_lag_falls_faster_with_each_worker_that_joins(
             started([joiner], run, cap=JOINERS_CAP)
             team = run.workers[:number]
             wait_for("a share for each", partial(is_shared, team), timeout_s=200)
-            phases.append(worked_off(run, team, run.mark("ready")))
-        run.mark("a third each")
+            phases.append(worked_off(run, team, run.mark(f"{number} share")))
         wait_until_all_is_decided(run.topics, [*run.workers], timeout_s=400)
         run.scraped()
         picture = run.picture(
             tmp_path / "lag-while-workers-join.png",
-            f"Tailstream / Lag: a backlog; a second and a third worker join, each capped at about "
-            f"{JOINERS_CAP} records a second",
+            "Tailstream / Lag: a backlog; a second and a third worker join (each may read "
+            f"{JOINERS_CAP} records a second at most)",
             GRAPHS,
         )
         report.picture(SECTION, picture, "A second and a third worker join, each with a cap.")
