@@ -76,12 +76,12 @@ def draw(
     top = 1 - 0.85 / height
     below = top - 1.15 / height
     small = GridSpec(1, len(stats), page, 0.012, below, 0.988, top, wspace=0.05)
-    for place, drawn in zip(small, stats, strict=True):
-        _stat(page.add_subplot(place), drawn, marks, start_s, end_s)
+    for place, drawn in enumerate(stats):
+        _stat(page.add_subplot(small[place]), drawn, marks, start_s, end_s)
     bottom, under = 0.3 / height, below - 0.45 / height
     grid = GridSpec(rows, COLUMNS, page, 0.045, bottom, 0.895, under, wspace=0.38, hspace=0.4)
-    for place, drawn in zip(grid, graphs, strict=False):
-        _graph(page.add_subplot(place), drawn, marks, start_s, end_s)
+    for place, drawn in enumerate(graphs):
+        _graph(page.add_subplot(grid[place]), drawn, marks, start_s, end_s)
     page.savefig(path)
     # Few colours, and a third of the bytes.
     Image.open(path).convert("RGB").quantize(COLORS).save(path, optimize=True)
@@ -154,7 +154,8 @@ def _graph(axes: Axes, drawn: Drawn, marks: Sequence[Mark], start_s: float, end_
         axes.text(at_s, top * 1.1, f" {number}", color=MARK, fontsize=8, va="top")
     axes.set_ylim(0, top * 1.12)
     axes.set_xlim(0, end_s - start_s)
-    steps = [1, 1.5, 3, 6, 10] if unit == "s" else [1, 2, 2.5, 5, 10]
+    in_minutes = unit == "s" and top > 60
+    steps = [1.2, 3, 6, 10] if in_minutes else [1, 2, 2.5, 5, 10]
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=defaults.get("decimals") == 0, steps=steps))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: said(value, unit)))
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[3, 6, 10], integer=True))

@@ -73,18 +73,18 @@ def test_lag_grows_when_a_worker_is_killed_and_burns_down_when_another_has_its_p
         first, second = run.workers
         sender = Sender(broker, run.topics.input, records)
         started(run.workers, run, cap=SURVIVORS_CAP)
+        wait_for("halves", partial(is_shared, run.workers), timeout_s=200)
         calm_s = run.mark("load starts")
         sender.start()
         wait_for("half a minute of load", lambda: sender.share_sent > 0.05, timeout_s=200)
         orphans = second.partitions()
         assert len(orphans) == PARTITIONS // 2
-        before = run.number("Records to read")
 
         killed_s = run.mark("worker-2: kill -9")
         second.kill()
         wait_for("the rest", lambda: len(first.partitions()) == PARTITIONS, timeout_s=200)
         taken_s = run.mark("worker-1 has them")
-        live = max(2 * LIVE_A_SECOND, 2 * before)
+        live = 2 * LIVE_A_SECOND
         wait_for("lag burnt down", lambda: run.number("Records to read") < live, timeout_s=600)
         burnt_s = run.mark("caught up")
         wait_for("no time left", lambda: run.number("Time to catch up") == 0, timeout_s=120)
@@ -108,8 +108,6 @@ def test_lag_grows_when_a_worker_is_killed_and_burns_down_when_another_has_its_p
         never_missing(run, orphans, killed_s, taken_s)
         (debt,) = run.told("Replay debt", calm_s, burnt_s, kind="stat")
         assert max(debt.between(calm_s, killed_s)) > 0
-        replays = run.told("Replay still to be read", killed_s, burnt_s)
-        assert any(value > 0 for line in replays for _, value in line.points)
         (catch_up,) = run.told("Time to catch up", taken_s, burnt_s, kind="stat")
         shown = [value for _, value in catch_up.points if 0 < value < math.inf]
         assert shown
