@@ -46,7 +46,7 @@ COMPUTING := tests/unit tests/contract tests/conformance tests/simulation
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo shop recall test test-pure test-dashboards test-real dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos exemplar-run bench profile curves fuzz lint type fmt kafka docs ci clean
+.PHONY: help install demo shop recall test test-pure test-dashboards lag test-real dashboards unit contract sim conformance conformance-record integration test-deploy test-containers test-kubernetes manifests chaos exemplar-run bench profile curves fuzz lint type fmt kafka docs ci clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -76,6 +76,11 @@ test-pure: install ## run unit, contract, conformance, simulation and two minute
 test-dashboards: install $(INSTALLED_REAL) ## run every panel's query and the alerts' tests on a real Prometheus, filled by real workers (needs Go; builds it once)
 	@$(BIN)/python -m tests.real.prometheus_build
 	$(PYTEST) tests/real/test_dashboards.py tests/real/test_alerts.py tests/real/test_grafana_schema.py
+
+lag: install $(INSTALLED_REAL) ## see lag burn down after kill -9, and as workers join: pictures in .cache/lag (needs Go, Java 17, Maven; seven minutes)
+	@$(BIN)/python -m tests.real.prometheus_build
+	$(PYTEST) tests/real/test_lag_burns_down.py --report .cache/lag
+	@echo "The pictures: .cache/lag/lag-after-kill.png, .cache/lag/lag-while-workers-join.png"
 
 test-real: install $(INSTALLED_REAL) ## run everything beside its real counterpart and write tests/real/results (needs Go, Java 17, Maven, Chromium; builds once)
 	@$(BIN)/python -m tests.real

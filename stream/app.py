@@ -27,6 +27,7 @@ from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
 from stream.kafka.partition_log import PartitionLog, Topics
 from stream.kafka.partitioner import PARTITIONERS
+from stream.kafka.position_reader import PositionReader
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import AtLeastOnceCommitter, Committer, TransactionalCommitter
 from stream.kafka.transport import SCHEME, BatchSchema
@@ -52,6 +53,7 @@ from stream.state.directory import StorageError
 from stream.state.storage import Storage
 from stream.state.tables import Tables, TailTableManager
 from stream.timers import add_timers
+from stream.unattended import Unattended
 from stream.web import add_pages
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
@@ -67,6 +69,7 @@ class App(faust.App):  # type: ignore[misc]  # faust is untyped
     host: Host
     promoting: Promoting
     storage: Storage
+    unattended: Unattended | None
 
 
 def start_app(settings: Settings, *, check_topics: bool = True, scan: Scan = scan) -> App:
@@ -107,6 +110,9 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     policies = policies_of(settings.tail_sampling, matcher, as_collector=settings.as_collector)
     windows = _windows(settings)
     guard = Guard(settings, scan)
+    measurements = Measurements(
+        metrics, retention_ms, functools.partial(_held_bytes, app), settings.lag_told_of
+    )
     host = Host(
         _host_settings(settings, storage, guard),
         receiver=Receiver(
@@ -119,9 +125,7 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         committer=_committer(settings, lambda: app.host),
         reader=reader,
         open_log=functools.partial(_open_log, settings),
-        measurements=Measurements(
-            metrics, retention_ms, functools.partial(_held_bytes, app), settings.lag_told_of
-        ),
+        measurements=measurements,
         open_partition=_opener(settings, tables, policies, windows),
         close_stores=functools.partial(_close, app, tables),
     )
@@ -133,9 +137,10 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         bytes_max=storage.shares.transaction,
         metrics=metrics,
     )
+    app.unattended = _unattended(settings, host, measurements)
     policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)
-    add_timers(app, host, app.promoting, settings.worker.commit_interval_s)
+    add_timers(app, host, app.promoting, settings.worker.commit_interval_s, app.unattended)
     add_pages(
         app,
         metrics=metrics,
@@ -146,7 +151,24 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     return app
 
 
+def _unattended(settings: Settings, host: Host, measurements: Measurements) -> Unattended | None:
+    if not settings.worker.position_group:
+        return None
+    positions = PositionReader(
+        connection(settings.kafka),
+        group=settings.worker.position_group_name,
+        topic=settings.topics.input,
+    )
+    return Unattended(
+        positions,
+        numbers=lambda: set(range(host.receiver.partitions)) - host.worker.partitions.keys(),
+        tell=lambda waiting: measurements.unattended(waiting, clock.now_ms()),
+    )
+
+
 def _close(app: App, tables: Tables) -> None:
+    if app.unattended is not None:
+        app.unattended.close()
     app.promoting.close()
     tables.close()
 

@@ -9,6 +9,7 @@ from stream.otlp.fragment import DeadLetterReason
 from stream.sampling.accounting import Accounts
 from stream.sampling.decision import Verdict
 from stream.sampling.delivery import Delivery
+from stream.unattended import Waiting
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.tally import Shown, Tally
 
@@ -63,6 +64,12 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
 }
 """Label values that are there from the start."""
 
+UNATTENDED = (
+    "unattended_lag_records",
+    "unattended_lag_seconds",
+    "unattended_retention_left_seconds",
+)
+
 SHOWN_LOOKED_AT_MAX = 100
 
 MS_PER_S, US_PER_S = 1_000, 1_000_000
@@ -92,6 +99,21 @@ class Measurements:
         for name, values in CLOSED_LISTS.items():
             for value in values:
                 metrics[name].labels(value)
+
+    def unattended(self, waiting: Mapping[int, Waiting], now_ms: int) -> None:
+        """Tell what waits in partitions that nobody reads, and nothing of any other."""
+        for name in UNATTENDED:
+            self._metrics[name].clear()
+        for number, found in waiting.items():
+            gauges: dict[str, float] = {"unattended_lag_records": found.records}
+            if found.times is not None:
+                behind_ms = max(0, now_ms - found.times.position_ms)
+                gauges["unattended_lag_seconds"] = behind_ms / MS_PER_S
+                if self._retention_ms is not None:
+                    left_ms = self._retention_ms - (now_ms - found.times.resume_ms)
+                    gauges["unattended_retention_left_seconds"] = left_ms / MS_PER_S
+            for name, value in gauges.items():
+                self._metrics[name].labels(str(number)).set(value)
 
     def accounts(self, number: int, accounts: Accounts) -> None:
         """Add what a partition's accounts have grown by."""

@@ -152,9 +152,25 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ),
     Declaration(
         Gauge,
+        "unattended_lag_records",
+        "Lag of a partition of others whose committed position stands still: nobody reads it (its "
+        "worker was killed, or restores it), or who has it hangs. Told by every other worker.",
+        ("partition",),
+    ),
+    Declaration(
+        Gauge, "unattended_lag_seconds", "lag_seconds of such a partition.", ("partition",)
+    ),
+    Declaration(
+        Gauge,
+        "unattended_retention_left_seconds",
+        "retention_left_seconds of such a partition.",
+        ("partition",),
+    ),
+    Declaration(
+        Gauge,
         "consumergroup_lag",
-        "lag_records by kafka_exporter's name: the lag of the group `<group>-position`. Only with "
-        "web.kafka_exporter_names.",
+        "lag_records by kafka_exporter's name: the lag of the group `<group>-position`, of "
+        "partitions that this worker reads. Only with web.kafka_exporter_names.",
         ("consumergroup", "topic", "partition"),
         prefix=KAFKA_EXPORTER_PREFIX,
     ),

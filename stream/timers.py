@@ -8,12 +8,19 @@ from stream import clock
 from stream.host import Host
 from stream.poison.watch import LOOK_EVERY_S, ScanWatch
 from stream.promoting import Promoting
+from stream.unattended import Unattended
 
 IDLE_INTERVAL_S = 0.25
 MEASURE_INTERVAL_S = 1.0
 
 
-def add_timers(app: Any, host: Host, promoting: Promoting, commit_interval_s: float) -> None:
+def add_timers(
+    app: Any,
+    host: Host,
+    promoting: Promoting,
+    commit_interval_s: float,
+    unattended: Unattended | None = None,
+) -> None:
     """Add them to a Faust app; whatever one of them raises ends the process."""
     watch = ScanWatch(lambda: host.receiver.scans)
 
@@ -25,6 +32,7 @@ def add_timers(app: Any, host: Host, promoting: Promoting, commit_interval_s: fl
         (min(IDLE_INTERVAL_S, commit_interval_s), host.idle),
         (MEASURE_INTERVAL_S, host.measure),
         (LOOK_EVERY_S, look),
+        *([(MEASURE_INTERVAL_S, unattended.look)] if unattended else []),
     )
     for interval_s, act in every:
         app.timer(interval_s)(_guarded(act, host))

@@ -50,6 +50,7 @@ LAYERS = [
     "allocator",
     "measurements",
     "standstill",
+    "unattended",
     "exits",
     "version",
     "settings",

@@ -16,15 +16,17 @@ from deploy.dashboards.selectors import (
     FLEET,
     JOB,
     PARTITION,
+    attended_or_not,
     by_partition,
     rate,
     sum_of_partitions,
 )
 
 HOUR_S: Final = 3600
-RECORDS: Final = sum_of_partitions("tailstream_lag_records", by=FLEET)
-SECONDS: Final = f"max(tailstream_lag_seconds{{{FLEET}}})"
-FALLING: Final = f"-deriv({RECORDS}[1m:15s])"
+RECORDS: Final = f"sum({attended_or_not('tailstream_lag_records', by=FLEET)})"
+SECONDS: Final = f"max({attended_or_not('tailstream_lag_seconds', by=FLEET)})"
+RETENTION_LEFT: Final = "tailstream_retention_left_seconds"
+FALLING: Final = f"-deriv({RECORDS}[45s:5s])"
 # Just after a start nobody knows yet how fast the lag falls: that is shown as not at all.
 SPEED: Final = f"(clamp_min({FALLING}, 0) or on () 0 * {RECORDS})"
 CATCH_UP: Final = f"({RECORDS} and on () ({SECONDS} > 5)) / {SPEED} or on () 0 * {RECORDS}"
@@ -45,14 +47,14 @@ NOW: Final = Row(
             "Records to read",
             RECORDS,
             Unit.NUMBER,
-            "Records between what was read and the end of the input, of all partitions. It is the "
-            "lag of the group `<group>-position`.",
+            "Records between what was read and the end of the input, of all partitions, also of "
+            "those that nobody reads. It is the lag of the group `<group>-position`.",
         ),
         stat(
             "Time to catch up",
             CATCH_UP,
             Unit.SECONDS,
-            "Lag divided by how fast it falls (over a minute). 0: not more than 5 s behind. "
+            "Lag divided by how fast it falls (over 45 s). 0: not more than 5 s behind. "
             "Infinite: it does not fall (just after a restart: not known yet); more workers, or "
             "less input, are needed.",
             steps=high_is_bad(300, HOUR_S),
@@ -62,11 +64,12 @@ NOW: Final = Row(
             sum_of_partitions("tailstream_replay_debt_records", by=FLEET),
             Unit.NUMBER,
             "Records that would be read again after a crash now: about one window of input. It "
-            "is the lag of the group `<group>`, and never 0 while records come.",
+            "is what the group `<group>` lags behind `<group>-position`, and never 0 while records "
+            "come. Partitions that nobody reads are not in it.",
         ),
         stat(
             "Retention left",
-            f"min(tailstream_retention_left_seconds{{{FLEET}}})",
+            f"min({attended_or_not(RETENTION_LEFT, by=FLEET)})",
             Unit.SECONDS,
             "Until the input's retention deletes the first record that is not decided yet, in the "
             "partition where that is soonest. At 0 spans are lost. Only where the topic has a "
@@ -75,8 +78,9 @@ NOW: Final = Row(
         ),
         stat(
             "Partitions read",
-            f'sum(tailstream_partitions{{{FLEET}, state="ready"}})'
-            f" / max(tailstream_input_partitions{{{FLEET}}})",
+            # While a partition moves, scrapes of two moments may count it twice.
+            f'clamp_max(sum(tailstream_partitions{{{FLEET}, state="ready"}})'
+            f" / max(tailstream_input_partitions{{{FLEET}}}), 1)",
             Unit.SHARE,
             "Partitions of the input that a worker has and has restored. Below 100 % for longer "
             "than a restore: spans wait that nobody reads.",
@@ -94,20 +98,22 @@ PER_PARTITION: Final = Row(
             "more to read. One partition above the others: a hot key, or a worker that is slow. "
             "All of them: too few workers, or a broker that is slow.",
             unit=Unit.SECONDS,
-            queries=(Query(by_partition("tailstream_lag_seconds"), "{{partition}}"), WINDOW),
+            queries=(Query(attended_or_not("tailstream_lag_seconds"), "{{partition}}"), WINDOW),
         ),
         Panel(
             title="Lag in records",
-            description="Records between what was read and the end of the log.",
+            description="Records between what was read and the end of the log. Of a partition "
+            "that nobody reads (its worker was killed, or restores it) the other workers tell it. "
+            "Whoever takes a partition over reads one window again: its lag rises by that.",
             unit=Unit.NUMBER,
-            queries=(Query(by_partition("tailstream_lag_records"), "{{partition}}"),),
+            queries=(Query(attended_or_not("tailstream_lag_records"), "{{partition}}"),),
         ),
         Panel(
             title="Retention left before loss",
             description="Until retention deletes the resume offset's record. A line that falls "
             "by a second a second is a partition that does not move; at 0 spans are lost.",
             unit=Unit.SECONDS,
-            queries=(Query(by_partition("tailstream_retention_left_seconds"), "{{partition}}"),),
+            queries=(Query(attended_or_not(RETENTION_LEFT), "{{partition}}"),),
             steps=low_is_bad(HOUR_S, 4 * HOUR_S),
         ),
         Panel(
@@ -129,7 +135,8 @@ CATCHING_UP: Final = Row(
     (
         Panel(
             title="Time to catch up",
-            description="Lag divided by how fast it falls. A gap: it does not fall.",
+            description="Lag divided by how fast it falls (over 45 s: too long at first, where it "
+            "has just begun to fall). A gap: it does not fall.",
             unit=Unit.SECONDS,
             queries=(Query(CATCH_UP, "time to catch up"),),
         ),

@@ -9,6 +9,8 @@ JOB: Final = Variable("job", "Workers (job)", "tailstream_build_info", several=F
 INSTANCE: Final = Variable("instance", "Worker", "tailstream_build_info")
 PARTITION: Final = Variable("partition", "Partition", "tailstream_open_traces")
 
+TOLD_LAST: Final = "30s"
+
 FLEET: Final = 'job="$job"'
 WORKERS: Final = 'job="$job", instance=~"$instance"'
 PARTITIONS: Final = 'job="$job", partition=~"$partition"'
@@ -22,6 +24,17 @@ def by_partition(metric: str, *, by: str = PARTITIONS) -> str:
 def sum_of_partitions(metric: str, *, by: str = PARTITIONS) -> str:
     """Return the sum of a gauge, each partition counted once."""
     return f"sum({by_partition(metric, by=by)})"
+
+
+def attended_or_not(gauge: str, *, by: str = PARTITIONS) -> str:
+    """Return a gauge by partition: as who reads it tells it, else as others tell it.
+
+    Without the others a killed worker's partitions would be missing, and lag would seem to fall.
+    They look twice before they tell: until then what was told last stands, for two scrapes.
+    """
+    unattended = gauge.replace("tailstream_", "tailstream_unattended_", 1)
+    last = f"max by (partition) (last_over_time({gauge}{{{by}}}[{TOLD_LAST}]))"
+    return f"{by_partition(gauge, by=by)} or {by_partition(unattended, by=by)} or {last}"
 
 
 def rate(counter: str, *, by: str = FLEET, labels: str = "") -> str:

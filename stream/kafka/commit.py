@@ -35,14 +35,16 @@ if not TYPE_CHECKING and compiled.RUNS:
 class PartitionCommit:
     """One input partition's share of a transaction.
 
-    `resume_offset` and its `metadata` go to the group, `position` to the position group. An offset
-    in the transaction is what fences it, so there is one for every partition that is written for.
+    `resume_offset` and its `metadata` go to the group, `position` and `times` to the position
+    group. An offset in the transaction is what fences it, so there is one for every partition that
+    is written for.
     """
 
     partition: int
     resume_offset: int
     metadata: str
     position: int
+    times: str = ""
     records: list[Produce] = field(default_factory=list)
 
 

@@ -361,7 +361,9 @@ def _resume_offsets(commits: Sequence[PartitionCommit], topic: str) -> list[Any]
 
 
 def _positions(commits: Sequence[PartitionCommit], topic: str) -> list[Any]:
-    return [TopicPartition(topic, commit.partition, commit.position) for commit in commits]
+    return [
+        TopicPartition(topic, commit.partition, commit.position, commit.times) for commit in commits
+    ]
 
 
 def _position_client(settings: dict[str, Any], group: str) -> Any:

@@ -1,4 +1,8 @@
-"""The metadata committed beside a resume offset: hints, whose loss costs time and never data."""
+"""The metadata committed beside offsets: hints, whose loss costs time and never data.
+
+Beside the resume offset what spares a successor work; beside the position what tells others how old
+the first record is that nobody has read, while nobody has the partition.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,6 +14,7 @@ HINTS_VERSION = 2
 INT64_MAX = 2**63 - 1
 TIME_MS_MAX = 2**62
 """No clock shows more, and a deadline after it is still a number of 64 bits."""
+TIMES_VERSION = 1
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -64,3 +69,29 @@ def decode(metadata: str | None, *, offset: int, identity: Identity) -> Hints | 
         return None
     in_order = found.decisions_from <= found.replay_from <= found.decisions_next
     return found if in_order and found.offset <= found.position else None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Partition times in ms: at the position, and at the resume offset."""
+
+    position_ms: int
+    resume_ms: int
+
+
+def encode_times(position_ms: int, resume_ms: int) -> str:
+    """Return the JSON to commit beside a position."""
+    return f'{{"v":{TIMES_VERSION},"position_ms":{position_ms},"resume_ms":{resume_ms}}}'
+
+
+def decode_times(metadata: str | None) -> Times | None:
+    """Return the times, None where they are not ours or nothing is known of them."""
+    try:
+        fields = json.loads(metadata or "null")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or fields.get("v") != TIMES_VERSION:
+        return None
+    times = [fields.get(name) for name in Times.__dataclass_fields__]
+    known = [ms for ms in times if type(ms) is int and 0 < ms <= TIME_MS_MAX]
+    return Times(*known) if len(known) == len(times) else None

@@ -184,6 +184,7 @@ class Partition:
             resume_offset=offset,
             metadata=metadata,
             position=self.sampler.position,
+            times=hints.encode_times(self.sampler.time_ms, time_ms),
             owner=self,
             decisions_from=decisions_from,
         )

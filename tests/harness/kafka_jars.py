@@ -43,14 +43,7 @@ class KafkaJars:
     @classmethod
     def on_this_machine(cls) -> "KafkaJars":
         """Find Java, find or fetch the jars. MissingToolError names what is not there."""
-        java = find_java()
-        folder = CACHE / kafka_version()
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with (CACHE / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.is_dir():
-                _fetch(folder)
-        return cls(java, folder)
+        return cls(find_java(), fetched(SETTINGS / "pom.xml", CACHE / kafka_version()))
 
     def prepare(
         self, home: Path, *, port: int, controller_port: int, more: str, scram: Sequence[str]
@@ -79,7 +72,7 @@ class KafkaJars:
 
 
 def find_java() -> str:
-    """Return the Java to run jars with. MissingToolError: there is none, or an old one."""
+    """Return the machine's Java. MissingToolError where there is none, or too old a one."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
@@ -87,23 +80,35 @@ def find_java() -> str:
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < JAVA_VERSION_MIN:
-        raise MissingToolError(f"{java} is too old, {JAVA_VERSION_MIN} is needed: {said.strip()}")
+        raise MissingToolError(f"{java} is too old, Kafka needs {JAVA_VERSION_MIN}: {said.strip()}")
     return java
 
 
-def _fetch(folder: Path) -> None:
+def fetched(pom: Path, folder: Path) -> Path:
+    """Return the folder, with the jars of a pom in it. MissingToolError says what is not there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _fetch(pom, folder)
+    return folder
+
+
+def _fetch(pom: Path, folder: Path) -> None:
     """Copy the jars to a folder beside it first: half a download is never taken for whole."""
     maven = shutil.which("mvn")
     if maven is None:
         raise MissingToolError("there is no Maven (mvn) to fetch Kafka's jars with.")
-    with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={fresh}/jars"]
-        command = [maven, "-q", "-B", "-f", str(SETTINGS / "pom.xml"), *goal]
+        command = [maven, "-q", "-B", "-f", str(pom), *goal]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT_S
         )
         if done.returncode:
-            raise MissingToolError(f"Maven could not fetch Kafka's jars:\n{done.stdout[-2000:]}")
+            raise MissingToolError(
+                f"Maven could not fetch the jars of {pom.parent.name}:\n{done.stdout[-2000:]}"
+            )
         (Path(fresh) / "jars").rename(folder)
 
 

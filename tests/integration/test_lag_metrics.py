@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.load import Load
+from tests.harness.load import Load, Planned
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
 from tests.harness.topics import (
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.integration
 RULES = Rules(decision_wait_ms=500, slow_ms=1000, percentage=5)
 NAMES = {"web": {"kafka_exporter_names": True}}
 LAG = "kafka_consumergroup_lag"
+UNATTENDED = "tailstream_unattended_lag_records"
 HELD = "tailstream_held_by_transaction_records"
 
 
@@ -101,3 +102,45 @@ def told(
     for sample in samples:
         assert {k: v for k, v in sample.labels.items() if k != "partition"} == (labels or {})
     return {int(sample.labels["partition"]): sample.value for sample in samples}
+
+
+def test_what_waits_for_a_worker_that_was_killed_is_told_by_another_until_somebody_reads_it(
+    topics: Topics, tmp_path: Path
+) -> None:
+    load = Load(spans=4_000, duration_s=1, late_after_s=1, seed=3).records()
+    first, then = load[: len(load) // 2], load[len(load) // 2 :]
+    with (
+        closing(a_patient_worker(topics, tmp_path, "one")) as one,
+        closing(a_patient_worker(topics, tmp_path, "two")) as two,
+    ):
+        one.start()
+        two.start()
+        for worker in (one, two):
+            worker.wait_until_ready()
+        wait_for("halves", lambda: len(one.partitions()) == PARTITIONS // 2, timeout_s=60)
+        send(topics, first)
+        wait_until_all_is_decided(topics, [one, two])
+        orphans = {int(number) for number in two.partitions()}
+        assert told(one, UNATTENDED) == {}
+
+        two.kill()
+        send(topics, then)
+        ends = end_offsets(topics.bootstrap, topics.input)
+        committed = committed_offsets(topics, f"{topics.group}-position")
+        waiting = {number: ends[number] - committed[number] for number in orphans}
+        wait_for("it is told", lambda: told(one, UNATTENDED) == waiting, timeout_s=30)
+        wait_for("it is read", lambda: told(one, UNATTENDED) == {}, timeout_s=120)
+        wait_until_all_is_decided(topics, [one])
+
+
+def a_patient_worker(topics: Topics, home: Path, slot: str) -> WorkerProcess:
+    """Return a worker whose partitions wait for it for half a minute."""
+    kafka = {"max.poll.interval.ms": "60000"}
+    more = {"worker": {"session_timeout": "30s"}}
+    return WorkerProcess(topics, RULES, home, slot=slot, kafka=kafka, more=more)
+
+
+def send(topics: Topics, records: list[Planned]) -> None:
+    sender = Sender(topics.bootstrap, topics.input, records)
+    sender.start()
+    sender.finish()

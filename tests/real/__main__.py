@@ -4,10 +4,12 @@ Each is built or fetched once, into `.cache/`. What is missing on this machine i
 what to install, before anything is built.
 """
 
-from tests.real import collector_build, prometheus_build, zipkin_server
+from tests.harness.kafka_jars import MissingToolError
+from tests.real import collector_build, kafka_tools, prometheus_build, zipkin_server
 from tests.real.chromium import Chromium, NoBrowserError
 
 MISSING = (
+    MissingToolError,
     NoBrowserError,
     zipkin_server.NotFetchedError,
     prometheus_build.NotBuiltError,
@@ -18,6 +20,7 @@ if __name__ == "__main__":
     try:
         Chromium.on_this_machine()
         zipkin_server.fetch()
+        kafka_tools.build()
         prometheus_build.build()
         collector_build.build()
     except MISSING as problem:

@@ -28,7 +28,15 @@ Series = Mapping[str, Any]
 class Prometheus:
     """A running server with the configuration of `deploy/prometheus/`, but every second."""
 
-    def __init__(self, binary: Path, targets: Sequence[str], directory: Path) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        targets: Sequence[str],
+        directory: Path,
+        *,
+        names: Sequence[str] = (),
+    ) -> None:
+        """`names`: what the targets are called by the label `instance`, instead of addresses."""
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         config = yaml.safe_load((OURS / "prometheus.yaml").read_text())
@@ -36,7 +44,10 @@ class Prometheus:
         config["rule_files"] = [str(OURS / name) for name in config["rule_files"]]
         (scrape,) = config["scrape_configs"]
         self.job = str(scrape["job_name"])
-        scrape["static_configs"] = [{"targets": [*targets]}]
+        scrape["static_configs"] = [
+            {"targets": [target], "labels": {"instance": name}}
+            for target, name in zip(targets, names or targets, strict=True)
+        ]
         path = directory / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config))
         command = [

@@ -5,8 +5,6 @@ that are reached, bodies that spill, a worker that joins, workers that are kille
 worked off at a bounded rate, a transaction that hangs.
 """
 
-import json
-import math
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -22,11 +20,11 @@ from stream.sampling.control import CONTROL_HEADER, Pin, encode
 from tests.harness.client_quota import set_consume_quota
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
-from tests.harness.repository import ROOT
 from tests.harness.sender import Sender
 from tests.harness.topics import Topics, topics_of_a_test, wait_for
 from tests.harness.verify import Written, read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
+from tests.real.panels import DASHBOARDS, asked, numbers
 from tests.real.prometheus_build import Binaries
 from tests.real.prometheus_server import Prometheus, Series
 
@@ -46,11 +44,6 @@ MAY_BE_ZERO: Final = {
 }
 """Panels whose queries have series, and no values to speak of. All others rise above 0."""
 
-DASHBOARDS: Final = {
-    path.stem: json.loads(path.read_text())
-    for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Filled:
@@ -65,12 +58,6 @@ class Filled:
     def shown(self, expr: str) -> list[Series]:
         """Return what a panel would draw."""
         return self.prometheus.between(asked(expr), self.start_s, self.end_s)
-
-
-def asked(expr: str) -> str:
-    """Put in what Grafana puts in: every partition and worker, and four scrapes."""
-    values = {"job": "tailstream", "partition": ".*", "instance": ".*", "__rate_interval": "4s"}
-    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +150,6 @@ def replays(server: Prometheus) -> bool:
 def is_held(server: Prometheus) -> bool:
     found = server.now("max by (partition) (tailstream_held_by_transaction_records) > 0")
     return [series["metric"]["partition"] for series in found] == [str(HELD_PARTITION)]
-
-
-def numbers(series: Series) -> list[float]:
-    return [number for _, text in series["values"] if not math.isnan(number := float(text))]
 
 
 def queries() -> list[Any]:
