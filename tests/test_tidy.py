@@ -57,6 +57,7 @@ LAYERS = [
     "exemplars",
     "export",
     "rekey",
+    "companion",
     "worker",
     "kafka",
     "state",
