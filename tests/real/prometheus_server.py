@@ -34,9 +34,11 @@ class Prometheus:
         config = yaml.safe_load((OURS / "prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
         config["rule_files"] = [str(OURS / name) for name in config["rule_files"]]
-        (scrape,) = config["scrape_configs"]
+        scrape, *_ = config["scrape_configs"]
         self.job = str(scrape["job_name"])
-        scrape["static_configs"] = [{"targets": [*targets]}]
+        for job in config["scrape_configs"]:
+            named = targets.get(job["job_name"].removeprefix(f"{self.job}-"), ())
+            job["static_configs"] = [{"targets": [*named]}]
         path = directory / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config))
         command = [
