@@ -6,7 +6,7 @@ import click
 
 from stream import logs
 from stream.cli.options import settings_options
-from stream.cli.pages import pages
+from stream.cli.pages import metrics_of, pages
 from stream.cli.refused import ClusterRefused
 from stream.cli.running import Progress, listed, until_told_to_stop
 from stream.exemplars.fetching import target_of
@@ -48,8 +48,7 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     check_key_files(settings.kafka)
     check_sources(settings)
     logs.configure(settings.log.level, settings.log.format)
-    metrics = Metrics(declarations=EXEMPLARS_DECLARATIONS)
-    metrics["build"].info(build())
+    metrics = metrics_of(EXEMPLARS_DECLARATIONS)
     try:
         if not without_topic_check:
             _check_topics(settings)

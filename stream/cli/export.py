@@ -6,7 +6,7 @@ import click
 
 from stream import logs
 from stream.cli.options import settings_options
-from stream.cli.pages import pages
+from stream.cli.pages import metrics_of, pages
 from stream.cli.refused import ClusterRefused
 from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.export.backend import BackendSettings, shown, traces_url
@@ -39,8 +39,7 @@ def command(settings: Settings) -> None:
     """
     check_key_files(settings.kafka)
     logs.configure(settings.log.level, settings.log.format)
-    metrics = Metrics(declarations=EXPORT_DECLARATIONS)
-    metrics["build"].info(build())
+    metrics = metrics_of(EXPORT_DECLARATIONS)
     try:
         counts = _run(settings, metrics)
     except (ClusterError, NotForUsError) as problem:

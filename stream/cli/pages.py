@@ -1,13 +1,24 @@
 """The pages of the commands beside the workers: the worker's, by the same settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+
+from prometheus_client import ProcessCollector
 
 from stream import clock
 from stream.cli.refused import ClusterRefused
-from stream.metrics import Metrics
+from stream.metrics import Declaration, Metrics
 from stream.settings.model import Settings
+from stream.version import build
 from stream.web import served_pages
+
+
+def metrics_of(declarations: Sequence[Declaration]) -> Metrics:
+    """Return a command's metrics, nothing counted yet, and CPU and memory by the usual names."""
+    metrics = Metrics(declarations=declarations)
+    ProcessCollector(registry=metrics.registry)
+    metrics["build"].info(build())
+    return metrics
 
 
 def pages(

@@ -6,7 +6,7 @@ import click
 
 from stream import logs
 from stream.cli.options import settings_options
-from stream.cli.pages import pages
+from stream.cli.pages import metrics_of, pages
 from stream.cli.refused import ClusterRefused
 from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.kafka.client_settings import Membership, consumer_settings, producer_settings
@@ -20,7 +20,6 @@ from stream.rekey import Rekey, RekeyCounts, RekeyPlan
 from stream.settings.errors import Problem, SettingsError
 from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
-from stream.version import build
 
 log = logs.logger("tailstream")
 
@@ -38,8 +37,7 @@ def command(settings: Settings) -> None:
     check_key_files(settings.kafka)
     check_source(settings)
     logs.configure(settings.log.level, settings.log.format)
-    metrics = Metrics(declarations=REKEY_DECLARATIONS)
-    metrics["build"].info(build())
+    metrics = metrics_of(REKEY_DECLARATIONS)
     try:
         counts = _run(settings, metrics)
     except ClusterError as problem:
