@@ -35,11 +35,6 @@ class ExemplarsProcess:
         self._child: Child | None = None
 
     @property
-    def address(self) -> str:
-        """Where its pages are."""
-        return f"127.0.0.1:{self._port}"
-
-    @property
     def runs(self) -> bool:
         return self._child is not None
 

@@ -26,19 +26,25 @@ Series = Mapping[str, Any]
 
 
 class Prometheus:
-    """A running server with the configuration of `deploy/prometheus/`, but every second."""
+    """A running server with the configuration of `deploy/prometheus/`, but every second.
 
-    def __init__(self, binary: Path, targets: Sequence[str], directory: Path) -> None:
+    `targets` are the addresses of each job, by what follows the workers' job in its name.
+    """
+
+    def __init__(self, binary: Path, targets: Mapping[str, Sequence[str]], directory: Path) -> None:
         (port,) = free_ports(1)
         self._url = f"http://127.0.0.1:{port}"
         config = yaml.safe_load((OURS / "prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
         config["rule_files"] = [str(OURS / name) for name in config["rule_files"]]
-        scrape, *_ = config["scrape_configs"]
-        self.job = str(scrape["job_name"])
-        for job in config["scrape_configs"]:
-            named = targets.get(job["job_name"].removeprefix(f"{self.job}-"), ())
-            job["static_configs"] = [{"targets": [*named]}]
+        jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+        self.job = str(next(iter(jobs)))
+        for what, addresses in targets.items():
+            # Rekey is not in the demo: like the others it has a job of its own.
+            name = f"{self.job}-{what}" if what else self.job
+            jobs.setdefault(name, {"job_name": name})
+            jobs[name]["static_configs"] = [{"targets": [*addresses]}]
+        config["scrape_configs"] = [*jobs.values()]
         path = directory / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config))
         command = [
