@@ -1,4 +1,4 @@
-"""A command that runs beside the workers (`export`, `exemplars`, `rekey`), as an operator runs it."""
+"""A command that runs beside the workers (`export`, ...), as an operator runs it."""
 
 import os
 import signal

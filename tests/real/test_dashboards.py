@@ -110,16 +110,20 @@ def filled(
 def what_runs_beside(topics: Topics, home: Path) -> Iterator[dict[str, BesideProcess]]:
     """Run the three, the export against a backend that is busy at first.
 
-    What rekey and exemplars write goes to the dead letters' topic, which no worker reads.
+    What rekey and exemplars write goes to a topic that no worker reads.
     """
     busy = LocalBackend(lambda _request, before: Reply(503 if 0 < before < BUSY_ANSWERS else 200))
-    settings: dict[str, dict[str, str]] = {
-        "export": {"export.endpoint": busy.endpoint},
-        "exemplars": {"topics.input": topics.dead_letters},
-        "rekey": {"topics.input": topics.dead_letters, "topics.unkeyed": topics.input},
-    }
-    with metrics_topic_of(topics, partitions=2) as metrics, ExitStack() as running:
+    with (
+        metrics_topic_of(topics, partitions=2) as metrics,
+        topics_of_a_test(topics.bootstrap) as others,
+        ExitStack() as running,
+    ):
         running.callback(busy.close)
+        settings: dict[str, dict[str, str]] = {
+            "export": {"export.endpoint": busy.endpoint},
+            "exemplars": {"topics.input": others.input},
+            "rekey": {"topics.input": others.input, "topics.unkeyed": topics.input},
+        }
         producer = Producer({"bootstrap.servers": topics.bootstrap})
         producer.produce(metrics, one_point(b"a trace of 16 by"))
         assert producer.flush(30) == 0
