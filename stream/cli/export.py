@@ -7,7 +7,7 @@ import click
 from stream import logs
 from stream.cli.options import settings_options
 from stream.cli.pages import metrics_of, pages
-from stream.cli.refused import ClusterRefused
+from stream.cli.refused import ClusterRefused, unusable
 from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.export.backend import BackendSettings, shown, traces_url
 from stream.export.delivery import ExportCounts, GaveUpError, NotForUsError
@@ -47,7 +47,7 @@ def command(settings: Settings) -> None:
     except GaveUpError as problem:
         raise click.ClickException(str(problem)) from None
     except KafkaException as problem:
-        raise click.ClickException(f"Kafka: {problem.args[0].str()}: start it again") from None
+        raise unusable(problem) from None
     click.echo(f"export: {listed(flat(counts))}")
 
 

@@ -17,6 +17,7 @@ from confluent_kafka import (
 from stream import clock, logs
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Headers
+from stream.kafka.errors import GRANT
 from stream.kafka.headers import headers_of
 from stream.kafka.topics import ClusterError
 
@@ -83,6 +84,7 @@ class GroupReader:
         self.lost_to_retention = 0
         self.joined = False
         self._topic = topic
+        self._group = str(settings["group.id"])
         self._initial_offset = initial_offset
         self._revoked = revoked
         self._lost = lost
@@ -232,7 +234,9 @@ class GroupReader:
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         ):
-            raise ClusterError(f"kafka: {error.str()}: grant the reading of {self._topic!r}")
+            of_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+            denied = f"group {self._group!r}" if of_group else f"topic {self._topic!r}"
+            raise ClusterError(f"Kafka: {denied}: {error.str()} (Read is needed: {GRANT})")
         elif error.fatal():
             raise KafkaException(error)
         else:
