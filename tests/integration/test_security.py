@@ -391,7 +391,7 @@ def runs_beside(
         wanted = permissions_of(command, fresh)
         granted = [each for number, each in enumerate(wanted) if number != lacks]
         # Or it would not even know that the topic is there, which is told as such.
-        seen = [(TOPIC, name, DESCRIBE) for kind, name, _ in wanted if kind is TOPIC]
+        seen = list({(TOPIC, name, DESCRIBE) for kind, name, _ in wanted if kind is TOPIC})
         allow(broker.admin, granted + (seen if lacks is not None else []))
         more = {f"kafka.{name}": value for name, value in by_password(broker).items()}
         more |= {"export.endpoint": backend.endpoint, "topics.decisions": fresh.decisions}
