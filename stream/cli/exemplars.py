@@ -44,6 +44,8 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     check_key_files(settings.kafka)
     check_sources(settings)
     logs.configure(settings.log.level, settings.log.format)
+    for note in settings.pin_notes():
+        log.warning(note)
     metrics = metrics_of(EXEMPLARS_DECLARATIONS)
     try:
         if not without_topic_check:
