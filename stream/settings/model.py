@@ -320,8 +320,10 @@ class Settings(Block):
         if ttl_s <= kept_s:
             return []
         return [
-            f"exemplars.ttl: {format_duration(ttl_s)}: a worker holds a pin for at most "
-            f"decisions.retention ({format_duration(kept_s)}): lower the one, or raise the other"
+            (
+                f"exemplars.ttl: {format_duration(ttl_s)}: a worker holds a pin for at most "
+                f"decisions.retention ({format_duration(kept_s)}): lower the one, or raise the other"
+            )
         ]
 
     def policies_hash(self) -> str:
