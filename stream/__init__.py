@@ -17,6 +17,7 @@ demo/         the load generator, the story that `tailstream demo` tells, the sh
 exemplars/    metrics' exemplars to pins: OTLP on Kafka, Prometheus, OpenMetrics endpoints
 export/       kept traces to a backend over OTLP/HTTP
 rekey.py      a topic that is not keyed by trace id, brought to the input
+companion.py  what these three measure alike: their counts, their group's lag
 worker/       the protocol: partitions, transactions, restore; no client calls
 kafka/        the only user of confluent_kafka: Faust transport, producer, offsets, topics
 state/        span store and decision store: memory, RocksDB, and their Faust tables

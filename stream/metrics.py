@@ -246,6 +246,23 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(Info, "config", "The hash of the policies that are in force."),
 )
 
+
+def _behind(command: str, records: str, seconds: str) -> tuple[Declaration, ...]:
+    """Return the lag of a command beside the workers, by names of its own.
+
+    Whoever scrapes it in the workers' job mixes it up with nothing of theirs.
+    """
+    names = (f"{command}_lag_records", f"{command}_lag_seconds")
+    return tuple(
+        Declaration(Gauge, name, text, ("partition",))
+        for name, text in zip(names, (records, seconds), strict=True)
+    )
+
+
+def _of(*names: str) -> tuple[Declaration, ...]:
+    return tuple(declaration for declaration in DECLARATIONS if declaration.name in names)
+
+
 _OF_EXEMPLARS: tuple[Declaration, ...] = (
     Declaration(
         Counter, "exemplars_seen", "Exemplars found: in kafka, prometheus, scrape.", ("source",)
@@ -279,16 +296,66 @@ _OF_EXEMPLARS: tuple[Declaration, ...] = (
         "Questions to Prometheus and scrapes of endpoints: answered, failed.",
         ("source", "target", "outcome"),
     ),
+    *_behind(
+        "exemplars",
+        "Records of topics.metrics that are not read yet.",
+        "Wall clock minus the time of the newest record read while there are more, else 0.",
+    ),
 )
-_SHARED = frozenset(("limit_reached", "lag_records", "lag_seconds", "build"))
+_OF_EXPORT: tuple[Declaration, ...] = (
+    Declaration(
+        Counter,
+        "export_records",
+        "Records of topics.output by what became of them: accepted, empty (no span), "
+        "dead_lettered, lost_to_retention.",
+        ("outcome",),
+    ),
+    Declaration(
+        Counter,
+        "export_spans",
+        "Spans of accepted requests: sent, and of these rejected, by the backend's own words.",
+        ("outcome",),
+    ),
+    Declaration(
+        Counter,
+        "export_requests",
+        "Requests by the backend's answer: accepted, try_again (also no answer), refused, "
+        "too_large, failed, not_for_us (address, credentials).",
+        ("answer",),
+    ),
+    Declaration(
+        Gauge, "export_held_bytes", "Bytes that were read and that no answer acknowledges yet."
+    ),
+    *_behind(
+        "export",
+        "Records of topics.output that the backend has not acknowledged.",
+        "How old the oldest of these is that was read; 0 where there is none.",
+    ),
+)
 
-EXEMPLARS_DECLARATIONS: tuple[Declaration, ...] = (
-    *_OF_EXEMPLARS,
-    *(declaration for declaration in DECLARATIONS if declaration.name in _SHARED),
+_OF_REKEY: tuple[Declaration, ...] = (
+    Declaration(
+        Counter,
+        "rekey_records",
+        "Records of topics.unkeyed: read, and of these skipped (of another signal), control "
+        "(passed on); keyed: written to topics.input; lost_to_retention.",
+        ("kind",),
+    ),
+    Declaration(Counter, "rekey_spans", "Spans that are safe in topics.input."),
+    Declaration(Gauge, "rekey_in_flight_bytes", "Bytes written and not acknowledged yet."),
+    *_behind(
+        "rekey",
+        "Records of topics.unkeyed that are not read yet.",
+        "Wall clock minus the time of the newest record read while there are more, else 0.",
+    ),
 )
+
+EXEMPLARS_DECLARATIONS: Final = (*_OF_EXEMPLARS, *_of("limit_reached", "build"))
 """What `tailstream exemplars` measures; the worker's are `DECLARATIONS`."""
+EXPORT_DECLARATIONS: Final = (*_OF_EXPORT, *_of("dead_letters", "limit_reached", "build"))
+REKEY_DECLARATIONS: Final = (*_OF_REKEY, *_of("dead_letters", "limit_reached", "build"))
 
-ALL_DECLARATIONS: tuple[Declaration, ...] = (*DECLARATIONS, *_OF_EXEMPLARS)
+ALL_DECLARATIONS: Final = (*DECLARATIONS, *_OF_EXEMPLARS, *_OF_EXPORT, *_OF_REKEY)
 
 
 class Metrics:

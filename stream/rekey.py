@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from stream import clock, logs
+from stream.companion import GroupLag, Totals
 from stream.kafka.acknowledged import Acknowledged, Pending
 from stream.kafka.commit import Produce
 from stream.kafka.dead_letters import dead_letter
@@ -19,6 +20,7 @@ from stream.kafka.group_reader import GroupReader, GroupRecord
 from stream.kafka.headers import SIGNAL_HEADER
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.topics import ClusterError
+from stream.metrics import Metrics
 from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.scan import ScanPlan, scan
 from stream.sampling.control import CONTROL_HEADER
@@ -30,6 +32,7 @@ SETTLE_S = 3.0
 """How long what is under way may take when partitions are given up, or at the end."""
 
 IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
+LIMIT = "rekey_in_flight_bytes"
 
 log = logs.logger("tailstream")
 
@@ -67,18 +70,31 @@ class RekeyCounts:
 class Rekey:
     """Reads, splits by trace, produces, commits: on one thread.
 
+    `turned_s` is when it last turned, by the monotonic clock.
+
     Raises:
         ClusterError: a property below `kafka.` that librdkafka does not take.
     """
 
     def __init__(
-        self, plan: RekeyPlan, consumer: Mapping[str, Any], producer: RecordProducer
+        self,
+        plan: RekeyPlan,
+        consumer: Mapping[str, Any],
+        producer: RecordProducer,
+        metrics: Metrics,
     ) -> None:
         self.counts = RekeyCounts()
+        self.turned_s = clock.monotonic_s()
         self._plan = plan
         self._acknowledged = Acknowledged()
         self._committed_s = clock.monotonic_s()
         self._producer = producer
+        self._metrics = metrics
+        self._totals = Totals(metrics)
+        self._lag = GroupLag(metrics["rekey_lag_records"], metrics["rekey_lag_seconds"])
+        self._full = False
+        metrics["limit_reached"].labels(LIMIT)
+        self._tell_counts()
         self._reader = GroupReader(
             consumer,
             plan.source,
@@ -86,6 +102,11 @@ class Rekey:
             revoked=self._revoked,
             lost=self._acknowledged.forget,
         )
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given us our partitions, be it none."""
+        return self._reader.joined
 
     def run(self, stopping: Callable[[], bool], tell: Callable[[RekeyCounts], None]) -> None:
         """Work until told to stop; then commit what is safe, and leave the group.
@@ -104,17 +125,36 @@ class Rekey:
             self._producer.close()
 
     def _turn(self) -> None:
-        full = self._producer.in_flight_bytes > IN_FLIGHT_BYTES_MAX
-        self._reader.hold(paused=full)
+        self._pause_or_go_on()
         for record in self._reader.read(READ_RECORDS_MAX, READ_WAIT_S):
             self._take(record)
         self._producer.poll(0)
         self.counts.lost_to_retention = self._reader.lost_to_retention
-        if clock.monotonic_s() - self._committed_s >= COMMIT_INTERVAL_S:
+        self.turned_s = clock.monotonic_s()
+        if self.turned_s - self._committed_s >= COMMIT_INTERVAL_S:
+            self._committed_s = self.turned_s
             self._commit()
+            self._tell_counts()
+            self._lag.measure(self._reader.behind(), clock.now_ms())
+
+    def _pause_or_go_on(self) -> None:
+        full = self._producer.in_flight_bytes > IN_FLIGHT_BYTES_MAX
+        if full and not self._full:
+            self._metrics["limit_reached"].labels(LIMIT).inc()
+        self._full = full
+        self._reader.hold(paused=full)
+
+    def _tell_counts(self) -> None:
+        counts = self.counts
+        kinds = ("read", "keyed", "skipped", "control", "lost_to_retention")
+        records = {"read": counts.records, **{kind: getattr(counts, kind) for kind in kinds[1:]}}
+        self._totals.tell_each("rekey_records", records)
+        self._totals.tell("rekey_spans", counts.spans)
+        letters = {reason.value: counts.dead_letters[reason] for reason in DeadLetterReason}
+        self._totals.tell_each("dead_letters", letters)
+        self._metrics["rekey_in_flight_bytes"].set(self._producer.in_flight_bytes)
 
     def _commit(self) -> None:
-        self._committed_s = clock.monotonic_s()
         offsets = self._acknowledged.to_commit()
         if self._reader.commit(offsets):
             self._acknowledged.committed(offsets)

@@ -58,6 +58,7 @@ LAYERS = [
     "exemplars",
     "export",
     "rekey",
+    "companion",
     "worker",
     "kafka",
     "state",

@@ -13,6 +13,7 @@ from deploy.dashboards.model import (
     stat,
 )
 from deploy.dashboards.selectors import (
+    BESIDE,
     FLEET,
     JOB,
     PARTITION,
@@ -127,6 +128,14 @@ PER_PARTITION: Final = Row(
             ),
             steps=high_is_bad(None, 1),
         ),
+        Panel(
+            title="Promotions waiting",
+            description="Dropped traces that are to go out after all and have not: the resume "
+            "offset waits for them, so the replay debt and the retention left follow this line. "
+            "*Sampling* tells what they wait for.",
+            unit=Unit.NUMBER,
+            queries=(Query(by_partition("tailstream_promotions_waiting"), "{{partition}}"),),
+        ),
     ),
 )
 
@@ -191,10 +200,54 @@ AFTER_A_RESTART: Final = Row(
     ),
 )
 
+BESIDE_THE_WORKERS: Final = Row(
+    "Beside the workers",
+    (
+        Panel(
+            title="Export, behind",
+            description="How old the oldest kept trace is that the backend has not acknowledged. "
+            "It grows while the backend is away or too slow; Kafka holds the rest.",
+            unit=Unit.SECONDS,
+            queries=(
+                Query(f"max by (job) (tailstream_export_lag_seconds{{{BESIDE}}})", "{{job}}"),
+            ),
+        ),
+        Panel(
+            title="Export, answers of the backend",
+            description="Requests each second by what the backend said. try_again: busy, or no "
+            "answer. not_for_us: the address or the credentials are wrong. refused, too_large, "
+            "failed: what comes of it is in the dead letters.",
+            unit=Unit.PER_SECOND,
+            queries=(
+                Query(
+                    rate("tailstream_export_requests_total", by=BESIDE, labels="answer"),
+                    "{{answer}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Exemplars, behind",
+            description="How old the newest record of metrics is that tailstream exemplars has "
+            "read. Pins that come later than decisions are remembered find nothing.",
+            unit=Unit.SECONDS,
+            queries=(
+                Query(f"max by (job) (tailstream_exemplars_lag_seconds{{{BESIDE}}})", "{{job}}"),
+            ),
+        ),
+        Panel(
+            title="Rekey, behind",
+            description="How old the newest record is that tailstream rekey has brought to the "
+            "input: all spans come that much late.",
+            unit=Unit.SECONDS,
+            queries=(Query(f"max by (job) (tailstream_rekey_lag_seconds{{{BESIDE}}})", "{{job}}"),),
+        ),
+    ),
+)
+
 DASHBOARD: Final = Dashboard(
     uid="tailstream-lag",
     title="Tailstream / Lag",
     description="How far behind the workers are, whether they catch up, and what could be lost.",
     variables=(JOB, PARTITION),
-    rows=(NOW, PER_PARTITION, CATCHING_UP, AFTER_A_RESTART),
+    rows=(NOW, PER_PARTITION, CATCHING_UP, AFTER_A_RESTART, BESIDE_THE_WORKERS),
 )

@@ -17,6 +17,7 @@ class Unit(StrEnum):
     SECONDS = "s"
     MICROSECONDS = "µs"
     BYTES = "bytes"
+    BYTES_PER_SECOND = "Bps"
     SHARE = "percentunit"
     PER_SECOND = "cps"
     CORES = "none"

@@ -192,6 +192,27 @@ SECOND_CHANCE: Final = Row(
             ),
         ),
         Panel(
+            title="Records read again for promotions",
+            description="Input records read each second to find dropped traces, by worker; those "
+            "between the wanted ones count, too. At promotion.records_per_s it is the limit: "
+            "promotions wait for it, and raising it costs the broker reads.",
+            unit=Unit.PER_SECOND,
+            queries=(
+                Query(
+                    rate("tailstream_promotion_records_total", labels="instance"), "{{instance}}"
+                ),
+            ),
+        ),
+        Panel(
+            title="Bytes read again for promotions",
+            description="The same in bytes of the records' values; the limit is "
+            "promotion.bytes_per_s.",
+            unit=Unit.BYTES_PER_SECOND,
+            queries=(
+                Query(rate("tailstream_promotion_bytes_total", labels="instance"), "{{instance}}"),
+            ),
+        ),
+        Panel(
             title="Traces kept for a pin",
             description="Decisions whose trigger is a pin, by policy: else they were dropped.",
             unit=Unit.PER_SECOND,

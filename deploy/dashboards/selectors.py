@@ -4,15 +4,17 @@ from typing import Final
 
 from deploy.dashboards.model import Variable
 
-JOB: Final = Variable("job", "Workers (job)", "tailstream_build_info", several=False)
+JOB: Final = Variable("job", "Workers (job)", "tailstream_config_info", several=False)
 """Prometheus's job: one for each worker group, see `deploy/prometheus/prometheus.yaml`."""
-INSTANCE: Final = Variable("instance", "Worker", "tailstream_build_info")
+INSTANCE: Final = Variable("instance", "Worker", "tailstream_config_info")
 PARTITION: Final = Variable("partition", "Partition", "tailstream_open_traces")
 
 TOLD_LAST: Final = "30s"
 
 FLEET: Final = 'job="$job"'
 WORKERS: Final = 'job="$job", instance=~"$instance"'
+BESIDE: Final = 'job=~"$job(-export|-exemplars|-rekey)?"'
+"""What runs beside the group: in jobs named after it, or in its own."""
 PARTITIONS: Final = 'job="$job", partition=~"$partition"'
 
 

@@ -1,12 +1,12 @@
 """`tailstream exemplars`: pin the traces that metrics' exemplars point at."""
 
 import asyncio
-from contextlib import ExitStack
 
 import click
 
-from stream import clock, logs
+from stream import logs
 from stream.cli.options import settings_options, topic_check_option
+from stream.cli.pages import metrics_of, pages
 from stream.cli.refused import ClusterRefused
 from stream.cli.running import Progress, listed, until_told_to_stop
 from stream.exemplars.fetching import target_of
@@ -26,7 +26,6 @@ from stream.settings.errors import Problem, SettingsError
 from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.version import build
-from stream.web import served_pages
 
 log = logs.logger("tailstream")
 
@@ -45,8 +44,9 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
     check_key_files(settings.kafka)
     check_sources(settings)
     logs.configure(settings.log.level, settings.log.format)
-    metrics = Metrics(declarations=EXEMPLARS_DECLARATIONS)
-    metrics["build"].info(build())
+    for note in settings.pin_notes():
+        log.warning(note)
+    metrics = metrics_of(EXEMPLARS_DECLARATIONS)
     try:
         if not without_topic_check:
             _check_topics(settings)
@@ -92,31 +92,16 @@ def _run(settings: Settings, metrics: Metrics) -> None:
     pinning = _pinning(settings, metrics)
     pinner = Pinner(pinning, _poll_plan(settings), metrics)
     with (
-        _pages(settings, pinning, metrics),
+        pages(
+            settings,
+            metrics,
+            turned_s=lambda: pinning.turned_s,
+            joined=lambda: pinning.joined,
+        ),
         until_told_to_stop() as stopping,
         Progress("exemplars") as progress,
     ):
         asyncio.run(pinner.run(stopping, lambda: progress.tell(lambda: counts(metrics))))
-
-
-def _pages(settings: Settings, pinning: Pinning, metrics: Metrics) -> ExitStack:
-    host, port = settings.web.host, settings.web.port
-    pages = served_pages(
-        host,
-        port,
-        metrics,
-        silent_s=lambda: clock.monotonic_s() - pinning.turned_s,
-        not_ready=lambda: "" if pinning.joined else "joining the group",
-    )
-    stack = ExitStack()
-    try:
-        stack.enter_context(pages)
-    except OSError as problem:
-        raise ClusterRefused(
-            f"web.port: {port} on {host}: {problem.strerror}: set web.port to a free one (each "
-            "command on a host needs its own), or web.host"
-        ) from None
-    return stack
 
 
 def _pinning(settings: Settings, metrics: Metrics) -> Pinning:

@@ -1,14 +1,14 @@
 """`tailstream export`: send the kept traces to a backend."""
 
 import asyncio
-import dataclasses
 
 import click
 
 from stream import logs
 from stream.cli.options import settings_options
-from stream.cli.refused import ClusterRefused
-from stream.cli.running import Progress, listed, until_told_to_stop
+from stream.cli.pages import metrics_of, pages
+from stream.cli.refused import ClusterRefused, unusable
+from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.export.backend import BackendSettings, shown, traces_url
 from stream.export.delivery import ExportCounts, GaveUpError, NotForUsError
 from stream.export.exporter import Exporter, ExportPlan
@@ -18,6 +18,7 @@ from stream.kafka.errors import KafkaException
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.required_topics import required_topics
 from stream.kafka.topics import ClusterError
+from stream.metrics import EXPORT_DECLARATIONS, Metrics
 from stream.settings.key_files import check_key_files
 from stream.settings.model import Settings
 from stream.version import build
@@ -32,33 +33,25 @@ def command(settings: Settings) -> None:
 
     At least once, in order per partition: an offset is committed after the backend's 2xx. What the
     backend refuses for good goes to the dead letters. Ends on SIGTERM or SIGINT within seconds,
-    what was acknowledged committed. Exit codes: 0 clean, 2 an operator's mistake, 1 gave up
-    (export.retry_for) or a client that could not go on: start it again.
+    what was acknowledged committed. Serves /metrics, /livez and /readyz at web.port. Exit codes: 0
+    clean, 2 an operator's mistake, 1 gave up (export.retry_for) or a client that could not go on:
+    start it again.
     """
     check_key_files(settings.kafka)
     logs.configure(settings.log.level, settings.log.format)
+    metrics = metrics_of(EXPORT_DECLARATIONS)
     try:
-        counts = _run(settings)
+        counts = _run(settings, metrics)
     except (ClusterError, NotForUsError) as problem:
         raise ClusterRefused(str(problem)) from None
     except GaveUpError as problem:
         raise click.ClickException(str(problem)) from None
     except KafkaException as problem:
-        raise click.ClickException(f"Kafka: {problem.args[0].str()}: start it again") from None
+        raise unusable(problem) from None
     click.echo(f"export: {listed(flat(counts))}")
 
 
-def flat(counts: ExportCounts) -> dict[str, int]:
-    """Return the counts with the dead letters of each reason under a name of its own."""
-    found = {
-        each.name: getattr(counts, each.name)
-        for each in dataclasses.fields(counts)
-        if each.name != "dead_letters"
-    }
-    return {**found, **{f"dead_letters_{reason}": n for reason, n in counts.dead_letters.items()}}
-
-
-def _run(settings: Settings) -> ExportCounts:
+def _run(settings: Settings, metrics: Metrics) -> ExportCounts:
     topics, worker, export = settings.topics, settings.worker, settings.export
     names = {"topics.output": topics.output, "topics.dead_letters": topics.dead_letters}
     required_topics(settings.kafka, names)
@@ -83,9 +76,16 @@ def _run(settings: Settings) -> ExportCounts:
         backend,
         consumer_settings(settings.kafka, member),
         RecordProducer(producing, partitioner=topics.partitioner),
+        metrics,
     )
     log.info("export", source=topics.output, url=shown(backend.url), group=member.group)
-    with until_told_to_stop() as stopping, Progress("export") as progress:
+    with (
+        pages(
+            settings, metrics, turned_s=lambda: exporter.turned_s, joined=lambda: exporter.joined
+        ),
+        until_told_to_stop() as stopping,
+        Progress("export") as progress,
+    ):
         asyncio.run(exporter.run(stopping, lambda counts: progress.tell(lambda: flat(counts))))
     return exporter.counts
 

@@ -1,20 +1,21 @@
 """`tailstream rekey`: bring a topic that is not keyed by trace id to the input topic."""
 
-import dataclasses
 from collections.abc import Iterator
 
 import click
 
 from stream import logs
 from stream.cli.options import settings_options
-from stream.cli.refused import ClusterRefused
-from stream.cli.running import Progress, listed, until_told_to_stop
+from stream.cli.pages import metrics_of, pages
+from stream.cli.refused import ClusterRefused, unusable
+from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.kafka.client_settings import Membership, consumer_settings, producer_settings
 from stream.kafka.dead_letters import RECORD_OVERHEAD_BYTES
 from stream.kafka.errors import KafkaException
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.required_topics import required_topics
 from stream.kafka.topics import ClusterError
+from stream.metrics import REKEY_DECLARATIONS, Metrics
 from stream.rekey import Rekey, RekeyCounts, RekeyPlan
 from stream.settings.errors import Problem, SettingsError
 from stream.settings.key_files import check_key_files
@@ -29,18 +30,20 @@ def command(settings: Settings) -> None:
     """Split topics.unkeyed by trace and write it to topics.input, keyed by trace id.
 
     At least once: a crash repeats some records, which the worker counts as duplicates. Ends on
-    SIGTERM or SIGINT within seconds, what is safe committed. Exit codes: 0 clean, 2 an operator's
-    mistake, 1 a client that could not go on: start it again.
+    SIGTERM or SIGINT within seconds, what is safe committed. Serves /metrics, /livez and /readyz at
+    web.port. Exit codes: 0 clean, 2 an operator's mistake, 1 a client that could not go on: start
+    it again.
     """
     check_key_files(settings.kafka)
     check_source(settings)
     logs.configure(settings.log.level, settings.log.format)
+    metrics = metrics_of(REKEY_DECLARATIONS)
     try:
-        counts = _run(settings)
+        counts = _run(settings, metrics)
     except ClusterError as problem:
         raise ClusterRefused(str(problem)) from None
     except KafkaException as problem:
-        raise click.ClickException(f"Kafka: {problem.args[0].str()}: start it again") from None
+        raise unusable(problem) from None
     click.echo(f"rekey: {listed(flat(counts))}")
 
 
@@ -50,16 +53,6 @@ def check_source(settings: Settings) -> None:
     problems = list(_problems(settings, name))
     if problems:
         raise SettingsError(problems)
-
-
-def flat(counts: RekeyCounts) -> dict[str, int]:
-    """Return the counts with the dead letters of each reason under a name of its own."""
-    found = {
-        each.name: getattr(counts, each.name)
-        for each in dataclasses.fields(counts)
-        if each.name != "dead_letters"
-    }
-    return {**found, **{f"dead_letters_{reason}": n for reason, n in counts.dead_letters.items()}}
 
 
 def _problems(settings: Settings, name: str) -> Iterator[Problem]:
@@ -76,7 +69,7 @@ def _problems(settings: Settings, name: str) -> Iterator[Problem]:
             )
 
 
-def _run(settings: Settings) -> RekeyCounts:
+def _run(settings: Settings, metrics: Metrics) -> RekeyCounts:
     topics, worker = settings.topics, settings.worker
     needed = {f"topics.{role}": getattr(topics, role) for role in ("unkeyed", "input")}
     required_topics(settings.kafka, {**needed, "topics.dead_letters": topics.dead_letters})
@@ -100,8 +93,13 @@ def _run(settings: Settings) -> RekeyCounts:
         plan,
         consumer_settings(settings.kafka, member),
         RecordProducer(producing, partitioner=topics.partitioner),
+        metrics,
     )
     log.info("rekey", source=plan.source, target=plan.target, group=member.group)
-    with until_told_to_stop() as stopping, Progress("rekey") as progress:
+    with (
+        pages(settings, metrics, turned_s=lambda: rekey.turned_s, joined=lambda: rekey.joined),
+        until_told_to_stop() as stopping,
+        Progress("rekey") as progress,
+    ):
         rekey.run(stopping, lambda counts: progress.tell(lambda: flat(counts)))
     return rekey.counts

@@ -1,10 +1,11 @@
 """What the commands that run until they are told to stop have in common: the end, the progress."""
 
+import dataclasses
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.status import Status
@@ -78,3 +79,10 @@ class Progress:
 def listed(counts: dict[str, int]) -> str:
     """Return the counts in words: `12 records, 40 spans`."""
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+
+
+def flat(counts: Any) -> dict[str, int]:
+    """Return the numbers of a dataclass, the dead letters of each reason by a name of their own."""
+    named = {each.name: getattr(counts, each.name) for each in dataclasses.fields(counts)}
+    letters = {f"dead_letters_{reason}": n for reason, n in named["dead_letters"].items()}
+    return {name: value for name, value in named.items() if isinstance(value, int)} | letters

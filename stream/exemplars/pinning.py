@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stream import clock, logs
+from stream.companion import GroupLag
 from stream.exemplars.exemplar import Exemplar
 from stream.exemplars.otlp_metrics import read_metrics
 from stream.exemplars.pins import PinRules, Pins
@@ -70,8 +71,7 @@ class Pinning:
         self._committed_s = clock.monotonic_s()
         self._was_full = False
         self._lost_records = 0
-        self._read_ms: dict[int, int] = {}
-        self._lag_partitions: set[int] = set()
+        self._lag = GroupLag(metrics["exemplars_lag_records"], metrics["exemplars_lag_seconds"])
         self._malformed_untold = 0
         self._malformed_told_s = clock.monotonic_s() - MALFORMED_TOLD_EVERY_S
 
@@ -113,7 +113,7 @@ class Pinning:
         if self._reader is not None and now_s - self._committed_s >= COMMIT_INTERVAL_S:
             self._committed_s = now_s
             self._commit(self._reader)
-            self._measure(self._reader)
+            self._lag.measure(self._reader.behind(), clock.now_ms())
         self._metrics["exemplars_pins_under_way"].set(len(self._pins))
         self.turned_s = now_s
 
@@ -146,8 +146,6 @@ class Pinning:
 
     def _take(self, record: GroupRecord) -> None:
         pending = self._acknowledged.read(record.partition, record.offset)
-        if record.timestamp_ms is not None:
-            self._read_ms[record.partition] = record.timestamp_ms
         if dict(record.headers).get(SIGNAL_HEADER, b"metrics") != b"metrics":
             self._count("skipped")
             return
@@ -179,20 +177,6 @@ class Pinning:
         offsets = self._acknowledged.to_commit()
         if reader.commit(offsets):
             self._acknowledged.committed(offsets)
-
-    def _measure(self, reader: GroupReader) -> None:
-        """Set the gauges of the partitions that are ours, and take those of others away."""
-        lags = reader.lag_records()
-        now_ms = clock.now_ms()
-        for number, records in lags.items():
-            behind_ms = now_ms - self._read_ms.get(number, now_ms) if records else 0
-            self._metrics["lag_records"].labels(str(number)).set(records)
-            self._metrics["lag_seconds"].labels(str(number)).set(max(0, behind_ms) / 1000)
-        for number in self._lag_partitions - lags.keys():
-            for name in ("lag_records", "lag_seconds"):
-                self._metrics[name].remove(str(number))
-            self._read_ms.pop(number, None)
-        self._lag_partitions = set(lags)
 
     def _count(self, kind: str, records: int = 1) -> None:
         self._metrics["exemplars_records"].labels(kind).inc(records)

@@ -38,7 +38,8 @@ class ExportCounts:
     """What became of the records that were read.
 
     `records` and `spans` were accepted, `rejected_spans` of them were not (the backend said so of a
-    request that it accepted as a whole). `empty` records hold no span. `requests` counts every try.
+    request that it accepted as a whole). `empty` records hold no span. `requests` counts every try,
+    `answers` those that were answered, and how.
     """
 
     records: int = 0
@@ -49,6 +50,7 @@ class ExportCounts:
     retries: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     lost_to_retention: int = 0
+    answers: Counter[Meaning] = field(default_factory=Counter)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Delivery:
     async def _post(self, packed: bytes) -> Answer:
         self.counts.requests += 1
         answer = await self._backend.post(packed)
+        self.counts.answers[answer.meaning] += 1
         if answer.meaning is Meaning.ACCEPTED:
             self._welcome = True
         elif answer.meaning is Meaning.NOT_FOR_US and not self._welcome:

@@ -14,11 +14,13 @@ from stream import clock, logs
 from stream.export.backend import Backend, BackendSettings, shown
 from stream.export.backoff import chance_of
 from stream.export.delivery import Delivery, ExportCounts, Limits
+from stream.export.measured import Measured
 from stream.export.waiting import Held, Waiting, closed
 from stream.kafka.dead_letters import dead_letter
 from stream.kafka.group_reader import GroupReader, GroupRecord
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.topics import ClusterError
+from stream.metrics import Metrics
 
 READ_RECORDS_MAX: Final = 1_000
 READ_WAIT_S: Final = 0.1
@@ -50,6 +52,7 @@ class Exporter:
     """Exports one topic as a member of a group. `run` it once.
 
     `consumer` are `client_settings.consumer_settings`; `producer` writes the dead letters.
+    `turned_s` is when it last turned, by the monotonic clock.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Exporter:
         backend: BackendSettings,
         consumer: Mapping[str, Any],
         producer: RecordProducer,
+        metrics: Metrics,
     ) -> None:
+        self.turned_s = clock.monotonic_s()
         self._plan = plan
         self._backend = Backend(backend)
         self._delivery = Delivery(
@@ -71,6 +76,8 @@ class Exporter:
         )
         self._consumer_settings = consumer
         self._producer = producer
+        self._measured = Measured(metrics)
+        self._reader: GroupReader | None = None
         self._held_bytes_max = max(HELD_BYTES_MIN, 2 * plan.requests_max * plan.request_bytes_max)
         self._waiting = Waiting()
         self._requests: set[asyncio.Task[None]] = set()
@@ -86,6 +93,11 @@ class Exporter:
         """What became of the records so far."""
         return self._delivery.counts
 
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given us our partitions, be it none."""
+        return self._reader is not None and self._reader.joined
+
     async def run(self, stopping: Callable[[], bool], tell: Callable[[ExportCounts], None]) -> None:
         """Work until told to stop; then commit what was acknowledged, and leave the group.
 
@@ -96,14 +108,14 @@ class Exporter:
         """
         self._loop = asyncio.get_running_loop()
         async with self._backend:
-            self._reader = await self._in(self._reading, self._join)
+            self._reader = reader = await self._in(self._reading, self._join)
             self._start(self._delivery.greet())
             try:
                 while not stopping():
-                    await self._turn()
+                    await self._turn(reader)
                     tell(self.counts)
             finally:
-                await self._end()
+                await self._end(reader)
 
     def _join(self) -> GroupReader:
         return GroupReader(
@@ -114,30 +126,39 @@ class Exporter:
             lost=self._lost,
         )
 
-    async def _turn(self) -> None:
-        limit = self._held_bytes_max // 2 if self._paused else self._held_bytes_max
-        self._paused = self._waiting.held_bytes > limit
-        for record in await self._in(self._reading, partial(self._read, paused=self._paused)):
+    async def _turn(self, reader: GroupReader) -> None:
+        self._pause_or_go_on()
+        for record in await self._in(self._reading, partial(_read, reader, paused=self._paused)):
             self._waiting.add(record)
         self._launch()
-        self.counts.lost_to_retention = self._reader.lost_to_retention
-        if clock.monotonic_s() - self._committed_s >= COMMIT_INTERVAL_S:
-            await self._commit()
+        self.counts.lost_to_retention = reader.lost_to_retention
+        self.turned_s = clock.monotonic_s()
+        if self.turned_s - self._committed_s >= COMMIT_INTERVAL_S:
+            self._committed_s = self.turned_s
+            await self._commit(reader)
+            await self._measure(reader)
         if self._problem is not None:
             raise self._problem
 
-    def _read(self, *, paused: bool) -> list[GroupRecord]:
-        self._reader.hold(paused=paused)
-        return self._reader.read(READ_RECORDS_MAX, READ_WAIT_S)
+    def _pause_or_go_on(self) -> None:
+        limit = self._held_bytes_max // 2 if self._paused else self._held_bytes_max
+        full = self._waiting.held_bytes > limit
+        if full and not self._paused:
+            self._measured.full()
+        self._paused = full
 
-    async def _commit(self) -> None:
-        self._committed_s = clock.monotonic_s()
+    async def _commit(self, reader: GroupReader) -> None:
         offsets = self._waiting.to_commit()
         if not offsets:
             return
-        done: bool = await self._in(self._reading, lambda: self._reader.commit(offsets))
+        done: bool = await self._in(self._reading, partial(reader.commit, offsets))
         if done:
             self._waiting.committed(offsets)
+
+    async def _measure(self, reader: GroupReader) -> None:
+        self._measured.counts(self.counts, held_bytes=self._waiting.held_bytes)
+        oldest = self._waiting.oldest()
+        self._measured.behind(await self._in(self._reading, partial(reader.behind, oldest)))
 
     def _launch(self) -> None:
         """Start requests while there are records for them and places."""
@@ -211,7 +232,7 @@ class Exporter:
             await asyncio.wait(self._requests, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         return closed(lanes)
 
-    async def _end(self) -> None:
+    async def _end(self, reader: GroupReader) -> None:
         self._ending = True
         requests = set(self._requests)
         if requests and self._problem is None:
@@ -219,10 +240,15 @@ class Exporter:
         for request in requests:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
-        await self._in(self._reading, self._reader.close)
+        await self._in(self._reading, reader.close)
         await self._in(self._burying, self._producer.close)
         for executor in (self._reading, self._burying):
             executor.shutdown(wait=False)
 
     async def _in(self, executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(executor, call)
+
+
+def _read(reader: GroupReader, *, paused: bool) -> list[GroupRecord]:
+    reader.hold(paused=paused)
+    return reader.read(READ_RECORDS_MAX, READ_WAIT_S)

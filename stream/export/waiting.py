@@ -18,6 +18,7 @@ class Lane:
 
     number: int
     queue: deque["Held"] = field(default_factory=deque)
+    under_way: deque["Held"] = field(default_factory=deque)
     busy: bool = False
     ours: bool = True
     next_offset: int | None = None
@@ -37,6 +38,8 @@ class Held:
         """It is done with, and so are all before it in its partition."""
         assert self.lane.next_offset is None or self.lane.next_offset <= self.record.offset
         self.lane.next_offset = self.record.offset + 1
+        first = self.lane.under_way.popleft()
+        assert first is self
 
 
 class Waiting:
@@ -70,6 +73,7 @@ class Waiting:
                 held = lane.queue.popleft()
                 size += len(held.body)
                 batch.append(held)
+                lane.under_way.append(held)
                 taken += 1
             lane.busy = taken > 0
             if lane.queue and batch:
@@ -91,6 +95,11 @@ class Waiting:
         for number, offset in offsets.items():
             if number in self._lanes:
                 self._lanes[number].committed = offset
+
+    def oldest(self) -> dict[int, GroupRecord]:
+        """Return the first record of each partition that is not acknowledged, if there is one."""
+        waiting = {n: lane.under_way or lane.queue for n, lane in self._lanes.items()}
+        return {number: some[0].record for number, some in waiting.items() if some}
 
     def give_up(self, numbers: Iterable[int]) -> list[Lane]:
         """Drop what waits of these partitions. What is under way may still be acknowledged."""

@@ -5,6 +5,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 __all__ = [
+    "GRANT",
     "KafkaException",
     "is_bad_compression",
     "is_end_of_partition",
@@ -20,6 +21,8 @@ __all__ = [
     "needed_permission",
     "not_readable",
 ]
+
+GRANT = "grant it to the principal of this command with kafka-acls.sh --add"
 
 # Public codes of librdkafka's own; their names begin with an underscore all the same.
 _FENCED = frozenset(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from confluent_kafka import (
@@ -13,13 +14,16 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream import logs
+from stream import clock, logs
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Headers
+from stream.kafka.errors import GRANT
 from stream.kafka.headers import headers_of
 from stream.kafka.topics import ClusterError
 
 CALL_TIMEOUT_S = 10.0
+ENDS_ASKED_EVERY_S = 5.0
+ENDS_TIMEOUT_S = 2.0
 
 log = logs.logger("tailstream")
 
@@ -37,6 +41,20 @@ class GroupRecord:
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far behind a partition is: records, and the time of the oldest of them.
+
+    That is the newest one read where no older one waits; None where no time is known.
+    """
+
+    records: int
+    since_ms: int | None
+
+
+EMPTY: Mapping[int, GroupRecord] = MappingProxyType({})
 
 
 class GroupReader:
@@ -66,10 +84,14 @@ class GroupReader:
         self.lost_to_retention = 0
         self.joined = False
         self._topic = topic
+        self._group = str(settings["group.id"])
         self._initial_offset = initial_offset
         self._revoked = revoked
         self._lost = lost
         self._next: dict[int, int | None] = {}
+        self._read_ms: dict[int, int | None] = {}
+        self._ends: dict[int, int] = {}
+        self._ends_asked_s = clock.monotonic_s()
         self._paused = False
         self._report = ClientReports()
         ours = {"error_cb": self._report, "log_level": 0}
@@ -96,8 +118,10 @@ class GroupReader:
             if error is not None:
                 self._error(message.partition(), error)
             elif message.partition() in self._next:
-                records.append(_record(message))
-                self._next[message.partition()] = message.offset() + 1
+                record = _record(message)
+                records.append(record)
+                self._next[record.partition] = record.offset + 1
+                self._read_ms[record.partition] = record.timestamp_ms
         return records
 
     def hold(self, *, paused: bool) -> None:
@@ -125,18 +149,28 @@ class GroupReader:
             return False
         return True
 
-    def lag_records(self) -> dict[int, int]:
-        """Return how many records of each partition are to come, by the ends heard of last.
+    def behind(self, oldest: Mapping[int, GroupRecord] = EMPTY) -> dict[int, Behind]:
+        """Return how far behind each partition is, by the ends heard of last.
 
-        A partition whose end nothing was heard of yet is left out.
+        `oldest` are records that were read and are not done with: they and what follows them count.
+        A partition whose end nothing was heard of yet is left out. What is held is not fetched, so
+        nothing is heard of its end: then the broker is asked, every few seconds.
         """
-        lags = {}
-        for number, position in self._next.items():
-            partition = TopicPartition(self._topic, number)
-            low, high = self._consumer.get_watermark_offsets(partition, cached=True)
+        self._ask_for_ends()
+        places = [TopicPartition(self._topic, number) for number in self._next]
+        found = {}
+        for place in self._consumer.position(places):
+            low, high = self._consumer.get_watermark_offsets(place, cached=True)
+            high = max(high, self._ends.get(place.partition, high))
             if high >= 0:
-                lags[number] = max(0, high - (low if position is None else position))
-        return lags
+                # The client's own position is behind a transaction's marker, too.
+                position = max(place.offset, self._next[place.partition] or low, low)
+                first = oldest.get(place.partition)
+                found[place.partition] = Behind(
+                    max(0, high - (position if first is None else first.offset)),
+                    self._read_ms.get(place.partition) if first is None else first.timestamp_ms,
+                )
+        return found
 
     def close(self) -> None:
         """Give up the partitions and leave the group."""
@@ -189,7 +223,8 @@ class GroupReader:
 
     def _release(self, consumer: Any, partitions: Sequence[Any]) -> None:
         for partition in partitions:
-            self._next.pop(partition.partition, None)
+            for known in (self._next, self._read_ms, self._ends):
+                known.pop(partition.partition, None)
         consumer.incremental_unassign(list(partitions))
 
     def _error(self, partition: int, error: Any) -> None:
@@ -199,7 +234,9 @@ class GroupReader:
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         ):
-            raise ClusterError(f"kafka: {error.str()}: grant the reading of {self._topic!r}")
+            of_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+            denied = f"group {self._group!r}" if of_group else f"topic {self._topic!r}"
+            raise ClusterError(f"Kafka: {denied}: {error.str()} (Read is needed: {GRANT})")
         elif error.fatal():
             raise KafkaException(error)
         else:
@@ -225,6 +262,20 @@ class GroupReader:
         self._consumer.incremental_assign([start])
         if self._paused:
             self._consumer.pause([start])
+
+    def _ask_for_ends(self) -> None:
+        now_s = clock.monotonic_s()
+        if not self._paused or now_s - self._ends_asked_s < ENDS_ASKED_EVERY_S:
+            return
+        self._ends_asked_s = now_s
+        try:
+            for number in self._next:
+                place = TopicPartition(self._topic, number)
+                _, self._ends[number] = self._consumer.get_watermark_offsets(
+                    place, timeout=ENDS_TIMEOUT_S, cached=False
+                )
+        except KafkaException as problem:
+            self._report(problem.args[0])
 
     def _bounds(self, consumer: Any, partition: int) -> tuple[int, int]:
         low, high = consumer.get_watermark_offsets(

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Produce
-from stream.kafka.errors import is_message_fault
+from stream.kafka.errors import GRANT, is_message_fault
 from stream.kafka.load_producer import PARTITIONERS
 from stream.kafka.topics import ClusterError
 
@@ -139,7 +139,7 @@ class RecordProducer:
             self.in_flight_bytes -= len(sent.record.value)
             sent.delivered()
         elif not (is_message_fault(error) or error.code() == KafkaError.INVALID_TIMESTAMP):
-            self._problem = self._problem or error
+            self._problem = self._problem or _with_topic(error, sent.record.topic)
         else:
             (self._culprits if alone else self._suspects).append(sent)
 
@@ -179,3 +179,10 @@ def _emptied(waiting: list[_Sent]) -> list[_Sent]:
     taken = waiting[:]
     waiting.clear()
     return taken
+
+
+def _with_topic(error: KafkaError, topic: str) -> KafkaError:
+    """Return the error with the topic's name, and what we lack on it."""
+    denied = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    needs = f" (Write is needed: {GRANT})" if denied else ""
+    return KafkaError(error.code(), f"topic {topic!r}: {error.str()}{needs}", fatal=error.fatal())

@@ -26,6 +26,7 @@ from stream.settings.kafka import KAFKA_DEFAULTS, KafkaMap
 from stream.settings.policies import default_policies
 from stream.settings.promotion import Promotion
 from stream.settings.tail_sampling import DAY_S, NOT_NEEDED, TailSampling
+from stream.settings.units import format_duration
 
 MIB = 1 << 20
 
@@ -311,7 +312,19 @@ class Settings(Block):
             lines += differences(self.tail_sampling, as_collector=self.as_collector)
         if self.worker.delivery == "at_least_once":
             lines.append("worker.delivery: at_least_once: a crash can republish kept traces")
-        return lines
+        return [*lines, *self.pin_notes()]
+
+    def pin_notes(self) -> list[str]:
+        """Return what to know of pins: a worker's own file may say otherwise than the pinner's."""
+        ttl_s, kept_s = self.exemplars.ttl_s, self.decisions.retention_s
+        if ttl_s <= kept_s:
+            return []
+        return [
+            (
+                f"exemplars.ttl: {format_duration(ttl_s)}: a worker holds a pin for at most "
+                f"decisions.retention ({format_duration(kept_s)}): lower the one, or raise the other"
+            )
+        ]
 
     def policies_hash(self) -> str:
         """Return 8 hex digits that change when the policies or the decision waits do.

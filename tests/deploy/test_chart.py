@@ -18,6 +18,7 @@ from tests.harness.repository import ROOT
 
 MEBIBYTE = 1 << 20
 ABOVE_BUDGET = 150 * MEBIBYTE
+COMPONENT = "app.kubernetes.io/component"
 OPERATORS = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -219,6 +220,26 @@ def test_a_worker_is_asked_whether_it_lives_only_when_it_has_restored_and_stops_
 
 
 @every_variant
+def test_what_runs_until_it_is_stopped_is_asked_on_its_own_pages(
+    variant: str, tmp_path: Path
+) -> None:
+    for workload in of_kind(variant, "StatefulSet", "Deployment"):
+        asked = container(workload)
+        port = settings(variant, workload, tmp_path).web.port
+        assert asked["ports"] == [{"name": "metrics", "containerPort": port}], asked["name"]
+        assert asked["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
+        for kind in ("startup", "readiness"):
+            assert asked[f"{kind}Probe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+
+
+def test_all_that_has_pages_is_scraped_where_the_operator_for_it_is_there() -> None:
+    monitors = of_kind("everything", "PodMonitor")
+    components = {each["metadata"]["labels"][COMPONENT] for each in monitors}
+    running = of_kind("everything", "StatefulSet", "Deployment")
+    assert components == {container(each)["name"] for each in running}
+
+
+@every_variant
 def test_no_pod_has_rights_that_it_does_not_need(variant: str) -> None:
     for workload in workloads(variant):
         assert pod(workload)["securityContext"]["runAsNonRoot"] is True
@@ -248,7 +269,7 @@ def test_whoever_selects_pods_selects_those_of_its_component(variant: str) -> No
     for each in of_kind(variant, "Service", "PodDisruptionBudget", "PodMonitor"):
         selector = each["spec"]["selector"]
         wanted = selector.get("matchLabels", selector)
-        component = each["metadata"]["labels"]["app.kubernetes.io/component"]
+        component = each["metadata"]["labels"][COMPONENT]
         assert wanted.items() <= pods[component].items(), each["kind"]
     for workload in of_kind(variant, "StatefulSet", "Deployment"):
         wanted = workload["spec"]["selector"]["matchLabels"]

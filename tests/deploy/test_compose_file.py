@@ -22,6 +22,7 @@ from tests.harness.kafka_jars import kafka_version
 from tests.harness.repository import ROOT
 
 WORKERS = ("worker-1", "worker-2")
+HAVE_PAGES = ("worker", "exemplars", "export", "rekey")
 
 
 def names() -> list[str]:
@@ -109,6 +110,23 @@ def test_a_workers_pages_are_where_its_health_check_its_port_and_prometheus_ask_
         assert f"{name}:{web.port}" in scraped()
         assert [inside for _, inside in port_pairs(services()[name])] == [web.port]
         assert f"http://127.0.0.1:{web.port}/readyz" in services()[name]["healthcheck"]["test"][-1]
+
+
+def test_what_has_pages_is_asked_whether_it_is_ready_and_is_scraped() -> None:
+    with_pages = {name for name, service in ours().items() if service["command"][0] in HAVE_PAGES}
+    assert with_pages == {*WORKERS, "exemplars", "export"}
+    for name in with_pages:
+        web = settings_of_service(name).web
+        assert f"http://127.0.0.1:{web.port}/readyz" in services()[name]["healthcheck"]["test"][-1]
+        assert f"{name}:{web.port}" in scraped()
+
+
+def test_the_job_of_a_group_scrapes_its_workers_alone() -> None:
+    jobs = {
+        job["job_name"]: {target for each in job["static_configs"] for target in each["targets"]}
+        for job in prometheus_tree()["scrape_configs"]
+    }
+    assert jobs["tailstream"] == {f"{name}:6066" for name in WORKERS}
 
 
 def test_prometheus_scrapes_no_service_that_is_not_there_and_reads_rules_that_are_mounted() -> None:

@@ -211,7 +211,7 @@ def test_what_cannot_be_read_is_counted_and_told_by_its_place_and_the_rest_goes_
         'tailstream_exemplars_total{outcome="invalid",source="kafka"} 2.0',
         'tailstream_exemplars_total{outcome="without_trace",source="kafka"} 1.0',
         'tailstream_exemplars_total{outcome="pinned",source="kafka"} 3.0',
-        'tailstream_lag_records{partition="0"} 0.0',
+        'tailstream_exemplars_lag_records{partition="0"} 0.0',
         "tailstream_exemplars_data_points_total 3.0",
     ):
         assert line in metrics, metrics

@@ -1,16 +1,14 @@
 """`tailstream export` from a real Kafka to a real HTTP server, checked by an independent decode."""
 
-import gzip
 import os
 import signal
+import socket
 import sys
 import threading
-import time
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,8 +20,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from stream.testing.spans import a_trace, trace_id_of, traces_data
+from tests.harness.backend import Answers, LocalBackend, Reply, trace_ids_of
 from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.pages import Pages
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import GroupOffsets, end_offsets, wait_for
 
@@ -37,89 +37,6 @@ POISON = 17
 
 
 @dataclass
-class Reply:
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    after_s: float = 0.0
-
-
-Answers = Callable[[ExportTraceServiceRequest, int], Reply]
-"""(request, how many came before it) -> reply."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that was killed does not read its reply."""
-
-
-class LocalBackend:
-    """An OTLP/HTTP server of the standard library's, which keeps what it accepted."""
-
-    def __init__(self, answers: Answers, *, port: int = 0) -> None:
-        self.accepted: list[tuple[bytes, ...]] = []  # a request's trace ids, by span
-        self.requests = 0
-        self.seen_headers: list[dict[str, str]] = []
-        self._answers = answers
-        self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", port), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def spans_by_trace(self) -> Counter[bytes]:
-        with self._lock:
-            return Counter(trace_id for request in self.accepted for trace_id in request)
-
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
-        assert path == "/v1/traces", path
-        assert headers["Content-Type"] == "application/x-protobuf"
-        plain = gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
-        message = ExportTraceServiceRequest.FromString(plain)
-        with self._lock:
-            before = self.requests
-            self.requests += 1
-            self.seen_headers.append(headers)
-        reply = self._answers(message, before)
-        time.sleep(reply.after_s)
-        if reply.status == 200:
-            with self._lock:
-                self.accepted.append(tuple(trace_ids_of(message)))
-        return reply
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        backend = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                reply = backend.take(self.path, dict(self.headers.items()), body)
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(reply.body)))
-                self.end_headers()
-                self.wfile.write(reply.body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
-
-
-@dataclass
 class Space:
     """Topics that nobody else uses, a backend, and the command run as an operator runs it."""
 
@@ -128,6 +45,7 @@ class Space:
     prefix: str = field(default_factory=lambda: f"export_{uuid.uuid4().hex[:12]}")
     children: list[Child] = field(default_factory=list)
     backends: list[LocalBackend] = field(default_factory=list)
+    pages: Pages = field(default_factory=lambda: Pages(free_ports(1)[0]))
 
     @property
     def topics(self) -> dict[str, str]:
@@ -158,6 +76,8 @@ class Space:
         given = [f"kafka.bootstrap.servers={self.bootstrap}", f"worker.group={self.prefix}"]
         given += [f"topics.{role}={name}" for role, name in self.topics.items()]
         given += ["worker.session_timeout=6s", f"export.endpoint={endpoint}"]
+        self.pages = Pages(free_ports(1)[0])
+        given.append(f"web.port={self.pages.port}")
         options = [word for one in (*given, *settings) for word in ("--set", one)]
         log = self.home / f"export-{len(self.children)}.log"
         child = Child([str(COMMAND), "export", *options], log=log, env={**os.environ})
@@ -178,6 +98,26 @@ class Space:
             )
         assert producer.flush(TIMEOUT_S) == 0
 
+    def send_values(self, values: list[bytes]) -> None:
+        """Send records as they are, over all partitions in turn."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        for number, value in enumerate(values):
+            producer.produce(self.topics["output"], value, partition=number % PARTITIONS)
+            producer.poll(0)
+        assert producer.flush(TIMEOUT_S) == 0
+
+    def send_in_transactions(self, traces: int) -> None:
+        """Send them as the worker does: two transactions, each ends with a marker."""
+        settings = {"bootstrap.servers": self.bootstrap, "transactional.id": self.prefix}
+        producer = Producer(settings)
+        producer.init_transactions(TIMEOUT_S)
+        for half in (range(traces // 2), range(traces // 2, traces)):
+            producer.begin_transaction()
+            for number in half:
+                value = traces_data(a_trace(number))
+                producer.produce(self.topics["output"], value, partition=number % PARTITIONS)
+            producer.commit_transaction(TIMEOUT_S)
+
     def group(self) -> GroupOffsets:
         return GroupOffsets(self.bootstrap, f"{self.prefix}-export", self.topics["output"])
 
@@ -195,17 +135,25 @@ class Space:
         for deleted in admin.delete_records([place]).values():
             deleted.result(TIMEOUT_S)
 
+    def wait(self, child: Child, what: str, reached: Callable[[], bool]) -> None:
+        """Return when it is reached, while the command runs."""
+
+        def looked() -> bool:
+            assert child.returncode() is None, child.log_tail()
+            return reached()
+
+        wait_for(what, looked, timeout_s=TIMEOUT_S)
+
     def wait_until_committed(self, child: Child) -> None:
         """Return when the group has committed the end of the output topic."""
         ends = end_offsets(self.bootstrap, self.topics["output"])
         group = self.group()
 
         def reached() -> bool:
-            assert child.returncode() is None, child.log_tail()
             return group.committed() == {number: end for number, end in ends.items() if end}
 
         try:
-            wait_for("everything committed", reached, timeout_s=TIMEOUT_S)
+            self.wait(child, "everything committed", reached)
         except TimeoutError as late:
             raise TimeoutError(f"{late}\n{group.committed()} {ends}\n{child.log_tail()}") from late
 
@@ -475,11 +423,74 @@ def test_an_endpoint_that_takes_nothing_from_us_ends_it_with_the_remedy(
     assert space.dead_letters() == []
 
 
-def trace_ids_of(request: ExportTraceServiceRequest) -> list[bytes]:
-    """Return the trace id of every span."""
-    return [
-        span.trace_id
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
+def test_the_pages_tell_how_far_the_backend_is_behind_and_that_all_was_caught_up(
+    space: Space,
+) -> None:
+    busy = threading.Event()
+    busy.set()
+    backend = space.backend(
+        lambda request, _before: Reply(503 if busy.is_set() and request.resource_spans else 200)
+    )
+    space.send_in_transactions(40)
+    child = space.start(backend.endpoint, "export.request_bytes_max=2kB")
+    lag = [f'tailstream_export_lag_records{{partition="{number}"}}' for number in range(PARTITIONS)]
+
+    space.wait(child, "the lag", lambda: all(space.pages.value(each) for each in lag))
+    # 10 records in each partition, and a marker behind each of 2 transactions.
+    assert [space.pages.value(each) for each in lag] == [12] * PARTITIONS
+    assert space.pages.value('tailstream_export_lag_seconds{partition="0"}')
+    held = space.pages.value("tailstream_export_held_bytes")
+    assert held == sum(len(traces_data(a_trace(number))) for number in range(40))
+    assert space.pages.text("/livez") == space.pages.text("/readyz") == "ok\n"
+
+    busy.clear()
+    space.wait(
+        child,
+        "all caught up",
+        lambda: [space.pages.value(each) for each in lag] == [0] * PARTITIONS,
+    )
+    told = {
+        'records_total{outcome="accepted"}': 40,
+        'records_total{outcome="dead_lettered"}': 0,
+        'spans_total{outcome="sent"}': 120,
+        'lag_seconds{partition="0"}': 0,
+        "held_bytes": 0,
+    }
+    assert {name: space.pages.value(f"tailstream_export_{name}") for name in told} == told
+    assert space.pages.value('tailstream_export_requests_total{answer="try_again"}')
+    assert "tailstream_spans_total" not in space.pages.text("/metrics")
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+
+def test_an_export_whose_backend_is_down_hears_of_what_comes_while_it_does_not_read(
+    space: Space,
+) -> None:
+    backend = space.backend(lambda request, _before: Reply(503 if request.resource_spans else 200))
+    large = traces_data(a_trace(1, attributes={"text": "x" * 150_000}))
+    space.send_values([large] * 100)  # 45 MB
+    child = space.start(backend.endpoint, "export.requests_max=1")
+    limit = 'tailstream_limit_reached_total{limit="export_held_bytes"}'
+    space.wait(child, "it reads no more", lambda: space.pages.value(limit) == 1)
+
+    space.send_values([large] * 20)
+
+    lag = [f'tailstream_export_lag_records{{partition="{number}"}}' for number in range(PARTITIONS)]
+    space.wait(
+        child,
+        "it hears of them",
+        lambda: sum(space.pages.value(each) or 0 for each in lag) == 120,
+    )
+
+
+def test_a_port_that_is_taken_ends_it_with_the_remedy(space: Space) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        child = space.start("http://127.0.0.1:1", f"web.port={port}")
+
+        assert child.wait(timeout_s=TIMEOUT_S) == 2, child.log_tail()
+
+    (last,) = child.log_tail(1).splitlines()
+    assert f"web.port: {port} on 127.0.0.1" in last
+    assert "set web.port to a free one" in last

@@ -17,9 +17,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
+from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.load import Load, partition_of
 from tests.harness.oracle import decode, placed_spans, traces_of
+from tests.harness.pages import Pages
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import GroupOffsets, end_offsets, wait_for
 
@@ -43,6 +45,7 @@ class Space:
     home: Path
     prefix: str = field(default_factory=lambda: f"rekey_{uuid.uuid4().hex[:12]}")
     children: list[Child] = field(default_factory=list)
+    pages: Pages = field(default_factory=lambda: Pages(free_ports(1)[0]))
 
     @property
     def topics(self) -> dict[str, str]:
@@ -68,6 +71,8 @@ class Space:
     def start(self, *settings: str) -> Child:
         given = [f"kafka.bootstrap.servers={self.bootstrap}", f"worker.group={self.prefix}"]
         given += [f"topics.{role}={name}" for role, name in self.topics.items()]
+        self.pages = Pages(free_ports(1)[0])
+        given.append(f"web.port={self.pages.port}")
         options = [word for one in (*given, *settings) for word in ("--set", one)]
         log = self.home / f"rekey-{len(self.children)}.log"
         child = Child([str(COMMAND), "rekey", *options], log=log, env={**os.environ})
@@ -224,6 +229,34 @@ def test_legal_records_without_a_span_are_counted(space: Space) -> None:
     assert len(space.read("input")) == 1
     assert space.read("dead_letters") == []
     assert "2 no spans" in child.log_tail()
+
+
+def test_the_pages_tell_what_became_of_the_records_and_how_far_it_is_behind(space: Space) -> None:
+    space.send([record_of(bytes([number]) * 16) for number in range(1, 31)])
+    space.send([b"\x0a\xff\xff\xff\xff\x0f"])
+    space.send([b"metrics of somebody"] * 3, [("otelcol.signal", b"metrics")])
+
+    child = space.start()
+    space.wait_until_committed(child)
+    told = {
+        'tailstream_rekey_records_total{kind="read"}': 34,
+        'tailstream_rekey_records_total{kind="keyed"}': 30,
+        'tailstream_rekey_records_total{kind="skipped"}': 3,
+        'tailstream_rekey_records_total{kind="lost_to_retention"}': 0,
+        "tailstream_rekey_spans_total": 30,
+        'tailstream_dead_letters_total{reason="malformed"}': 1,
+        'tailstream_dead_letters_total{reason="empty"}': 0,
+        **{f'tailstream_rekey_lag_records{{partition="{number}"}}': 0 for number in range(3)},
+        **{f'tailstream_rekey_lag_seconds{{partition="{number}"}}': 0 for number in range(3)},
+    }
+    wait_for(
+        "a measurement after the commit",
+        lambda: {name: space.pages.value(name) for name in told} == told,
+        timeout_s=TIMEOUT_S,
+    )
+
+    assert space.pages.text("/livez") == space.pages.text("/readyz") == "ok\n"
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
 
 
 def test_a_part_that_the_target_does_not_take_becomes_a_dead_letter_and_stops_nothing(

@@ -4,15 +4,21 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from stream.testing.spans import a_trace, traces_data
 from tests.harness.authority import Authority
+from tests.harness.backend import LocalBackend, Reply
+from tests.harness.beside import BesideProcess
 from tests.harness.kafka_jars import MissingToolError
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
 from tests.harness.secured_broker import (
+    DESCRIBE,
     DESCRIBE_CONFIGS,
     GROUP,
     READ,
@@ -28,7 +34,13 @@ from tests.harness.secured_broker import (
     take_away,
 )
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.topics import (
+    Topics,
+    end_offsets,
+    metrics_topic_of,
+    topics_of_a_test,
+    wait_for,
+)
 from tests.harness.verify import decisions_complete, nothing_missing_and_nothing_twice, read_back
 from tests.harness.worker import COMMAND, WorkerProcess, wait_until_all_is_decided
 
@@ -342,3 +354,99 @@ def test_the_pages_are_served_to_this_machine_alone_unless_told_otherwise(
     # Linux answers on all of 127.0.0.0/8: a port that is open to all is open there.
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", worker.port), timeout=5).close()
+
+
+BESIDE = ("export", "rekey")
+
+
+def unkeyed(topics: Topics) -> str:
+    """A topic that is not the worker's: what the worker reads is what rekey writes."""
+    return topics.metrics
+
+
+def permissions_of(command: str, topics: Topics) -> list[Permission]:
+    """Return all that the command needs, as the README lists it."""
+    read, written = {
+        "export": (topics.output, [topics.dead_letters]),
+        "rekey": (unkeyed(topics), [topics.input, topics.dead_letters]),
+    }[command]
+    return [
+        *((TOPIC, topic, DESCRIBE_CONFIGS) for topic in (read, *written)),
+        (TOPIC, read, READ),
+        *((TOPIC, topic, WRITE) for topic in written),
+        (GROUP, f"{topics.group}-{command}", READ),
+    ]
+
+
+@contextmanager
+def runs_beside(
+    command: str, broker: SecuredBroker, home: Path, lacks: int | None = None
+) -> Iterator[tuple[BesideProcess, Topics, LocalBackend]]:
+    """Run a command with what it needs, but for the permission of this number."""
+    with (
+        topics_of_a_test(broker.bootstrap) as fresh,
+        metrics_topic_of(fresh, partitions=2),
+        closing(LocalBackend(lambda _request, _before: Reply())) as backend,
+    ):
+        wanted = permissions_of(command, fresh)
+        granted = [each for number, each in enumerate(wanted) if number != lacks]
+        # Or it would not even know that the topic is there, which is told as such.
+        seen = list({(TOPIC, name, DESCRIBE) for kind, name, _ in wanted if kind is TOPIC})
+        allow(broker.admin, granted + (seen if lacks is not None else []))
+        more = {f"kafka.{name}": value for name, value in by_password(broker).items()}
+        more |= {"export.endpoint": backend.endpoint, "topics.decisions": fresh.decisions}
+        if command == "rekey":
+            more |= {"topics.unkeyed": unkeyed(fresh), "topics.metrics": "none"}
+        source = fresh.output if command == "export" else unkeyed(fresh)
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        for value in (traces_data(a_trace(1)), b"\x0a\xff\xff\xff\xff\x0f"):
+            producer.produce(source, value)
+        assert producer.flush(30) == 0
+        running = BesideProcess(command, fresh, home, more)
+        try:
+            yield running, fresh, backend
+        finally:
+            running.close()
+
+
+@pytest.mark.parametrize("command", BESIDE)
+def test_what_runs_beside_the_workers_works_with_the_listed_permissions_and_no_more(
+    broker: SecuredBroker, tmp_path: Path, command: str
+) -> None:
+    with runs_beside(command, broker, tmp_path) as (running, topics, backend):
+        letters = 'tailstream_dead_letters_total{reason="malformed"}'
+        spans = {
+            "export": 'tailstream_export_spans_total{outcome="sent"}',
+            "rekey": "tailstream_rekey_spans_total",
+        }[command]
+
+        def done() -> bool:
+            assert running.returncode() is None, running.log_tail()
+            return (running.pages.value(letters), running.pages.value(spans)) == (1, 3)
+
+        wait_for("both records", done, timeout_s=END_TIMEOUT_S)
+        assert end_offsets(topics.bootstrap, topics.dead_letters)
+        assert (backend.spans_by_trace().total() == 3) is (command == "export")
+
+
+@pytest.mark.parametrize(
+    ("command", "lacks"),
+    [
+        (command, number)
+        for command, count in (("export", 5), ("rekey", 7))
+        for number in range(count)
+    ],
+)
+def test_a_permission_that_one_of_them_lacks_ends_it_with_its_name_and_the_remedy(
+    broker: SecuredBroker, tmp_path: Path, command: str, lacks: int
+) -> None:
+    with runs_beside(command, broker, tmp_path, lacks) as (running, topics, _):
+        _, name, operation = permissions_of(command, topics)[lacks]
+        wait_for("its end", lambda: running.returncode() is not None, timeout_s=END_TIMEOUT_S)
+
+        assert running.returncode() == OPERATOR, running.log_tail()
+        last = running.log_tail(1)
+        assert repr(name) in last
+        words = {DESCRIBE_CONFIGS: "DescribeConfigs", READ: "Read", WRITE: "Write"}
+        assert words[operation] in last, last
+        assert "kafka-acls.sh --add" in last

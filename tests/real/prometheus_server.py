@@ -26,28 +26,34 @@ Series = Mapping[str, Any]
 
 
 class Prometheus:
-    """A running server with the configuration of `deploy/prometheus/`, but every second."""
+    """A running server with the configuration of `deploy/prometheus/`, but every second.
+
+    `targets` are the addresses of each job, by what follows the workers' job in its name; `names`
+    what the workers are called by the label `instance`, instead of their addresses.
+    """
 
     def __init__(
         self,
         binary: Path,
-        targets: Sequence[str],
+        targets: Mapping[str, Sequence[str]],
         directory: Path,
         *,
         names: Sequence[str] = (),
     ) -> None:
-        """`names`: what the targets are called by the label `instance`, instead of addresses."""
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         config = yaml.safe_load((OURS / "prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
         config["rule_files"] = [str(OURS / name) for name in config["rule_files"]]
-        (scrape,) = config["scrape_configs"]
-        self.job = str(scrape["job_name"])
-        scrape["static_configs"] = [
-            {"targets": [target], "labels": {"instance": name}}
-            for target, name in zip(targets, names or targets, strict=True)
-        ]
+        jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+        self.job = str(next(iter(jobs)))
+        config["scrape_configs"] = []
+        for what, addresses in targets.items():
+            # Rekey is not in the demo: like the others it has a job of its own.
+            job = f"{self.job}-{what}" if what else self.job
+            static = _named(addresses, () if what else names)
+            own = {"job_name": job, "static_configs": static}
+            config["scrape_configs"].append({**jobs.get(job, {}), **own})
         path = directory / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config))
         command = [
@@ -111,3 +117,10 @@ class Prometheus:
             raise AssertionError(f"{what} {asked}: {refused.read().decode()}") from refused
         assert said["status"] == "success", said
         return said["data"]
+
+
+def _named(addresses: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"targets": [address], "labels": {"instance": name}}
+        for address, name in zip(addresses, names or addresses, strict=True)
+    ]

@@ -116,7 +116,8 @@ def watched(
         worker.start()
         way = running.enter_context(kept_to_zipkin(collector, topics, zipkin_topic, home))
         registry = CollectorRegistry()
-        server = Prometheus(prometheus.prometheus, [running.enter_context(scraped(registry))], home)
+        targets = {"": [running.enter_context(scraped(registry))]}
+        server = Prometheus(prometheus.prometheus, targets, home)
         running.callback(server.close)
         server.wait()
         shop = running.enter_context(open_shop(topics, home, FATES))

@@ -17,11 +17,14 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.sampling.control import CONTROL_HEADER, Pin, encode
+from tests.harness.backend import LocalBackend, Reply
+from tests.harness.beside import BesideProcess
 from tests.harness.client_quota import set_consume_quota
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
+from tests.harness.otlp_metrics import one_point
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, metrics_topic_of, topics_of_a_test, wait_for
 from tests.harness.verify import Written, read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.panels import DASHBOARDS, asked, numbers
@@ -36,11 +39,15 @@ HELD_PARTITION: Final = 3
 REPLAYED_BYTES_A_SECOND: Final = 20_000
 CAUGHT_UP_BYTES_A_SECOND: Final = 500_000
 SCRAPES_S: Final = 4.0
+BUSY_ANSWERS: Final = 8
+"""How often the backend is busy: with what the export waits in between, some seconds."""
 
 ALWAYS_ZERO: Final = {"Spans unaccounted for": "the accounting law holds"}
 MAY_BE_ZERO: Final = {
     "Aborted, 1 h": "a rebalance aborts a transaction now and then, not every time",
     "Decisions still to be read": "few decisions are read between two scrapes",
+    "Exemplars, behind": "they are read faster than they are measured",
+    "Rekey, behind": "it reads faster than it is measured",
 }
 """Panels whose queries have series, and no values to speak of. All others rise above 0."""
 
@@ -70,16 +77,48 @@ def filled(
         first, second = (a_worker(topics, home, slot) for slot in ("first", "second"))
         running.callback(first.close)
         running.callback(second.close)
-        targets = [first.address, second.address]
+        beside = running.enter_context(what_runs_beside(topics, home))
+        targets = {"": [first.address, second.address]}
+        targets |= {command: [process.address] for command, process in beside.items()}
         server = Prometheus(prometheus.prometheus, targets, home)
         running.callback(server.close)
         server.wait()
         start_s = time.time()
         fill(topics, first, second, server)
+        for command, process in beside.items():
+            assert process.returncode() is None, f"{command} ended:\n{process.log_tail()}"
         written = read_back(topics)
         end_s = time.time() + SCRAPES_S
         wait_for("scrapes after the end", lambda: time.time() > end_s, timeout_s=30)
         yield Filled(server, start_s, end_s, written, topics)
+
+
+@contextmanager
+def what_runs_beside(topics: Topics, home: Path) -> Iterator[dict[str, BesideProcess]]:
+    """Run the three, the export against a backend that is busy at first.
+
+    What rekey and exemplars write goes to a topic that no worker reads.
+    """
+    busy = LocalBackend(lambda _request, before: Reply(503 if 0 < before < BUSY_ANSWERS else 200))
+    with (
+        metrics_topic_of(topics, partitions=2) as metrics,
+        topics_of_a_test(topics.bootstrap) as others,
+        ExitStack() as running,
+    ):
+        running.callback(busy.close)
+        settings: dict[str, dict[str, str]] = {
+            "export": {"export.endpoint": busy.endpoint},
+            "exemplars": {"topics.input": others.input},
+            "rekey": {"topics.input": others.input, "topics.unkeyed": topics.input},
+        }
+        producer = Producer({"bootstrap.servers": topics.bootstrap})
+        producer.produce(metrics, one_point(b"a trace of 16 by"))
+        assert producer.flush(30) == 0
+        beside = {}
+        for command, more in settings.items():
+            beside[command] = BesideProcess(command, topics, home, more)
+            running.callback(beside[command].close)
+        yield beside
 
 
 def a_worker(topics: Topics, home: Path, slot: str) -> WorkerProcess:

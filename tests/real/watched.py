@@ -138,7 +138,7 @@ def watched(
         for worker in team:
             running.callback(worker.close)
         addresses, names = [one.address for one in team], [one.slot for one in team]
-        server = Prometheus(binaries.prometheus, addresses, home, names=names)
+        server = Prometheus(binaries.prometheus, {"": addresses}, home, names=names)
         running.callback(server.close)
         server.wait()
         size = sum(len(one.key) + len(one.value) + OVERHEAD_BYTES for one in records) / len(records)

@@ -65,3 +65,12 @@ def test_the_template_of_a_block_in_a_block_reads_as_the_defaults(tmp_path: Path
     written = yaml.safe_load(template())["exemplars"]
     assert set(written["prometheus"]) == {"url", "headers", "queries", "interval", "overlap"}
     assert of(template(), tmp_path).exemplars == Settings().exemplars
+
+
+def test_a_pin_that_no_worker_would_hold_for_so_long_is_said_at_the_start() -> None:
+    longer = load(None, ["exemplars.ttl=20m"], {})
+    fitting = load(None, ["exemplars.ttl=20m", "decisions.retention=20m"], {})
+
+    (note,) = [line for line in longer.notes() if line.startswith("exemplars.ttl: 20m")]
+    assert "decisions.retention (10m)" in note
+    assert fitting.pin_notes() == load(None, [], {}).pin_notes() == []

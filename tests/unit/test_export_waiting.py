@@ -117,3 +117,23 @@ def test_spans_are_counted_over_all_envelopes_and_what_is_malformed_has_no_count
     assert span_count(several[:-1]) is None
     assert span_count(b"\x0a\x7f") is None
     assert span_count(b'{"resourceSpans": []}') is None
+
+
+def test_the_oldest_record_of_a_partition_is_the_first_that_is_not_acknowledged() -> None:
+    waiting = waiting_with((0, 5), (0, 6), (0, 7), (1, 8))
+    batch = waiting.take(2 * SIZE)
+    assert {n: record.offset for n, record in waiting.oldest().items()} == {0: 5, 1: 8}
+
+    (first, *_) = [held for held in batch if held.record.partition == 0]
+    first.acknowledge()
+    assert waiting.oldest()[0].offset == 6
+
+    for held in batch:
+        if held is not first:
+            held.acknowledge()
+    waiting.release(batch)
+    rest = waiting.take(4 * SIZE)
+    for held in rest:
+        held.acknowledge()
+    waiting.release(rest)
+    assert waiting.oldest() == {}

@@ -196,7 +196,7 @@ readinessProbe:
 {{- end }}
 {{- end -}}
 
-{{/* exemplars and export: a Deployment without a volume. Takes root, component, values, args, pages (true or false). */}}
+{{/* exemplars and export: a Deployment without a volume. Takes root, component, values, args. */}}
 {{- define "tailstream.companion" -}}
 {{- $root := .root -}}
 apiVersion: apps/v1
@@ -226,9 +226,7 @@ spec:
             {{- with .values.env }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
-          {{- if .pages }}
           {{- include "tailstream.pages" (dict "startSeconds" 300) | nindent 10 }}
-          {{- end }}
           resources: {{- toYaml .values.resources | nindent 12 }}
           volumeMounts: {{- include "tailstream.mounts" $root | nindent 12 }}
       volumes: {{- include "tailstream.volumes" $root | nindent 8 }}
