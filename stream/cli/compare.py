@@ -9,7 +9,7 @@ import click
 from stream import clock
 from stream.cli.compare_words import lines_of, nothing, told
 from stream.cli.decisions import QUIET, refused
-from stream.cli.options import settings_options
+from stream.cli.options import settings_options, since_option
 from stream.cli.parameters import Duration
 from stream.cli.refused import ClusterRefused
 from stream.compare import SPANS_MAX, Side, TwoTopics
@@ -31,15 +31,7 @@ _POLICY_HEADER = "tailstream.policy"
     metavar="HOST:PORT",
     help="Its brokers, where they are others; reached with the same security settings.",
 )
-@click.option(
-    "--since",
-    "since_s",
-    type=Duration(),
-    default="1h",
-    show_default=True,
-    metavar="DURATION",
-    help="How far back to look, e.g. 30m, 24h.",
-)
+@since_option
 @click.option(
     "--edge",
     "edge_s",

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import click
 
 from stream import clock, logs
-from stream.cli.options import settings_options
+from stream.cli.options import settings_options, topic_check_option
 from stream.cli.refused import ClusterRefused
 from stream.cli.running import Progress, listed, until_told_to_stop
 from stream.exemplars.fetching import target_of
@@ -32,11 +32,7 @@ log = logs.logger("tailstream")
 
 
 @click.command()
-@click.option(
-    "--without-topic-check",
-    is_flag=True,
-    help="Start without looking at the topics (for brokers that do not let us).",
-)
+@topic_check_option
 @settings_options
 def command(settings: Settings, *, without_topic_check: bool) -> None:
     """Pin the trace of every exemplar in topics.metrics, so that it is kept whole.

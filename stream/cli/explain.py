@@ -7,8 +7,8 @@ import click
 
 from stream import clock
 from stream.cli.decisions import decisions_of, others_line, refused
-from stream.cli.options import settings_options
-from stream.cli.parameters import Duration, TraceId
+from stream.cli.options import settings_options, since_option
+from stream.cli.parameters import TraceId
 from stream.explain import as_json, explained, late_line
 from stream.kafka.errors import KafkaException
 from stream.printable import printable
@@ -20,15 +20,7 @@ from stream.settings.units import format_duration
 
 @click.command()
 @click.argument("trace_id", type=TraceId(), metavar="TRACE_ID")
-@click.option(
-    "--since",
-    "since_s",
-    type=Duration(),
-    default="1h",
-    show_default=True,
-    metavar="DURATION",
-    help="How far back to look, e.g. 90s, 24h.",
-)
+@since_option
 @click.option("--json", "as_lines", is_flag=True, help="One line a record, for programs.")
 @settings_options
 def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool) -> None:

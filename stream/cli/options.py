@@ -8,7 +8,24 @@ from typing import Any
 import click
 
 from stream.cli import SettingsRefused
+from stream.cli.parameters import Duration
 from stream.settings.errors import SettingsError
+
+since_option = click.option(
+    "--since",
+    "since_s",
+    type=Duration(),
+    default="1h",
+    show_default=True,
+    metavar="DURATION",
+    help="How far back to look, e.g. 90s, 30m, 24h.",
+)
+
+topic_check_option = click.option(
+    "--without-topic-check",
+    is_flag=True,
+    help="Start without looking at the topics (for brokers that do not let us).",
+)
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:

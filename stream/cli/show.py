@@ -15,8 +15,8 @@ from stream.assembly.layout import layout_for
 from stream.assembly.selection import drawn
 from stream.assembly.trace import Trace, assemble
 from stream.cli.decisions import QUIET, decisions_of, refused
-from stream.cli.options import settings_options
-from stream.cli.parameters import Duration, TraceId
+from stream.cli.options import settings_options, since_option
+from stream.cli.parameters import TraceId
 from stream.cli.show_words import Looked, lines_of, nothing
 from stream.explain import as_json as record_as_json
 from stream.kafka.client_settings import connection
@@ -31,15 +31,7 @@ from stream.settings.model import Settings
 
 @click.command()
 @click.argument("trace_id", type=TraceId(), metavar="TRACE_ID")
-@click.option(
-    "--since",
-    "since_s",
-    type=Duration(),
-    default="1h",
-    show_default=True,
-    metavar="DURATION",
-    help="How far back to look, e.g. 90s, 24h.",
-)
+@since_option
 @click.option("--json", "as_line", is_flag=True, help="One line of JSON, for programs.")
 @click.option(
     "--max-spans",

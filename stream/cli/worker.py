@@ -8,16 +8,12 @@ from typing import Any, NoReturn
 import click
 
 from stream import logs
-from stream.cli.options import settings_options
+from stream.cli.options import settings_options, topic_check_option
 from stream.settings.model import Settings
 
 
 @click.command()
-@click.option(
-    "--without-topic-check",
-    is_flag=True,
-    help="Start without looking at the topics (for brokers that do not let us).",
-)
+@topic_check_option
 @settings_options
 def command(settings: Settings, *, without_topic_check: bool) -> None:
     """Run a worker: read spans, decide on traces, republish those that matter.

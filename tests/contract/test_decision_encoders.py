@@ -25,6 +25,7 @@ if not compiled.RUNS:
     pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
 
 from stream.sampling import _decision
+from stream.testing.decisions import a_drop
 from tests.fuzz.odd_decisions import Encoders
 
 CONTEXT = {"config": "0123456789abcdef", "topic_id": "AAAAAAAAAAAAAAAAAAAAAA", "group": "g"}
@@ -54,21 +55,7 @@ DECISIONS = st.builds(
     span_ids_complete=st.booleans(),
     ballot=TEXTS,
 )
-A_DECISION = Decision(
-    trace_id=b"t" * 16,
-    verdict=Verdict.NOT_SAMPLED,
-    policy="errors",
-    trigger=Trigger.DECISION_WAIT,
-    threshold=0,
-    spans=3,
-    errors=0,
-    duration_us=70_000,
-    complete=True,
-    time_ms=1_750_000_000_000,
-    clock=Clock.LOG,
-    upto=5_000_000_000,
-    offsets=[4_999_999_000, 4_999_999_100],
-)
+A_DECISION = a_drop(upto=5_000_000_000, offsets=[4_999_999_000, 4_999_999_100])
 
 
 def in_c(decision: Decision, **context: str) -> bytes | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream import compiled
 from stream.measurements import DELAYS_MS, DURATIONS_US
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.decision import Verdict
 from stream.sampling.delivery import Delivery, Settled
 from stream.sampling.limits import Limits
 from stream.sampling.record import Record
@@ -24,6 +24,7 @@ from stream.testing.core import (
     an_ordinary,
     rules,
 )
+from stream.testing.decisions import a_drop
 from stream.worker.decision_log import DecisionLog
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.tally import Tally
@@ -34,21 +35,7 @@ if not compiled.RUNS:
 from stream.worker import _plan
 
 DECIDED = (Verdict.SAMPLED, Verdict.NOT_SAMPLED)
-A_DECISION = Decision(
-    trace_id=b"t" * 16,
-    verdict=Verdict.NOT_SAMPLED,
-    policy="",
-    trigger=Trigger.DECISION_WAIT,
-    threshold=0,
-    spans=3,
-    errors=0,
-    duration_us=70_000,
-    complete=True,
-    time_ms=1,
-    clock=Clock.LOG,
-    upto=5,
-    offsets=[4],
-)
+A_DECISION = a_drop(time_ms=1)
 CORES = {
     "plain": Core(),
     "split": Core(output_bytes_max=300),

@@ -4,33 +4,37 @@ Produce request, version 3: https://kafka.apache.org/protocol#The_Messages_Produ
 magic 2: https://kafka.apache.org/documentation/#recordbatch.
 """
 
-import socket
 from collections.abc import Sequence
 from struct import pack, unpack_from
 
-TIMEOUT_S = 10.0
+from tests.harness.topics import wait_for
+from tests.harness.wire import ask
+
+TIMEOUT_S = 60.0
 PRODUCE, VERSION = 0, 3
+UNKNOWN_TOPIC = 3
 
 
 def produce_raw(
     bootstrap: str, topic: str, partition: int, value: bytes, headers: Sequence[tuple[bytes, bytes]]
 ) -> None:
     """Send it to the only broker there is, and wait for its acknowledgement."""
-    host, _, port = bootstrap.partition(",")[0].rpartition(":")
     batch = _batch(value, headers)
     name = topic.encode()
     body = pack(">hhi", -1, -1, 5_000)  # no transaction, all replicas
     body += pack(f">ih{len(name)}s", 1, len(name), name)
     body += pack(">iii", 1, partition, len(batch)) + batch
     request = pack(">hhih", PRODUCE, VERSION, 1, -1) + body
-    with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
-        connection.sendall(pack(">i", len(request)) + request)
-        answer = connection.makefile("rb")
-        (size,) = unpack_from(">i", answer.read(4))
-        content = answer.read(size)
-    # Correlation id, one topic and its name, one partition and its number: then what became of it.
-    (error,) = unpack_from(">h", content, 4 + 4 + 2 + len(name) + 4 + 4)
-    assert error == 0, f"the broker's error {error}"
+
+    def acknowledged() -> bool:
+        answer = ask(bootstrap, request)
+        # Correlation id, one topic and its name, one partition and its number: what became of it.
+        (error,) = unpack_from(">h", answer, 4 + 4 + 2 + len(name) + 4 + 4)
+        assert error in (0, UNKNOWN_TOPIC), f"the broker's error {error}"
+        return bool(error == 0)
+
+    # The controller answers for a new topic before the broker knows of it.
+    wait_for("the broker knows the topic", acknowledged, timeout_s=TIMEOUT_S)
 
 
 def _batch(value: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:

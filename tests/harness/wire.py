@@ -9,8 +9,10 @@ TIMEOUT_S = 10.0
 def ask(bootstrap: str, request: bytes) -> bytes:
     """Send a request, its header in front; return the answer after its size."""
     host, _, port = bootstrap.partition(",")[0].rpartition(":")
-    with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
+    with (
+        socket.create_connection((host, int(port)), TIMEOUT_S) as connection,
+        connection.makefile("rb") as answer,
+    ):
         connection.sendall(pack(">i", len(request)) + request)
-        answer = connection.makefile("rb")
         (size,) = unpack_from(">i", answer.read(4))
         return answer.read(size)

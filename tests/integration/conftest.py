@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.harness.broker import Broker, NoBrokerError, running_broker
+from tests.harness.topics import Topics, topics_of_a_test
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,13 @@ def own_broker() -> Iterator[Broker]:
     """Give a Kafka that the test may stop, kill and start again."""
     with _broker(own=True) as broker:
         yield broker
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator[Topics]:
+    """Give topics that no other test uses."""
+    with topics_of_a_test(kafka) as fresh:
+        yield fresh
 
 
 @contextmanager

@@ -10,19 +10,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.testing.spans import a_span, span_id_of, trace_id_of, traces_data
-from tests.harness.topics import REQUEST_TIMEOUT_S, Topics, topics_of_a_test
+from tests.harness.topics import REQUEST_TIMEOUT_S, Topics
 from tests.harness.worker import COMMAND
 
 pytestmark = pytest.mark.integration
 
 SAME, DIFFERENT, MISTAKE = 0, 1, 2
 FIRST_S, MIDDLE_S, LAST_S = 1_200, 900, 600  # ago
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.load import Load
 from tests.harness.oracle import Expectation, Rules
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, committed_offsets, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, committed_offsets, wait_for
 from tests.harness.verify import (
     Written,
     dead_letters_complete,
@@ -24,12 +24,6 @@ pytestmark = pytest.mark.integration
 
 RULES = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 SpawnWorker = Callable[[str], WorkerProcess]
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

@@ -2,43 +2,22 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer
 
 from stream.kafka.partitioner import fnv1a
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
+from stream.sampling.decision import Decision, Trigger, encode
 from stream.settings.model import Settings
+from stream.testing.decisions import a_decision
 from stream.testing.spans import trace_id_of
-from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test
+from tests.harness.topics import PARTITIONS, Topics
 from tests.harness.worker import COMMAND
 
 pytestmark = pytest.mark.integration
 
-DECISION = Decision(
-    trace_id=trace_id_of(1),
-    verdict=Verdict.SAMPLED,
-    policy="errors",
-    trigger=Trigger.DECISION_WAIT,
-    threshold=0,
-    spans=3,
-    errors=1,
-    duration_us=70_000,
-    complete=True,
-    time_ms=1_750_000_000_000,
-    clock=Clock.LOG,
-    upto=6,
-    offsets=[4, 5],
-    ballot="snn",
-)
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
+DECISION = a_decision(errors=1, upto=6, offsets=[4, 5], ballot="snn")
 
 
 def decide(topics: Topics, *decisions: Decision, group: str = "", partition: int = -1) -> None:

@@ -1,6 +1,5 @@
 """A transaction that stays open on the decisions topic: an operator has to end it."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,18 +11,12 @@ from tests.chaos import hanging
 from tests.chaos.hanging import HangingTransactions
 from tests.harness.broker import GivenBroker
 from tests.harness.oracle import Rules
-from tests.harness.topics import Topics, ends_of, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, ends_of, wait_for
 from tests.harness.worker import WorkerProcess
 
 pytestmark = pytest.mark.integration
 
 RULES = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 def test_a_restore_waits_for_a_transaction_that_hangs_and_goes_on_when_an_operator_ends_it(

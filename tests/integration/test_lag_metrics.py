@@ -1,6 +1,6 @@
 """What a worker tells of its lag is what Kafka's own tools see, and why it does not fall."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from tests.harness.topics import (
     Topics,
     committed_offsets,
     end_offsets,
-    topics_of_a_test,
     wait_for,
 )
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
@@ -27,12 +26,6 @@ RULES = Rules(decision_wait_ms=500, slow_ms=1000, percentage=5)
 NAMES = {"web": {"kafka_exporter_names": True}}
 LAG = "kafka_consumergroup_lag"
 HELD = "tailstream_held_by_transaction_records"
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 def test_the_lag_by_kafka_exporter_s_name_is_that_of_the_position_group_on_partitions_of_ours(

@@ -19,7 +19,6 @@ from tests.harness.topics import (
     PARTITIONS,
     Topics,
     committed_offsets,
-    topics_of_a_test,
     wait_for,
 )
 from tests.harness.verify import Written, read_back
@@ -38,12 +37,6 @@ POLICIES: list[dict[str, object]] = [
     },
 ]
 SpawnWorker = Callable[[str], WorkerProcess]
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

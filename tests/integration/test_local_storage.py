@@ -12,7 +12,7 @@ import pytest
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, committed_offsets, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, committed_offsets, wait_for
 from tests.harness.verify import decisions_complete, nothing_missing_and_nothing_twice, read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
@@ -38,12 +38,6 @@ try:
 except Exception as problem:
     end_for(problem, Slot(Path(sys.argv[1]), "group", "w-1"))
 """
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.harness.topics import (
     Topics,
     create_topics,
     end_offsets,
-    topics_of_a_test,
     wait_for,
 )
 from tests.harness.verify import (
@@ -34,12 +33,6 @@ pytestmark = pytest.mark.integration
 RULES = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 Committed = dict[int, tuple[int, str]]
 Tool = Callable[[Committed, Committed], Mapping[int, str]]
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Spans that come while older decisions are still being read follow them all the same."""
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -15,7 +14,7 @@ from stream.testing.spans import a_span, trace_id_of, traces_data
 from tests.bench.restore_run import write_decisions
 from tests.harness.oracle import Rules
 from tests.harness.reading import read_whole
-from tests.harness.topics import Topics, topics_of_a_test
+from tests.harness.topics import Topics
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
 pytestmark = pytest.mark.integration
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.integration
 RULES = Rules(decision_wait_ms=500, slow_ms=1000, percentage=0)
 DECISIONS = 8_000  # in each partition: some seconds
 LATE = 400
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 def test_a_span_whose_decision_is_not_known_yet_is_late_and_not_a_trace(

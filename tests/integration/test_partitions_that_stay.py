@@ -1,6 +1,5 @@
 """A partition whose older decisions are still being read holds up nobody else."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from stream.testing.spans import a_span, trace_id_of, traces_data
 from tests.bench.restore_run import write_decisions
 from tests.harness.oracle import Rules
 from tests.harness.reading import read_whole
-from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test, wait_for
+from tests.harness.topics import PARTITIONS, Topics, wait_for
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
 pytestmark = pytest.mark.integration
@@ -22,12 +21,6 @@ RESTORING = 0
 DECISIONS = 300_000  # some seconds of reading
 RECORD_BYTES = 100_000
 RECORDS = 400  # several times what a worker with 64 MiB reads ahead
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 def test_what_waits_for_older_decisions_and_what_lies_beside_it_are_all_decided(

@@ -13,7 +13,7 @@ from stream.sampling.control import CONTROL_HEADER, Pin, encode
 from stream.testing.spans import a_trace, spans_of, trace_id_of, traces_data
 from tests.harness.oracle import Rules
 from tests.harness.reading import read_whole
-from tests.harness.topics import Topics, end_offsets, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, end_offsets, wait_for
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
 pytestmark = pytest.mark.integration
@@ -25,12 +25,6 @@ ERRORS: list[dict[str, object]] = [
 FRAGMENTS = 3
 SLOWLY = {"records_per_s": 1}
 SpawnWorker = Callable[..., WorkerProcess]
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

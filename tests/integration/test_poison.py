@@ -14,7 +14,7 @@ from tests.harness.large_topics import Given, send_all
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.topics import Topics, wait_for
 from tests.harness.verify import (
     decisions_complete,
     nothing_missing_and_nothing_twice,
@@ -41,12 +41,6 @@ class MortalWorker(WorkerProcess):
     def dead_letters(self) -> dict[str, float]:
         """Return how many it wrote, by reason."""
         return dict(self.samples("tailstream_dead_letters_total", "reason"))
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 @pytest.fixture

@@ -17,19 +17,13 @@ from tests.harness.kafka_clients import (
     read,
 )
 from tests.harness.raw_produce import produce_raw
-from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked, recorded_spans
+from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked
 from tests.harness.topics import REQUEST_TIMEOUT_S, create_topics
 
 pytestmark = pytest.mark.integration
 
 CLIENTS: list[Client] = [Confluent(), Aiokafka(), Faust()]
 each_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: type(client).__name__)
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recorded_spans() as recorded:
-        yield recorded
 
 
 @pytest.fixture

@@ -3,22 +3,15 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
 
 from stream.testing.spans import a_trace, trace_id_of, traces_data
-from tests.harness.topics import Topics, topics_of_a_test
+from tests.harness.topics import Topics
 from tests.harness.worker import COMMAND
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
 
 
 def keep(topics: Topics, trace: int, policy: str, *, commit: bool) -> None:

@@ -21,12 +21,6 @@ RULES = Rules(decision_wait_ms=1000, slow_ms=1000, percentage=5)
 
 
 @pytest.fixture
-def topics(kafka: str) -> Iterator[Topics]:
-    with topics_of_a_test(kafka) as fresh:
-        yield fresh
-
-
-@pytest.fixture
 def workers() -> Iterator[list[WorkerProcess]]:
     """Give a list; the workers that a test puts there end with it."""
     running: list[WorkerProcess] = []

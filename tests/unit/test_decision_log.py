@@ -6,29 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.testing.decisions import a_decision
 from stream.worker import decision_log
 from stream.worker.decision_log import DecisionLog
 
 RETENTION_MS = 20
-
-
-def a_decision(upto: int, time_ms: int) -> Decision:
-    return Decision(
-        b"t" * 16,
-        Verdict.SAMPLED,
-        "errors",
-        Trigger.DECISION_WAIT,
-        threshold=0,
-        spans=1,
-        errors=0,
-        duration_us=0,
-        complete=True,
-        time_ms=time_ms,
-        clock=Clock.LOG,
-        upto=upto,
-        offsets=[],
-    )
 
 
 @pytest.fixture
@@ -116,7 +98,7 @@ class Model:
             upto = self.upto + upto_by
             self.upto = max(self.upto, upto)
             self.records.append((self.end, upto, self.time_ms))
-            self.log.append(a_decision(upto, self.time_ms))
+            self.log.append(a_decision(upto=upto, time_ms=self.time_ms))
             # A late delivery's record, or one of policies without limits.
             levels = ((self.end,),) if upto_by >= 0 and wait_ms % 3 else ()
             self.log.tell_levels(levels, "c0ffee")

@@ -19,6 +19,7 @@ from stream.sampling.decision import (
     encode,
     encode_offsets,
 )
+from stream.testing.decisions import a_decision
 
 NUMBERS = st.integers(0, 2**63 - 1)
 
@@ -55,24 +56,6 @@ DECISIONS = st.builds(
 )
 
 
-def a_decision(offsets: list[int]) -> Decision:
-    return Decision(
-        trace_id=b"t" * 16,
-        verdict=Verdict.SAMPLED,
-        policy="errors",
-        trigger=Trigger.DECISION_WAIT,
-        threshold=0,
-        spans=1,
-        errors=1,
-        duration_us=5,
-        complete=True,
-        time_ms=9,
-        clock=Clock.LOG,
-        upto=10,
-        offsets=offsets,
-    )
-
-
 @given(decision=DECISIONS, topic_id=st.text(max_size=40))
 def test_a_decision_is_read_as_it_was_written(decision: Decision, topic_id: str) -> None:
     value = encode(decision, config="c0ffee", topic_id=topic_id, group="g")
@@ -91,7 +74,7 @@ def test_offsets_take_a_byte_for_each_small_step() -> None:
 @pytest.mark.parametrize("steps", [OFFSETS_BYTES_MAX, OFFSETS_BYTES_MAX + 1, 100_000])
 def test_offsets_above_two_kilobytes_become_a_range_so_a_record_stays_small(steps: int) -> None:
     offsets = list(range(1, steps + 1))
-    value = encode(a_decision(offsets), config="c", topic_id="t", group="g")
+    value = encode(a_decision(offsets=offsets), config="c", topic_id="t", group="g")
     fits = steps <= OFFSETS_BYTES_MAX
     assert ("offsets" in msgpack.unpackb(value)) is fits
     assert ("offset_range" in msgpack.unpackb(value)) is not fits
@@ -100,7 +83,7 @@ def test_offsets_above_two_kilobytes_become_a_range_so_a_record_stays_small(step
 
 
 def record_but(**changed: object) -> bytes:
-    record = msgpack.unpackb(encode(a_decision([1]), config="c", topic_id="t", group="g"))
+    record = msgpack.unpackb(encode(a_decision(offsets=[1]), config="c", topic_id="t", group="g"))
     return bytes(msgpack.packb({k: v for k, v in {**record, **changed}.items() if v is not None}))
 
 
@@ -132,7 +115,7 @@ def test_what_is_not_a_decision_record_is_refused_by_one_kind_of_error(value: by
 
 
 def test_a_record_with_fields_of_a_later_release_is_read() -> None:
-    assert decode(record_but(links=[1, 2]))[0] == a_decision([1])
+    assert decode(record_but(links=[1, 2]))[0] == a_decision(offsets=[1])
 
 
 @given(st.binary(max_size=200))

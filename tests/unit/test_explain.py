@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from stream.explain import Recorded, as_json, explained, late_line, recorded
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
+from stream.sampling.decision import Trigger, Verdict, encode
 from stream.settings.load import checked
 from stream.settings.model import Settings
+from stream.testing.decisions import a_decision
 
 POLICIES = [
     {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
@@ -38,18 +39,11 @@ POLICIES = [
 ]
 SETTINGS = Settings.model_validate({"tail_sampling": {"policies": POLICIES}})
 SLOW, MANY = "trace took more than 100 ms", "trace has at least 10 spans"
-DECISION = Decision(
-    trace_id=b"t" * 16,
-    verdict=Verdict.SAMPLED,
-    policy="errors",
-    trigger=Trigger.DECISION_WAIT,
-    threshold=0,
+DECISION = a_decision(
     spans=1200,
     errors=2,
     duration_us=1_234_500,
-    complete=True,
     time_ms=1_795_392_000_000,
-    clock=Clock.LOG,
     upto=9,
     offsets=[3, 5],
     ballot="n(n)sn(s-)S",

@@ -10,19 +10,13 @@ from opentelemetry.trace import StatusCode
 
 from stream.propagation import KafkaSpans
 from stream.propagation.confluent import TracedProducer
-from tests.harness.recorded import Recorded, attributes, recorded_spans
+from tests.harness.recorded import Recorded, attributes
 
 NOBODY = {
     "bootstrap.servers": "127.0.0.1:1",
     "log_level": 0,
     "queue.buffering.max.messages": 1,
 }
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recorded_spans() as recorded:
-        yield recorded
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The span of a poll; messages of every client; no SDK."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 
 from stream.clock import now_ms
 from stream.propagation import KafkaSpans, Polled, Received, extract, inject
-from tests.harness.recorded import Recorded, attributes, ids_in, linked, recorded_spans
+from tests.harness.recorded import Recorded, attributes, ids_in, linked
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -23,12 +22,6 @@ CREATED = [("traceparent", TRACEPARENT)]
 KAFKA = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
 PROCESSED = {**KAFKA, "messaging.operation.name": "process", "messaging.operation.type": "process"}
 POLLED = {**KAFKA, "messaging.operation.name": "poll", "messaging.operation.type": "receive"}
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recorded_spans() as recorded:
-        yield recorded
 
 
 def kafka_spans(recorded: Recorded, **options: Any) -> KafkaSpans:

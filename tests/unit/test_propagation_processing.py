@@ -1,6 +1,5 @@
 """The spans of processing messages, by the messaging conventions of version 1.44."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 
 from stream.propagation import KafkaSpans, Received, inject
-from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked, recorded_spans
+from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -19,12 +18,6 @@ CREATED = [("traceparent", TRACEPARENT)]
 
 KAFKA = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
 PROCESSED = {**KAFKA, "messaging.operation.name": "process", "messaging.operation.type": "process"}
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recorded_spans() as recorded:
-        yield recorded
 
 
 def kafka_spans(recorded: Recorded, **options: Any) -> KafkaSpans:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from stream.propagation import KafkaSpans, Sending
 from stream.propagation.aiokafka import TracedProducer
 from stream.propagation.futures import end_with
-from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked, recorded_spans
+from tests.harness.recorded import Recorded, attributes, ids, ids_in, linked
 
 TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -23,12 +22,6 @@ CREATED = [("traceparent", TRACEPARENT)]
 
 KAFKA = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
 SENT = {**KAFKA, "messaging.operation.name": "send", "messaging.operation.type": "send"}
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recorded_spans() as recorded:
-        yield recorded
 
 
 def kafka_spans(recorded: Recorded, **options: Any) -> KafkaSpans:

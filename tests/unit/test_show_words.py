@@ -9,8 +9,9 @@ from stream.assembly.delivery import deliveries_of
 from stream.assembly.trace import assemble
 from stream.cli.show_words import Looked, lines_of, nothing
 from stream.explain import Recorded, in_one_line, recorded
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
+from stream.sampling.decision import Decision, Trigger, Verdict, encode
 from stream.settings.model import Settings
+from stream.testing.decisions import a_decision
 from stream.testing.spans import (
     TRACE_ID,
     a_span,
@@ -23,18 +24,11 @@ from stream.testing.spans import (
 
 SETTINGS = Settings()
 SINCE_MS = 1_795_388_400_000
-DECISION = Decision(
+DECISION = a_decision(
     trace_id=TRACE_ID,
-    verdict=Verdict.SAMPLED,
     policy="slow",
-    trigger=Trigger.DECISION_WAIT,
-    threshold=0,
-    spans=3,
-    errors=0,
     duration_us=1_234_500,
-    complete=True,
     time_ms=1_795_392_000_000,
-    clock=Clock.LOG,
     upto=9,
     offsets=[3, 5],
     ballot="nsn",

@@ -13,26 +13,13 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from stream.measurements import DELAYS_MS, DURATIONS_US
 from stream.metrics import DELAYS, DURATIONS, CountedHistogram, Metrics
 from stream.otlp.fragment import BadSpans, DeadLetterReason
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict
+from stream.sampling.decision import Decision, Trigger, Verdict
 from stream.sampling.delivery import DeadLetter, Delivery, Settled
+from stream.testing.decisions import a_drop
 from stream.worker.tally import Tally
 
 NOW_MS = 1_750_000_000_000
-DECISION = Decision(
-    trace_id=b"t" * 16,
-    verdict=Verdict.NOT_SAMPLED,
-    policy="",
-    trigger=Trigger.DECISION_WAIT,
-    threshold=0,
-    spans=3,
-    errors=0,
-    duration_us=70_000,
-    complete=True,
-    time_ms=NOW_MS,
-    clock=Clock.LOG,
-    upto=5,
-    offsets=[4],
-)
+DECISION = a_drop(time_ms=NOW_MS)
 
 
 def a_settled(delay_ms: int = 0, *, late: bool = False, decision: Decision = DECISION) -> Settled:
