@@ -50,6 +50,7 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
         "lost_to_retention",
         "decisions_missing",
         "decisions_foreign",
+        "decisions_unreadable",
         "pin_pending",
         "pin_open",
         "pin_dropped",

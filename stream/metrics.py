@@ -91,10 +91,11 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Counter,
         "records",
-        "Records of an odd kind: misrouted, key_mismatch, no_spans, skipped, control, clamped, "
-        "lost_to_retention, decisions_missing, decisions_foreign; and what pins found: pin_pending "
-        "(nothing yet), pin_open, pin_dropped (promotes), pin_sampled, pin_repeated, pin_replayed, "
-        "pin_refused (limits.pins_max), pin_expired.",
+        "Records of an odd kind: misrouted, key_mismatch, no_spans, skipped, control, "
+        "clamped, lost_to_retention, decisions_missing, decisions_unreadable, decisions_foreign "
+        "(of another group that shares the topic, or about another input); and what pins found: "
+        "pin_pending (nothing yet), pin_open, pin_dropped (promotes), pin_sampled, pin_repeated, "
+        "pin_replayed, pin_refused (limits.pins_max), pin_expired.",
         ("kind",),
     ),
     Declaration(

@@ -320,12 +320,16 @@ class Restoring:
         odd = {
             "lost_to_retention": point.lost,
             "decisions_missing": point.decisions_missing,
-            "decisions_foreign": restored.restore.foreign,
+            "decisions_unreadable": restored.restore.unreadable,
         }
         odd = {kind: count for kind, count in odd.items() if count}
         if odd:
             self._measurements.keys(odd)
             log.error("odd restore", partition=number, **odd)
+        if foreign := restored.restore.foreign:
+            # Groups may share the topic: nothing is wrong.
+            self._measurements.keys({"decisions_foreign": foreign})
+            log.info("passed by decisions of others", partition=number, decisions=foreign)
 
     async def _run(self, act: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, act, *args)

@@ -17,7 +17,9 @@ from stream.settings.model import Settings
 QUIET = {"log_level": 0}
 
 
-def decisions_of(settings: Settings, trace_id: str, since_ms: int) -> tuple[list[Recorded], int]:
+def decisions_of(
+    settings: Settings, trace_id: str, since_ms: int, *, everywhere: bool = False
+) -> tuple[list[Recorded], int]:
     """Return this group's records on a trace in their order, and how many were of no use.
 
     Raises:
@@ -26,7 +28,7 @@ def decisions_of(settings: Settings, trace_id: str, since_ms: int) -> tuple[list
     topic = settings.topics.decisions
     with DecisionReader({**QUIET, **connection(settings.kafka)}, topic) as reader:
         partitioner = PARTITIONERS[settings.topics.partitioner]
-        found = reader.find(trace_id.encode(), since_ms, partitioner)
+        found = reader.find(trace_id.encode(), since_ms, partitioner, everywhere=everywhere)
     return _of_group(found, settings.worker.group)
 
 

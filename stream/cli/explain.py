@@ -21,9 +21,17 @@ from stream.settings.units import format_duration
 @click.command()
 @click.argument("trace_id", type=TraceId(), metavar="TRACE_ID")
 @since_option
+@click.option(
+    "--all-partitions",
+    "everywhere",
+    is_flag=True,
+    help="Look in every partition: a trace has two decisions where partitions were added.",
+)
 @click.option("--json", "as_lines", is_flag=True, help="One line a record, for programs.")
 @settings_options
-def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool) -> None:
+def command(
+    settings: Settings, trace_id: str, since_s: float, *, everywhere: bool, as_lines: bool
+) -> None:
     """Say why a trace was kept or dropped.
 
     Reads the decisions topic; with the worker's settings it knows the policies' names. Exit code 1
@@ -32,7 +40,7 @@ def command(settings: Settings, trace_id: str, since_s: float, *, as_lines: bool
     check_key_files(settings.kafka)
     since_ms = max(0, clock.now_ms() - round(since_s * 1000))
     try:
-        records, others = decisions_of(settings, trace_id, since_ms)
+        records, others = decisions_of(settings, trace_id, since_ms, everywhere=everywhere)
     except KafkaException as problem:
         raise refused(settings, "topics.decisions", problem) from None
     if not records:

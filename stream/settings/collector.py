@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from stream.settings.environment import PASTE
 from stream.settings.errors import ABSENT, Problem, SettingsError
 
 _SECTIONS: Final = (
@@ -19,17 +20,19 @@ _TELLING: Final = ("connectors", "exporters", "extensions", "receivers", "servic
 """What no file of ours has."""
 
 
-def take_tail_sampling(tree: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def take_tail_sampling(
+    tree: dict[str, Any], processor: str | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the settings in a file, and what to say of the rest of it.
 
     A file without `processors:` is returned as it is. In a Collector's file the block is found as
     `processors.tail_sampling` or `processors.tail_sampling/name`; our own sections may stand
-    beside the Collector's.
+    beside the Collector's. `processor` chooses among several.
 
     Raises:
         SettingsError: there is no such processor, or more than one.
     """
-    if "processors" not in tree:
+    if "processors" not in tree and processor is None:
         if "tail_sampling" not in tree and (
             sections := [name for name in _TELLING if name in tree]
         ):
@@ -37,32 +40,63 @@ def take_tail_sampling(tree: dict[str, Any]) -> tuple[dict[str, Any], tuple[str,
             remedy = "add processors: with tail_sampling below it, or give the file that has it"
             raise SettingsError([Problem("processors", ABSENT, wrong, remedy)])
         return tree, ()
-    processors = {} if tree["processors"] is None else tree["processors"]
-    if not isinstance(processors, dict):
-        wrong, remedy = "must be a map of processors", "write processors: {tail_sampling: {...}}"
-        raise SettingsError([Problem("processors", processors, wrong, remedy)])
+    processors = _processors_of(tree)
     found = [name for name in processors if str(name).partition("/")[0] == "tail_sampling"]
+    if processor is not None:
+        if processor not in found:
+            raise SettingsError([_no_such(processor, found)])
+        found = [processor]
     if len(found) != 1:
         raise SettingsError([_not_one(processors, found)])
     if "tail_sampling" in tree:
         wrong = f"processors.{found[0]} is there, too"
         raise SettingsError([Problem("tail_sampling", ABSENT, wrong, "keep one of them")])
+    block = processors[found[0]]
+    if isinstance(block, str) and block:
+        wrong, remedy = "must be a map of settings", PASTE
+        raise SettingsError([Problem(f"processors.{found[0]}", block, wrong, remedy)])
     own = {name: section for name, section in tree.items() if name not in _SECTIONS}
-    unused = ", ".join(name for name in tree if name in _SECTIONS and name != "processors")
-    notes = [f"processors.{found[0]}: taken from the Collector's file as tail_sampling"]
-    if others := ", ".join(str(name) for name in processors if name not in found):
-        notes.append(f"processors: not used: {others}")
-    if unused:
+    return {**own, "tail_sampling": block}, _notes(tree, processors, found[0])
+
+
+def _processors_of(tree: dict[str, Any]) -> dict[str, Any]:
+    processors = {} if tree.get("processors") is None else tree["processors"]
+    if not isinstance(processors, dict):
+        wrong, remedy = "must be a map of processors", "write processors: {tail_sampling: {...}}"
+        if isinstance(processors, str):
+            remedy = PASTE
+        raise SettingsError([Problem("processors", processors, wrong, remedy)])
+    return processors
+
+
+def _notes(tree: dict[str, Any], processors: dict[str, Any], taken: str) -> tuple[str, ...]:
+    notes = [f"processors.{taken}: taken from the Collector's file"]
+    if others := ", ".join(str(name) for name in processors if name != taken):
+        notes.append(
+            f"processors: not used: {others}: what runs before tail_sampling is to run before the "
+            "spans are written to Kafka, what runs after it on the kept ones"
+        )
+    if unused := ", ".join(name for name in tree if name in _SECTIONS and name != "processors"):
         notes.append(
             f"{unused}: not used: where spans come from and go to is set in kafka, topics, worker"
         )
-    return {**own, "tail_sampling": processors[found[0]]}, tuple(notes)
+    return tuple(notes)
+
+
+def _no_such(processor: str, found: list[str]) -> Problem:
+    remedy = f"choose one of {', '.join(found)}" if found else "give the file that has it"
+    wrong = "no tail_sampling block of that name in processors"
+    return Problem("--processor", processor, wrong, remedy)
 
 
 def _not_one(processors: dict[str, Any], found: list[str]) -> Problem:
     if found:
         wrong = f"has several tail_sampling blocks: {', '.join(found)}"
-        return Problem("processors", ABSENT, wrong, "keep one, or give each its own file and group")
+        remedy = (
+            f"make a file of each: tailstream init --from FILE --processor {found[0]}; and give "
+            "each a worker.group and a topics.output of its own"
+        )
+        return Problem("processors", ABSENT, wrong, remedy)
     names = ", ".join(map(str, processors)) or "none"
     remedy = "add tail_sampling, or write it at the top without processors:"
     return Problem("processors", ABSENT, f"has no tail_sampling (found: {names})", remedy)

@@ -18,6 +18,12 @@ from stream.settings.yaml_text import parse_scalar
 _DEPTH_MAX: Final = 128
 _TOKEN: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _REFERENCE: Final = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_PROVIDER: Final = re.compile(r"(?!env:)[a-z][a-z0-9+.-]+:")
+
+PASTE: Final = (
+    "paste what it stands for: of the Collector's references only ${env:NAME} is read here"
+)
+"""What to do with a reference to a file, an address or a vault."""
 
 
 class Reference(str):
@@ -119,7 +125,8 @@ def _look_up(token: re.Match[str], environment: Mapping[str, str]) -> str | tupl
         return "a reference inside a reference", "write a plain default in ${env:NAME:-default}"
     match = _REFERENCE.fullmatch(body)
     if match is None:
-        return "not a reference to the environment", "write ${env:NAME}, or $${ for ${ itself"
+        ours = "write ${env:NAME}, or $${ for ${ itself"
+        return "not a reference to the environment", PASTE if _PROVIDER.match(body) else ours
     name, default = match.groups()
     if default is not None:
         return environment.get(name) or default

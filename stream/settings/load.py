@@ -38,12 +38,16 @@ def load(path: Path | None, overrides: Sequence[str], environment: Mapping[str, 
     if path is not None:
         written, notes = take_tail_sampling(read_file(path))
     tree = merge(merge(DEFAULT_REFERENCES, written), parse_overrides(overrides))
+    return _resolved(tree, environment, notes)
+
+
+def problems_of(written: dict[str, Any], environment: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Return what the operator has to mend in settings as they are written, references and all."""
     try:
-        replaced = substitute(tree, environment)
-    except UnresolvedError as error:
-        problems = [*error.problems, *_others(error)]
-        raise SettingsError(with_policy_names(problems, tree)) from None
-    return checked(replaced, notes)
+        _resolved(merge(DEFAULT_REFERENCES, written), environment, ())
+    except SettingsError as error:
+        return error.problems
+    return ()
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -84,6 +88,17 @@ def checked(tree: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Settings:
         raise SettingsError(with_policy_names(explain(error, tree), tree)) from None
     settings._source_notes = notes  # noqa: SLF001 - not a setting, so not a field
     return settings
+
+
+def _resolved(
+    tree: dict[str, Any], environment: Mapping[str, str], notes: tuple[str, ...]
+) -> Settings:
+    try:
+        replaced = substitute(tree, environment)
+    except UnresolvedError as error:
+        problems = [*error.problems, *_others(error)]
+        raise SettingsError(with_policy_names(problems, tree)) from None
+    return checked(replaced, notes)
 
 
 def _others(unresolved: UnresolvedError) -> list[Problem]:

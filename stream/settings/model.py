@@ -322,7 +322,7 @@ class Settings(Block):
         return [
             (
                 f"exemplars.ttl: {format_duration(ttl_s)}: a worker holds a pin for at most "
-                f"decisions.retention ({format_duration(kept_s)}): lower the one, or raise the other"
+                f"decisions.retention ({format_duration(kept_s)}): lower one or raise the other"
             )
         ]
 

@@ -1,16 +1,16 @@
 """The YAML that `tailstream init` writes: every setting with its meaning and default."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from stream.settings.errors import Problem
 from stream.settings.fields import Block, block_of, fields_by_key, written
 from stream.settings.load import DEFAULT_REFERENCES
 from stream.settings.model import Settings
-from stream.settings.policies import POLICY_BLOCKS
 from stream.settings.reference import default_text
 from stream.settings.tail_sampling import NOT_NEEDED, TailSampling
-from stream.settings.walk import LISTS_OF_POLICIES, ONE_POLICY, Leaf
+from stream.settings.walk import Leaf
 from stream.settings.yaml_text import inline_yaml
 
 _WIDTH: Final = 100
@@ -25,12 +25,13 @@ _KAFKA: Final = (
 )
 
 
-def template(pasted: Mapping[str, Any] | None = None) -> str:
+def template(pasted: Mapping[str, Any] | None = None, problems: Sequence[Problem] = ()) -> str:
     """Return the commented YAML of all defaults.
 
     Args:
         pasted: a Collector's `tail_sampling` block to take over as it is written, each option
-            marked honoured, not needed here or not supported yet; None: the default block.
+            marked honoured, not needed here, or by what stops the start; None: the default block.
+        problems: what stops the start.
     """
     lines = [_HEAD]
     for key, field in fields_by_key(Settings).items():
@@ -39,28 +40,15 @@ def template(pasted: Mapping[str, Any] | None = None) -> str:
             lines += [*_comment(_KAFKA, ""), "kafka:", *_kafka_lines()]
         elif block is TailSampling:
             lines += ["# What is kept: the Collector's block.", "tail_sampling:"]
-            lines += _default_sampling_lines() if pasted is None else _pasted_lines(pasted)
+            lines += (
+                _default_sampling_lines() if pasted is None else _pasted_lines(pasted, problems)
+            )
         elif block is not None:
             lines += _block_lines(key, block, "")
         else:
             lines += _setting_lines(Leaf(key, field), "")
         lines.append("")
     return "\n".join(lines)
-
-
-def unsupported(pasted: Mapping[str, Any]) -> list[str]:
-    """Return the options and policies of a Collector's block that stop the start, and why."""
-    standings = {option: _standing(option) for option in pasted}
-    policies = pasted.get("policies")
-    for index, policy in enumerate(policies if isinstance(policies, list) else []):
-        name = policy.get("name") if isinstance(policy, Mapping) else None
-        named = f" ({name})" if isinstance(name, str) and name.strip() else ""
-        standings[f"policies[{index}]{named}"] = _policy_standing(policy)
-    return [
-        f"tail_sampling.{place}: {standing}"
-        for place, standing in standings.items()
-        if standing.startswith("not supported")
-    ]
 
 
 def _kafka_lines() -> Iterator[str]:
@@ -101,48 +89,34 @@ def _default_sampling_lines() -> Iterator[str]:
         yield f"  #   {name}: {NOT_NEEDED[name]}"
 
 
-def _pasted_lines(pasted: Mapping[str, Any]) -> Iterator[str]:
+def _pasted_lines(pasted: Mapping[str, Any], problems: Sequence[Problem]) -> Iterator[str]:
     for option, value in pasted.items():
-        yield from _comment(_standing(option), "  ")
         if option == "policies" and isinstance(value, list) and value:
             yield "  policies:"
-            for policy in value:
-                yield from _comment(_policy_standing(policy), "    ")
+            for index, policy in enumerate(value):
+                yield from _standing(f"policies[{index}]", problems, "    ")
                 yield f"    - {inline_yaml(policy)}"
         else:
+            yield from _standing(str(option), problems, "  ")
             yield f"  {option}: {inline_yaml(value)}"
     if not pasted:
         yield "  {}"
 
 
-def _standing(option: str) -> str:
-    """Return what becomes of a Collector option: honoured, not needed here, not known."""
-    field = fields_by_key(TailSampling).get(option)
-    if field is None:
-        return "not supported yet: no option of the Collector's that is known here"
-    if option in NOT_NEEDED:
-        return f"not needed here: {NOT_NEEDED[option]}"
-    return "honoured"
+def _standing(option: str, problems: Sequence[Problem], indent: str) -> Iterator[str]:
+    """Yield the comments above what was taken over: what becomes of it."""
+    path = f"tail_sampling.{option}"
+    stops = [each for each in problems if _is_at(path, each.setting)]
+    for problem in stops:
+        yield from _comment(f"stops the start: {problem.wrong}; {problem.remedy}", indent)
+    if not stops and option in NOT_NEEDED:
+        yield from _comment(f"not needed here: {NOT_NEEDED[option]}", indent)
+    elif not stops:
+        yield from _comment("honoured", indent)
 
 
-def _policy_standing(policy: Any) -> str:
-    kind = policy.get("type") if isinstance(policy, Mapping) else None
-    if kind not in POLICY_BLOCKS:
-        return "not supported yet: no known type of policy"
-    options = policy.get(kind)
-    for sub in _sub_policies(options) if isinstance(options, Mapping) else ():
-        standing = _policy_standing(sub)
-        if standing != "honoured":
-            return f"{standing.removesuffix(', inside')}, inside"
-    return "honoured"
-
-
-def _sub_policies(options: Mapping[str, Any]) -> Iterator[Any]:
-    for name in LISTS_OF_POLICIES:
-        subs = options.get(name)
-        yield from subs if isinstance(subs, list) else ()
-    if ONE_POLICY in options:
-        yield options[ONE_POLICY]
+def _is_at(path: str, setting: str) -> bool:
+    return setting.startswith(path) and setting[len(path) : len(path) + 1] in ("", ".", "[")
 
 
 def _brief(policy: Mapping[str, Any]) -> dict[str, Any]:

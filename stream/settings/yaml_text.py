@@ -27,7 +27,10 @@ _REMEDIES: Final = (
     ("alias", "quote a text that begins with `*`, or define the anchor with `&` before it"),
     ("mapping values", "mend the indentation, or quote a text that holds `: `"),
     ("<block end>", "indent the lines of one list or map alike"),
-    ("expected ',' or", "close the bracket before this place"),
+    (
+        "expected ',' or",
+        "close the bracket before this place; in brackets quote a text that holds `{`",
+    ),
     ("end of stream", "close the quote that is open; quote texts"),
     ("another document", "keep one document, without `---` between"),
     ("tag", "remove the `!`, or quote a text that begins with it"),

@@ -109,12 +109,12 @@ def resume_point(log: LogState, *, identity: Identity, initial_offset: str) -> R
 class Restore:
     """Reads a partition's decision records, in their order: `read` the first phase into its store.
 
-    `foreign` counts those of another topic or group and what cannot be read. `pins` are those that
-    the first phase has found, `older_pins` those of the second, by trace id.
+    `foreign` counts those of another topic or group, `unreadable` what a worker does not write.
+    `pins` are those that the first phase has found, `older_pins` those of the second, by trace id.
     """
 
     def __init__(self, point: ResumePoint, *, identity: Identity, decisions: DecisionStore) -> None:
-        self.foreign = 0
+        self.foreign = self.unreadable = 0
         self.pins: dict[bytes, HeldPin] = {}
         self.older_pins: dict[bytes, HeldPin] = {}
         self.older_log = DecisionLog(point.decisions_from)
@@ -160,8 +160,11 @@ class Restore:
         for offset, value in records:
             try:
                 trace_id, found, fields = self._ours(value)
-            except Exception:  # noqa: BLE001 - a foreign writer can make it raise nearly anything
+            except _ForeignError:
                 self.foreign += 1
+                continue
+            except Exception:  # noqa: BLE001 - a foreign writer can make it raise nearly anything
+                self.unreadable += 1
                 continue
             log.append(found, offset)
             log.tell_levels(fields.get("levels", ()), fields.get("config", ""))
@@ -175,11 +178,15 @@ class Restore:
     def _ours(self, value: bytes) -> tuple[bytes, KnownDecision, Mapping[str, Any]]:
         fields = fields_of(value)
         if (fields["topic_id"], fields["group"]) != (self._identity.topic_id, self._identity.group):
-            raise ValueError("of another topic or group")
+            raise _ForeignError
         trace_id, found = fields["trace_id"], KnownDecision.read(fields)
         if type(trace_id) is not bytes or len(trace_id) != TRACE_ID_BYTES or not _sound(fields):
             raise ValueError("not as a worker writes it")
         return trace_id, found, fields
+
+
+class _ForeignError(Exception):
+    """A decision of another group, or about another topic: nothing is wrong with it."""
 
 
 def _sound(fields: Mapping[str, Any]) -> bool:

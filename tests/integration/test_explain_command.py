@@ -75,6 +75,20 @@ def test_a_decision_in_another_partition_than_its_ids_is_found(topics: Topics) -
     )
 
 
+def test_of_a_trace_in_two_partitions_all_decisions_are_found_where_all_are_asked_for(
+    topics: Topics,
+) -> None:
+    own = fnv1a(trace_id_of(1).hex().encode(), PARTITIONS)
+    for partition in (own, (own + 1) % PARTITIONS):
+        decide(topics, DECISION, partition=partition)
+
+    one, both = explain(topics, 1, "--json"), explain(topics, 1, "--json", "--all-partitions")
+
+    assert [json.loads(line)["partition"] for line in one.stdout.splitlines()] == [own]
+    found = {json.loads(line)["partition"] for line in both.stdout.splitlines()}
+    assert found == {own, (own + 1) % PARTITIONS}
+
+
 def test_without_a_decision_it_says_what_may_be_and_ends_with_1(topics: Topics) -> None:
     decide(topics, DECISION, group="another")
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -162,28 +163,32 @@ def test_init_from_a_collectors_file_says_of_each_option_what_becomes_of_it(
     result = run("init", "--from", str(source), "-")
     assert result.exit_code == 0
     lines = [line.strip() for line in result.stdout.splitlines()]
+    odd = "# stops the start: no such type of policy; supported are always_sample, and,"
     for setting, above in (
         ("decision_wait: 10s", "# honoured"),
         ("num_traces: 100", "# not needed here: limits.open_traces_max"),
         ("sampling_strategy: span-ingest", "# honoured"),
-        ("made_up: 1", "# not supported yet: no option"),
+        ("made_up: 1", "# stops the start: no such setting;"),
         ("- {name: errors,", "# honoured"),
         ("- {name: share,", "# honoured"),
         ("- {name: rate,", "# honoured"),
-        ("- {name: odd,", "# not supported yet: no known type"),
-        ("- {name: never,", "# not supported yet: no known type of policy, inside"),
-        ("- {name: deep,", "# not supported yet: no known type of policy, inside"),
+        ("- {name: odd,", odd),
+        ("- {name: never,", odd),
+        ("- {name: deep,", odd),
         ("- {name: fine,", "# honoured"),
     ):
         (at,) = [index for index, line in enumerate(lines) if line.startswith(setting)]
-        assert lines[at - 1].startswith(above), setting
-    assert [line.split(": ")[:2] for line in result.stderr.splitlines()] == [
-        ["stops the start", f"tail_sampling.{place}"]
+        comments = takewhile(lambda line: line.startswith("# "), reversed(lines[:at]))
+        assert any(comment.startswith(above) for comment in comments), setting
+    note, *stops = result.stderr.splitlines()
+    assert note == "note: processors.tail_sampling: taken from the Collector's file"
+    assert [line.split(" = ")[0] for line in stops] == [
+        f"stops the start: tail_sampling.{place}"
         for place in (
+            "policies[3] (odd).type",
+            "policies[4] (never).drop.drop_sub_policy[0].type",
+            "policies[5] (deep).and.and_sub_policy[0].not.not_sub_policy.type",
             "made_up",
-            "policies[3] (odd)",
-            "policies[4] (never)",
-            "policies[5] (deep)",
         )
     ]
 
@@ -195,12 +200,12 @@ def test_what_stops_the_start_is_said_after_all_else_and_is_no_failure_of_init(
     source.write_text(COLLECTOR)
     result = run("init", "--from", str(source), str(path))
     assert result.exit_code == 0
-    first, *stops = result.output.splitlines()
+    first, *said = result.output.splitlines()
     assert first.startswith(f"Wrote {path}. Next: mend what stops the start (below), then ")
-    assert stops == result.stderr.splitlines()
-    assert stops[1] == (
-        "stops the start: tail_sampling.policies[3] (odd): not supported yet: "
-        "no known type of policy"
+    assert said == result.stderr.splitlines()
+    assert said[1].startswith(
+        'stops the start: tail_sampling.policies[3] (odd).type = "my_extension": '
+        "no such type of policy"
     )
 
 
@@ -214,7 +219,7 @@ def test_the_version_is_said_on_a_line() -> None:
 def test_what_init_takes_over_loads_as_the_collectors_file_itself_does(tmp_path: Path) -> None:
     source, path = tmp_path / "otelcol.yaml", tmp_path / "t.yaml"
     source.write_text(SUPPORTED)
-    assert run("init", "--from", str(source), str(path)).stderr == ""
+    assert "stops the start" not in run("init", "--from", str(source), str(path)).stderr
     for environment in ({}, {"PERCENT": "7.5"}):
         taken, direct = load(path, [], environment), load(source, [], environment)
         assert taken.tail_sampling == direct.tail_sampling

@@ -137,7 +137,7 @@ def test_decisions_about_another_topic_and_unreadable_ones_are_passed_by_and_cou
     foreign = encode(a_decision(1, 40), config="c", topic_id="the topic before", group="")
     ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id, group="")
     restore, decisions = restored([(10, foreign), (11, b"\xc1"), (12, ours), (13, b"")])
-    assert restore.foreign == 3
+    assert (restore.foreign, restore.unreadable) == (1, 2)
     assert decisions.get(trace_id_of(1)) is None
     assert decisions.get(trace_id_of(2)) is not None
 
@@ -167,7 +167,7 @@ def test_a_record_that_names_us_and_is_not_as_we_write_it_is_passed_by(
     ours = encode(a_decision(2, 40), config="c", topic_id=IDENTITY.topic_id, group="")
     forged = msgpack.packb({**msgpack.unpackb(ours), **changed})
     restore, decisions = restored([(10, ours), (11, forged)])
-    assert (restore.foreign, len(decisions)) == (1, 1)
+    assert (restore.unreadable, len(decisions)) == (1, 1)
 
 
 def test_decisions_that_no_replay_needs_wait_for_the_second_phase() -> None:
@@ -232,7 +232,7 @@ def test_decisions_of_another_group_on_the_same_input_are_not_ours() -> None:
 
     restore, decisions = restored([(10, theirs)])
 
-    assert restore.foreign == 1
+    assert (restore.foreign, restore.unreadable) == (1, 0)
     assert decisions.get(trace_id_of(1)) is None
 
 

@@ -137,7 +137,7 @@ def test_a_collectors_file_works_as_pasted_and_the_start_says_what_is_not_used(
         "tail_sampling.policies[1].drop.drop_sub_policy[0].latency.threshold_ms (fast)",
         "tail_sampling.policies[1].drop.drop_sub_policy[0].latency.upper_threshold_ms (fast)",
     ]
-    assert notes[1].endswith("not used: memory_limiter, batch")
+    assert "not used: memory_limiter, batch: what runs before tail_sampling" in notes[1]
 
 
 def test_every_option_that_is_not_needed_is_said_once(tmp_path: Path) -> None:

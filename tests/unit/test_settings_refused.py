@@ -582,7 +582,7 @@ BAD_FILES = [
     (
         "processors: {tail_sampling: {}, tail_sampling/b: {}}",
         "processors: has several tail_sampling blocks: tail_sampling, tail_sampling/b",
-        "keep one",
+        "make a file of each",
     ),
     ("processors: {batch: {}}", "processors: has no tail_sampling (found: batch)", "add"),
     ("processors:", "processors: has no tail_sampling (found: none)", "add"),
