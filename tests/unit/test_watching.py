@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 
 from deploy.dashboards.__main__ import DASHBOARDS, FILES, files
 from stream.measurements import CLOSED_LISTS
-from stream.metrics import DECLARATIONS, Declaration
+from stream.metrics import ALL_DECLARATIONS, Declaration
 from stream.sampling.decision import Trigger, Verdict
 from stream.settings.load import checked
 from stream.start import metrics_of
@@ -81,7 +81,7 @@ EXPRESSIONS = [
 
 
 def samples() -> dict[str, tuple[Declaration | None, set[str]]]:
-    """Return the labels of every sample that a worker exports, by name."""
+    """Return the labels of every sample that a worker exports, or a command beside it, by name."""
     suffixes: dict[type, tuple[str, ...]] = {
         Counter: ("_total",),
         Gauge: ("",),
@@ -89,7 +89,7 @@ def samples() -> dict[str, tuple[Declaration | None, set[str]]]:
         Histogram: ("_bucket", "_count", "_sum"),
     }
     found: dict[str, tuple[Declaration | None, set[str]]] = {}
-    for declaration in DECLARATIONS:
+    for declaration in ALL_DECLARATIONS:
         for suffix in suffixes[declaration.kind]:
             labels = {*declaration.labels} | ({"le"} if suffix == "_bucket" else set())
             found[f"{declaration.prefix}{declaration.name}{suffix}"] = declaration, labels
@@ -107,13 +107,13 @@ def test_the_rendered_dashboards_are_current() -> None:
 
 
 @pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_every_query_names_metrics_that_the_worker_exports_with_labels_they_have(expr: str) -> None:
+def test_every_query_names_metrics_that_are_exported_with_labels_they_have(expr: str) -> None:
     known = samples()
     found = list(selectors(expr))
 
     assert found
     for selector in found:
-        assert selector.metric in known, f"no worker exports {selector.metric}"
+        assert selector.metric in known, f"nothing exports {selector.metric}"
         labels = known[selector.metric][1] | OF_PROMETHEUS
         assert {matcher.label for matcher in selector.matchers} <= labels, selector
     of_all = set().union(*(known[selector.metric][1] for selector in found)) | OF_PROMETHEUS
