@@ -57,7 +57,7 @@ class Report:
         return [
             "# Tailstream beside its real counterparts",
             "",
-            f"`make test-real` on {when}: {passed} of {len(self.outcomes)} tests passed.",
+            f"`tests/real` on {when}: {passed} of the {len(self.outcomes)} tests that ran passed.",
             "",
             *_table(("what ran", "version"), [*_ours(), *self.versions.items()]),
             *(line for section in sections for line in self._section(section)),
