@@ -338,8 +338,9 @@ _OF_REKEY: tuple[Declaration, ...] = (
     Declaration(
         Counter,
         "rekey_records",
-        "Records of topics.unkeyed: read, and of these skipped (of another signal), control "
-        "(passed on); keyed: written to topics.input; lost_to_retention.",
+        "Records of topics.unkeyed: read, and of these skipped (of another signal), no_spans "
+        "(legal, without a span), control (passed on); keyed: written to topics.input; "
+        "lost_to_retention.",
         ("kind",),
     ),
     Declaration(Counter, "rekey_spans", "Spans that are safe in topics.input."),

@@ -146,7 +146,7 @@ class Rekey:
 
     def _tell_counts(self) -> None:
         counts = self.counts
-        kinds = ("read", "keyed", "skipped", "control", "lost_to_retention")
+        kinds = ("read", "keyed", "no_spans", "skipped", "control", "lost_to_retention")
         records = {"read": counts.records, **{kind: getattr(counts, kind) for kind in kinds[1:]}}
         self._totals.tell_each("rekey_records", records)
         self._totals.tell("rekey_spans", counts.spans)

@@ -235,12 +235,14 @@ def test_the_pages_tell_what_became_of_the_records_and_how_far_it_is_behind(spac
     space.send([record_of(bytes([number]) * 16) for number in range(1, 31)])
     space.send([b"\x0a\xff\xff\xff\xff\x0f"])
     space.send([b"metrics of somebody"] * 3, [("otelcol.signal", b"metrics")])
+    space.send([b"\x0a\x00"])
 
     child = space.start()
     space.wait_until_committed(child)
     told = {
-        'tailstream_rekey_records_total{kind="read"}': 34,
+        'tailstream_rekey_records_total{kind="read"}': 35,
         'tailstream_rekey_records_total{kind="keyed"}': 30,
+        'tailstream_rekey_records_total{kind="no_spans"}': 1,
         'tailstream_rekey_records_total{kind="skipped"}': 3,
         'tailstream_rekey_records_total{kind="lost_to_retention"}': 0,
         "tailstream_rekey_spans_total": 30,

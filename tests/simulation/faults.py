@@ -8,8 +8,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from stream.sampling.decision import Clock, Decision, Trigger, Verdict, encode
+from stream.sampling.decision import encode
 from stream.testing.core import IDENTITY
+from stream.testing.decisions import a_drop
 from stream.testing.log import DECISIONS, INPUT, FencedProducerError, PartitionLog
 from stream.testing.spans import trace_id_of
 from tests.simulation.disks import DAMAGES
@@ -171,18 +172,11 @@ def foreign_decision(world: "World", step: Step) -> bool:
     """Another group decides on a trace, for ever: its policies are its own."""
     if step.number >= world.group.partitions:
         return False
-    decision = Decision(
-        trace_id_of(step.count),
-        Verdict.NOT_SAMPLED,
-        policy="",
-        trigger=Trigger.DECISION_WAIT,
-        threshold=0,
+    decision = a_drop(
+        trace_id=trace_id_of(step.count),
         spans=1,
-        errors=0,
         duration_us=0,
-        complete=True,
         time_ms=1 << 40,
-        clock=Clock.LOG,
         upto=1 << 40,
         offsets=[],
     )
