@@ -27,12 +27,13 @@ def add_timers(
     async def look() -> None:
         watch.look()
 
+    looks_s = max(MEASURE_INTERVAL_S, 2 * commit_interval_s)
     _add_commits(app, host, promoting, commit_interval_s)
     every: tuple[tuple[float, Callable[[], Any]], ...] = (
         (min(IDLE_INTERVAL_S, commit_interval_s), host.idle),
         (MEASURE_INTERVAL_S, host.measure),
         (LOOK_EVERY_S, look),
-        *([(MEASURE_INTERVAL_S, unattended.look)] if unattended else []),
+        *([(looks_s, unattended.look)] if unattended else []),
     )
     for interval_s, act in every:
         app.timer(interval_s)(_guarded(act, host))

@@ -43,9 +43,10 @@ class Waiting:
 class Unattended:
     """Tells what waits in partitions whose position stands still.
 
-    `numbers` are the partitions that this worker does not read, at each look. A position that has
-    not moved between two looks, below the end of its log: nobody reads that partition, or whoever
-    has it hangs.
+    `numbers` are the partitions that this worker does not read, at each look. Records wait at a
+    position, and at the next look it has not moved: nobody reads that partition, or whoever has it
+    hangs. Looks must be farther apart than a worker's commits: what came to an idle partition a
+    moment ago is read, and not yet committed.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Unattended:
         self._numbers = numbers
         self._tell = tell
         self._before: Mapping[int, tuple[int, str | None]] = {}
+        self._waited: Collection[int] = ()
         # A thread of its own: nothing else must wait where the group's coordinator is away.
         self._asking = ThreadPoolExecutor(1, "tailstream-unattended")
         self._closed = False
@@ -82,16 +84,17 @@ class Unattended:
 
     async def _waiting(self, numbers: Collection[int]) -> dict[int, Waiting]:
         if not numbers or self._closed:
-            self._before = {}
+            self._before, self._waited = {}, ()
             return {}
-        before = self._before
+        before, waited = self._before, self._waited
         self._before = found = await self._ask(self._positions.committed, numbers)
         still = [number for number, told in found.items() if before.get(number) == told]
         ends = await self._ask(self._positions.ends, still) if still and not self._closed else {}
+        self._waited = [number for number in still if ends.get(number, 0) > found[number][0]]
         return {
             number: Waiting(ends[number] - found[number][0], decode_times(found[number][1]))
-            for number in still
-            if ends.get(number, 0) > found[number][0]
+            for number in self._waited
+            if number in waited
         }
 
     def _ask(

@@ -121,7 +121,7 @@ def test_what_waits_for_a_worker_that_was_killed_is_told_by_another_until_somebo
         send(topics, first)
         wait_until_all_is_decided(topics, [one, two])
         orphans = {int(number) for number in two.partitions()}
-        assert told(one, UNATTENDED) == {}
+        wait_for("none stands", lambda: told(one, UNATTENDED) == {}, timeout_s=30)
 
         two.kill()
         send(topics, then)

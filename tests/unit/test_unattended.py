@@ -64,10 +64,28 @@ def test_a_position_that_stands_still_below_its_end_is_told_and_one_that_moves_i
         first = looks.look()
         broker.positions = {0: (10, TIMES), 1: (11, TIMES)}
         second = looks.look()
+        broker.positions = {0: (10, TIMES), 1: (12, TIMES)}
+        third = looks.look()
 
-    assert first == {}, "one look does not tell whether it moves"
-    assert second == {0: Waiting(40, Times(60_000, 30_000))}
-    assert broker.asked_for_ends == [[0]]
+    assert first == second == {}, "whether it moves is not known yet"
+    assert third == {0: Waiting(40, Times(60_000, 30_000))}
+    assert broker.asked_for_ends == [[0], [0]]
+
+
+def test_what_came_to_an_idle_partition_a_moment_ago_is_not_told() -> None:
+    broker = Broker()
+    with closing(Looks(broker)) as looks:
+        broker.log_ends, broker.positions = {0: 10}, {0: (10, TIMES)}
+        looks.look()
+        looks.look()
+        broker.log_ends = {0: 12}
+        just_come = looks.look()
+        broker.positions = {0: (12, TIMES)}
+        read = looks.look()
+        broker.log_ends = {0: 13}
+        come_again = looks.look()
+
+    assert just_come == read == come_again == {}
 
 
 def test_nothing_waits_where_all_is_read() -> None:
@@ -85,6 +103,7 @@ def test_the_lag_in_records_is_told_also_where_no_times_were_committed() -> None
     with closing(Looks(broker)) as looks:
         broker.log_ends, broker.positions = {0: 12}, {0: (10, None)}
         looks.look()
+        looks.look()
 
         assert looks.look() == {0: Waiting(2, None)}
 
@@ -93,6 +112,7 @@ def test_what_becomes_ours_is_not_told_any_more() -> None:
     broker = Broker()
     with closing(Looks(broker)) as looks:
         broker.log_ends, broker.positions = {0: 12, 1: 12}, {0: (10, None), 1: (10, None)}
+        looks.look()
         looks.look()
         looks.look()
         looks.others = {1}
@@ -106,6 +126,7 @@ def test_what_was_told_stands_while_the_broker_does_not_answer() -> None:
     broker = Broker()
     with closing(Looks(broker)) as looks:
         broker.log_ends, broker.positions = {0: 12}, {0: (10, None)}
+        looks.look()
         looks.look()
         told = looks.look()
         broker.positions = None
