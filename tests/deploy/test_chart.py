@@ -94,6 +94,7 @@ def test_helm_finds_nothing_wrong_with_the_chart() -> None:
         ({"autoscaling": {"enabled": True}, "staticMembership": True}, "staticMembership"),
         ({"kind": "Deployment", "staticMembership": True}, "staticMembership"),
         ({"kafka": {"sasl": {"mechanism": "PLAIN"}}}, "existingSecret"),
+        ({"rekey": {"enabled": True}}, "settings.topics.unkeyed"),
         ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
         ({"settings": {"storage": {"memory": "2GiB"}}}, "storage"),
         ({"settings": {"worker": {"instance_id": "one"}}}, "instance_id"),

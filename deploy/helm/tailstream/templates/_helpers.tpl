@@ -196,7 +196,7 @@ readinessProbe:
 {{- end }}
 {{- end -}}
 
-{{/* exemplars and export: a Deployment without a volume. Takes root, component, values, args. */}}
+{{/* exemplars, rekey and export: a Deployment without a volume. Takes root, component, values, args. */}}
 {{- define "tailstream.companion" -}}
 {{- $root := .root -}}
 apiVersion: apps/v1
