@@ -171,7 +171,7 @@ clean: ## remove what the other targets made
 $(INSTALLED): pyproject.toml constraints.txt $(COMPILED)
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Tailstream needs 3.11 or later: make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Installing Tailstream and what it needs into $(VENV), once (about half a minute) ..."
+	@echo "Installing Tailstream and what it needs into $(VENV), once (a minute or two: it compiles the core) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@find stream -name '*.so' -delete
 	@rm -f $(VENV)/.installed*
