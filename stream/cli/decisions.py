@@ -7,7 +7,12 @@ from stream.cli.refused import ClusterRefused
 from stream.explain import Recorded, recorded
 from stream.kafka.client_settings import connection
 from stream.kafka.decision_reader import DecisionReader
-from stream.kafka.errors import KafkaException, is_unknown_topic, is_unreachable
+from stream.kafka.errors import (
+    KafkaException,
+    is_bad_setting,
+    is_unknown_topic,
+    is_unreachable,
+)
 from stream.kafka.partitioner import PARTITIONERS
 from stream.kafka.topic_reader import ReadRecord
 from stream.kafka.topics import ClusterError, UnreachableError, read_cluster
@@ -42,7 +47,8 @@ def refused(
     error = problem.args[0]
     name = "--other-bootstrap" if other_bootstrap else "kafka.bootstrap.servers"
     address = other_bootstrap or settings.kafka["bootstrap.servers"]
-    if is_unreachable(error) and (told := _refused_at_the_door(settings, address)):
+    at_the_door = is_unreachable(error) or is_bad_setting(error)
+    if at_the_door and (told := _refused_at_the_door(settings, address)):
         return ClusterRefused(told)
     text = f"{name} is {address!r}: {error.str()}. "
     if is_unknown_topic(error):

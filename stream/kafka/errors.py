@@ -8,6 +8,7 @@ __all__ = [
     "GRANT",
     "KafkaException",
     "is_bad_compression",
+    "is_bad_setting",
     "is_end_of_partition",
     "is_fenced",
     "is_group_refused",
@@ -135,6 +136,11 @@ def is_message_fault(error: Any) -> bool:
 def is_unreachable(error: Any) -> bool:
     """Return whether the broker did not answer."""
     return error.code() in _UNREACHABLE
+
+
+def is_bad_setting(error: Any) -> bool:
+    """Return whether a client cannot even be made of these settings."""
+    return bool(error.code() == KafkaError._INVALID_ARG)  # noqa: SLF001 - see above
 
 
 def is_passing(error: Any) -> bool:

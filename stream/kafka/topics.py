@@ -22,6 +22,7 @@ REQUEST_TIMEOUT_S = 4.0
 DESCRIBE_TRIES_MAX = 50
 DESCRIBE_PAUSE_S = 0.1
 
+KEY_NOT_READ = "ssl.key.location failed"  # what librdkafka says of a key that it cannot open
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - a code of librdkafka itself
 UNREACHABLE = frozenset(
     {
@@ -200,10 +201,14 @@ class Complaints:
         try:
             return make({**settings, "error_cb": self._note}, logger=_quiet_logger())
         except KafkaException as problem:
-            raise ClusterError(
-                f"kafka: {problem.args[0].str()}. Below `kafka.` stand properties of librdkafka: "
-                "correct this one or remove it."
-            ) from None
+            said = problem.args[0].str()
+            remedy = "Below `kafka.` stand properties of librdkafka: correct this one or remove it."
+            if KEY_NOT_READ in said:
+                remedy = (
+                    "The file is there, so its key is locked by another password: correct "
+                    "kafka.ssl.key.password; or it is no key in PEM."
+                )
+            raise ClusterError(f"kafka: {said}. {remedy}") from None
 
     def explained(self, error: KafkaError, doing: str) -> ClusterError:
         """Turn a client's error into one for the operator. `doing`: what was refused."""

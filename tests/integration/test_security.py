@@ -132,6 +132,10 @@ def no_certificate(broker: SecuredBroker) -> Kafka:
     }
 
 
+def wrong_key_password(broker: SecuredBroker) -> Kafka:
+    return broker.by_certificate(**{"ssl.key.password": "hunter2-is-not-it"})
+
+
 def run(
     command: str, topics: Topics, kafka: Kafka, *more: str
 ) -> "subprocess.CompletedProcess[str]":
@@ -213,8 +217,9 @@ def _promoted(worker: WorkerProcess) -> int:
         (wrong_password, "Correct kafka.sasl.username and kafka.sasl.password"),
         (untrusted_authority, "Set kafka.ssl.ca.location to the certificate of the authority"),
         (no_certificate, "Set kafka.ssl.certificate.location and kafka.ssl.key.location"),
+        (wrong_key_password, "correct kafka.ssl.key.password"),
     ],
-    ids=["password", "authority", "certificate"],
+    ids=["password", "authority", "certificate", "key"],
 )
 def test_who_is_not_let_in_is_told_which_setting_to_mend(
     broker: SecuredBroker, topics: Topics, start: Start, door: Door, says: str
