@@ -97,20 +97,185 @@ def test_helm_finds_nothing_wrong_with_the_chart() -> None:
         ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
         ({"settings": {"storage": {"memory": "2GiB"}}}, "storage"),
         ({"settings": {"worker": {"instance_id": "one"}}}, "instance_id"),
+        ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas"),
+        ({"kafka": {"tls": {"existingSecret": "certificates"}}}, "kafka.tls.enabled"),
+        ({"kafka": {"tls": {"enabled": True, "certKey": "tls.crt"}}}, "existingSecret"),
+        ({"kafka": {"sasl": {"existingSecret": "user"}}}, "kafka.sasl.mechanism"),
+        (
+            {
+                "kafka": {"sasl": {"mechanism": "OAUTHBEARER"}},
+                "autoscaling": {"enabled": True},
+            },
+            "OAUTHBEARER",
+        ),
     ],
 )
 def test_values_that_cannot_work_are_refused(
     values: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
+    refused = templated(values, tmp_path)
+    assert refused.returncode
+    assert says in refused.stderr
+
+
+def templated(
+    values: dict[str, Any], directory: Path, release: str = "x"
+) -> subprocess.CompletedProcess[str]:
+    """Return how helm ended with these values."""
     program = helm()
     if program is None:
         pytest.skip("no helm here: `make test-kubernetes` builds one")
-    path = tmp_path / "values.yaml"
+    path = directory / "values.yaml"
     path.write_text(yaml.safe_dump(values))
-    command = [program, "template", "x", str(CHART), "--values", str(path)]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode
-    assert says in refused.stderr
+    command = [program, "template", release, str(CHART), "--values", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def made_of(values: dict[str, Any], directory: Path, release: str = "x") -> list[dict[str, Any]]:
+    """Return the objects rendered with these values."""
+    ended = templated(values, directory, release)
+    assert not ended.returncode, ended.stderr
+    return [tree for tree in yaml.safe_load_all(ended.stdout) if tree]
+
+
+def only(made: list[dict[str, Any]], kind: str, ends: str = "") -> dict[str, Any]:
+    (found,) = [
+        one for one in made if one["kind"] == kind and one["metadata"]["name"].endswith(ends)
+    ]
+    return found
+
+
+def strings_that_are_none(tree: Any, path: str = "") -> list[str]:
+    """Return where Kubernetes wants text, and numbers or booleans stand."""
+    if isinstance(tree, list):
+        return [bad for one in tree for bad in strings_that_are_none(one, path)]
+    if not isinstance(tree, dict):
+        return []
+    names = {"name", "key", "secretName", "storageClassName", "priorityClassName", "topic"}
+    names |= {"consumerGroup", "serviceName", "serviceAccountName"}
+    texts = path.endswith(("labels", "matchLabels", "selector"))
+    bad = [
+        f"{path}.{key}"
+        for key, value in tree.items()
+        if (key in names or (texts and not isinstance(value, dict))) and not isinstance(value, str)
+    ]
+    return bad + [
+        bad for key, value in tree.items() for bad in strings_that_are_none(value, f"{path}.{key}")
+    ]
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
+    values = {
+        "nameOverride": "12",
+        "fullnameOverride": "34",
+        "group": "56",
+        "settings": {"topics": {"input": "7"}},
+        "kafka": {
+            "tls": {"enabled": True, "existingSecret": "8", "caKey": "9"},
+            "sasl": {
+                "mechanism": "PLAIN",
+                "existingSecret": "10",
+                "usernameKey": "1",
+                "passwordKey": "2",
+            },
+        },
+        "storage": {"storageClassName": "5"},
+        "priorityClassName": "3",
+        "serviceAccount": {"name": "4"},
+        "topics": {"create": True},
+        "exemplars": {"enabled": True},
+        "export": {"enabled": True},
+        "networkPolicy": {"enabled": True},
+        "podMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "autoscaling": {"enabled": True},
+    }
+    for one in made_of(values, tmp_path, release="123"):
+        assert strings_that_are_none(one) == [], one["kind"]
+
+
+def test_topics_are_made_beside_the_workers_that_wait_for_them(tmp_path: Path) -> None:
+    # A hook would run after `helm --wait` has waited for workers that wait for the topics.
+    job = only(made_of({"topics": {"create": True}}, tmp_path), "Job")
+    other = only(made_of({"topics": {"create": True, "partitions": 9}}, tmp_path), "Job")
+    assert "helm.sh/hook" not in job["metadata"].get("annotations", {})
+    # What a Job runs cannot be changed, so another one is made.
+    assert job["metadata"]["name"] != other["metadata"]["name"]
+    assert len(job["metadata"]["name"]) <= 63
+
+
+def test_oauth_is_told_by_its_mechanism_and_a_secret(tmp_path: Path) -> None:
+    endpoint = "https://login.example.com/token"
+    values = {
+        "kafka": {
+            "tls": {"enabled": True},
+            "sasl": {"mechanism": "OAUTHBEARER", "existingSecret": "client"},
+        },
+        "settings": {"kafka": {"sasl.oauthbearer.token.endpoint.url": endpoint}},
+        "networkPolicy": {"enabled": True},
+    }
+    made = made_of(values, tmp_path)
+    path = tmp_path / "tailstream.yaml"
+    path.write_text(only(made, "ConfigMap")["data"]["tailstream.yaml"])
+    worker = only(made, "StatefulSet")
+    read = settings_of(container(worker)["args"], path, environment(worker)).kafka
+    assert read["security.protocol"] == "SASL_SSL"
+    assert read["sasl.mechanisms"] == "OAUTHBEARER"
+    assert read["sasl.oauthbearer.client.secret"] == "KAFKA_PASSWORD"
+    assert (443 in egress(only(made, "NetworkPolicy"))) is True
+
+
+def egress(policy: dict[str, Any]) -> set[int]:
+    return {each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://[fd00::1]:4318/v1/traces", 4318),
+        ("https://[fd00::1]/v1/traces", 443),
+        ("http://tempo/x:55", 80),
+        ("https://tempo.example.com:8443?a=b:1", 8443),
+    ],
+)
+def test_the_network_lets_the_export_through_to_its_backend(
+    endpoint: str, port: int, tmp_path: Path
+) -> None:
+    values = {
+        "networkPolicy": {"enabled": True},
+        "export": {"enabled": True, "endpoint": endpoint},
+    }
+    assert egress(only(made_of(values, tmp_path), "NetworkPolicy", "-export")) == {port}
+
+
+def test_the_network_lets_the_exemplars_through_to_what_they_ask(tmp_path: Path) -> None:
+    asked = {
+        "prometheus": {"url": "http://prometheus:9090", "queries": ["a"]},
+        "scrape": {"urls": ["http://shop:8080/metrics", "https://gateway/metrics"]},
+    }
+    values = {
+        "networkPolicy": {"enabled": True},
+        "exemplars": {"enabled": True},
+        "settings": {"exemplars": asked},
+    }
+    policy = only(made_of(values, tmp_path), "NetworkPolicy", "-exemplars")
+    assert egress(policy) == {9090, 8080, 443}
+
+
+def test_headers_of_the_export_are_text_whatever_they_look_like(tmp_path: Path) -> None:
+    headers = {"X-A": "true", "X-B": "a: b", "X-C": "12", "X-D": "Bearer {x", "X-E": "'\""}
+    made = made_of({"export": {"enabled": True, "headers": headers}}, tmp_path)
+    path = tmp_path / "tailstream.yaml"
+    path.write_text(only(made, "ConfigMap")["data"]["tailstream.yaml"])
+    export = only(made, "Deployment", "-export")
+    read = settings_of(container(export)["args"], path, environment(export))
+    assert dict(read.export.headers) == headers
+
+
+def test_brokers_may_be_named_by_their_addresses_of_ip_version_6(tmp_path: Path) -> None:
+    servers = "[fd00::1]:9093,[fd00::2]:9094"
+    values = {"kafka": {"bootstrapServers": servers}, "networkPolicy": {"enabled": True}}
+    assert {9093, 9094} <= egress(only(made_of(values, tmp_path), "NetworkPolicy"))
 
 
 @pytest.mark.parametrize("values", ["values.yaml", *(name for name in VARIANTS.values() if name)])
@@ -319,7 +484,7 @@ def test_secrets_are_named_in_the_manifests_and_never_written_there(tmp_path: Pa
     assert {str(Path(str(read.kafka["ssl.ca.location"])).parent)} == tls
     (export,) = [each for each in workloads("everything") if container(each)["name"] == "export"]
     assert (
-        "--set=export.headers.Authorization=Bearer ${env:BACKEND_TOKEN}"
+        '--set=export.headers.Authorization="Bearer ${env:BACKEND_TOKEN}"'
         in container(export)["args"]
     )
 
