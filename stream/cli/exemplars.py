@@ -7,7 +7,7 @@ import click
 from stream import logs
 from stream.cli.options import settings_options, topic_check_option
 from stream.cli.pages import metrics_of, pages
-from stream.cli.refused import ClusterRefused
+from stream.cli.refused import ClusterRefused, refused
 from stream.cli.running import Progress, listed, until_told_to_stop
 from stream.exemplars.fetching import target_of
 from stream.exemplars.openmetrics import Endpoint
@@ -52,7 +52,7 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
             _check_topics(settings)
         _run(settings, metrics)
     except ClusterError as problem:
-        raise ClusterRefused(str(problem)) from None
+        raise refused(problem) from None
     except KafkaException as problem:
         error = problem.args[0]
         if is_operators_fault(error):
