@@ -12,6 +12,7 @@ import yaml
 
 from stream.settings.load import load
 from stream.settings.model import Settings
+from stream.start import needs_of
 from tests.harness.chart import (
     CHART,
     REFUSED_BY_SCHEMA,
@@ -326,6 +327,17 @@ def test_beside_the_workers_nothing_runs_unless_it_is_asked_for() -> None:
     assert running == ["worker"]
     everything = {container(each)["name"] for each in workloads("everything")}
     assert everything == {"worker", "export", "rekey", "exemplars", "topics"}
+
+
+def test_the_topics_that_are_made_are_all_that_any_command_reads(tmp_path: Path) -> None:
+    (job,) = of_kind("everything", "Job")
+    made = needs_of(settings("everything", job, tmp_path), beside=True).all_roles()
+    assert made.keys() == {
+        *("input", "output", "decisions", "dead_letters", "metrics", "unkeyed"),
+    }
+    for workload in workloads("everything"):
+        read = settings("everything", workload, tmp_path).topics
+        assert made == {role: getattr(read, role) for role in made}
 
 
 def test_rekey_reads_the_topic_that_is_named_and_writes_the_workers_input(tmp_path: Path) -> None:
