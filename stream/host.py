@@ -369,16 +369,15 @@ class Host:
 
     def _set_gauges(self) -> None:
         ready, now_s = self.worker.partitions, clock.monotonic_s()
-        unheard_s = {number: now_s - heard_s for number, heard_s in self._heard_s.items()}
+        unheard_s = {number: now_s - said_s for number, said_s in self._heard_s.items()}
         self._measurements.partitions(ready.values(), self._ends, clock.now_ms(), unheard_s)
         restoring, of = len(self._epochs.keys() - ready.keys()), self.receiver.partitions
         self._measurements.assigned(restoring=restoring, ready=len(ready), of=of)
 
     async def _know_ends(self, numbers: list[int]) -> None:
         ends = await self._end_offsets(numbers)
-        known = {n: end for n, end in ends.items() if n in self.worker.partitions}
-        self._ends.update(known)
-        self._heard_s.update(dict.fromkeys(known, clock.monotonic_s()))
+        self._ends |= (known := {n: e for n, e in ends.items() if n in self.worker.partitions})
+        self._heard_s |= dict.fromkeys(known, clock.monotonic_s())
 
     def _may_idle(self, number: int, wall_ms: int) -> bool:
         partition = self.worker.partitions.get(number)
