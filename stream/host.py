@@ -30,6 +30,7 @@ from stream.kafka.transactions import (
     UnknownOutcomeError,
 )
 from stream.measurements import Measurements
+from stream.membership import Membership
 from stream.restoring import Opened, OpenLog, Restoring
 from stream.slot import Slot
 from stream.standstill import Standstill
@@ -105,7 +106,7 @@ class Host:
             caught_up=self._read_on,
             failed=self.failed,
         )
-        self._assigned = False
+        self._membership = Membership()
         self._recount = False
         self._ends: dict[int, int] = {}
         self._waiting: set[int] = set()
@@ -152,9 +153,10 @@ class Host:
 
     @property
     def ready(self) -> bool:
-        """Return whether the group has answered and every partition of ours is being read."""
+        """Return whether the group has said what is ours, and all of that is being read."""
         reading = self.thread is not None and self.thread.is_alive()
-        return self._assigned and reading and self._restoring.ready
+        settled = self._membership.settled(clock.monotonic_s())
+        return settled and reading and self._restoring.ready
 
     # Records
 
@@ -186,7 +188,7 @@ class Host:
 
     def assigned(self, epochs: dict[int, int]) -> None:
         """Restore the partitions in the background; each is read from when it is ready."""
-        self._assigned = True
+        self._membership.assigned(len(epochs), clock.monotonic_s())
         # Limits are spread over them. Who is given some counts them before it restores these.
         self._recount = self._recount or not epochs
         self._epochs.update(epochs)

@@ -49,6 +49,7 @@ LAYERS = [
     "slot",
     "allocator",
     "measurements",
+    "membership",
     "standstill",
     "unattended",
     "exits",

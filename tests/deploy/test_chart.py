@@ -13,7 +13,16 @@ import yaml
 from stream.settings.load import load
 from stream.settings.model import Settings
 from stream.start import needs_of
-from tests.harness.chart import CHART, REFUSED_BY_SCHEMA, VARIANTS, head, manifest, objects
+from tests.harness.chart import (
+    CHART,
+    REFUSED_BY_SCHEMA,
+    VARIANTS,
+    container,
+    environment,
+    head,
+    manifest,
+    objects,
+)
 from tests.harness.command_line import parsed, settings_of
 from tests.harness.repository import ROOT
 
@@ -42,18 +51,6 @@ def workers(variant: str) -> dict[str, Any]:
 def pod(workload: dict[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = workload["spec"]["template"]["spec"]
     return spec
-
-
-def container(workload: dict[str, Any]) -> dict[str, Any]:
-    (found,) = pod(workload)["containers"]
-    assert isinstance(found, dict)
-    return found
-
-
-def environment(workload: dict[str, Any]) -> dict[str, str]:
-    """Return a container's environment; what comes from a secret or the pod is its name."""
-    given = {each["name"]: each.get("value", each["name"]) for each in container(workload)["env"]}
-    return {"HOSTNAME": "host"} | given
 
 
 def settings(variant: str, workload: dict[str, Any], directory: Path) -> Settings:
@@ -306,7 +303,7 @@ def test_secrets_are_named_in_the_manifests_and_never_written_there(tmp_path: Pa
     assert {str(Path(str(read.kafka["ssl.ca.location"])).parent)} == tls
     (export,) = [each for each in workloads("everything") if container(each)["name"] == "export"]
     assert (
-        "--set=export.headers.Authorization=Bearer ${env:BACKEND_TOKEN}"
+        '--set=export.headers.Authorization="Bearer ${env:BACKEND_TOKEN}"'
         in container(export)["args"]
     )
 

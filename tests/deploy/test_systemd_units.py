@@ -20,6 +20,7 @@ from tests.harness.systemd_units import (
     directives,
     path_of,
     value,
+    values,
     variables,
 )
 
@@ -39,17 +40,20 @@ KNOWN = {
     },
     "Install": {"WantedBy"},
 }
-MAY_REPEAT = {"Environment", "SystemCallFilter"}
+MAY_REPEAT = {"Environment", "EnvironmentFile", "SystemCallFilter"}
 HARDENED_FROM = "LimitNOFILE"
 
 every_unit = pytest.mark.parametrize("command", UNITS)
+beside = pytest.mark.parametrize("command", [command for command in UNITS if command != "worker"])
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Give the settings file that all units of a host read."""
     path = tmp_path / "tailstream.yaml"
-    path.write_text("worker: {group: one}\ntopics: {unkeyed: spans_unkeyed}\n")
+    path.write_text(
+        "worker: {group: one, static_membership: true}\ntopics: {unkeyed: spans_unkeyed}\n"
+    )
     return path
 
 
@@ -67,10 +71,10 @@ def hardening(command: str) -> list[tuple[str, str]]:
 
 def test_every_unit_runs_the_command_that_it_is_named_for() -> None:
     files = {path.name for path in path_of("worker").parent.iterdir()}
-    assert files == set(UNITS.values())
+    assert files == {*UNITS.values()}
     for command in UNITS:
         assert command in COMMANDS
-        assert arguments(command, "1")[0] == command
+        assert arguments(command)[0] == command
 
 
 @every_unit
@@ -90,22 +94,26 @@ def test_only_a_mistake_of_the_operator_is_not_restarted(command: str) -> None:
 
 
 @every_unit
-def test_every_unit_reads_the_hosts_settings_and_the_file_of_its_slot(command: str) -> None:
+def test_what_an_instance_has_of_its_own_wins_over_what_all_share(command: str) -> None:
     assert variables(command)["TAILSTREAM_CONFIG"] == "/etc/tailstream/tailstream.yaml"
-    slot = "%i" if command == "worker" else f"{command}-%i"
-    assert value(command, "EnvironmentFile") == f"-/etc/tailstream/{slot}.env"
+    files = values(command, "EnvironmentFile")
+    assert files == ["-/etc/tailstream/tailstream.env", "-/etc/tailstream/%i.env"]
     assert value(command, "ExecStart").split()[0] == PROGRAM
 
 
-def test_no_two_slots_of_a_host_share_an_identity_nor_two_commands_a_port(config: Path) -> None:
-    slots = [(command, slot) for command in UNITS for slot in "12"]
-    found = [settings(command, slot, config) for command, slot in slots]
-    assert len({one.worker.instance_id for one in found}) == len(slots)
-    ports = {command: int(variables(command)["TAILSTREAM_PORT"]) for command in UNITS}
-    assert [one.web.port for one in found] == [ports[command] for command, _ in slots]
-    assert ports["worker"] == Settings().web.port
-    # The next slots' ports are the following ones, see the units' heads.
-    assert min(abs(a - b) for a in ports.values() for b in ports.values() if a != b) >= 10
+def test_two_workers_of_a_host_do_not_share_an_identity(config: Path) -> None:
+    found = [settings("worker", slot, config).worker for slot in "12"]
+    assert [one.instance_id for one in found] == ["host-1", "host-2"]
+
+
+@beside
+def test_what_runs_beside_a_worker_has_another_port_and_waits_for_nobody(
+    command: str, config: Path
+) -> None:
+    found = settings(command, "1", config)
+    assert found.web.port != settings("worker", "1", config).web.port
+    # Static members of one name would put each other out; a group without them divides at once.
+    assert not found.worker.static_membership
 
 
 def test_two_workers_of_a_host_do_not_share_a_directory(config: Path) -> None:

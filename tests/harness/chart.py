@@ -42,6 +42,14 @@ REFUSED_BY_TEMPLATES: Final[Sequence[tuple[dict[str, Any], str]]] = (
     ({"autoscaling": {"enabled": True}, "staticMembership": True}, "staticMembership"),
     ({"kind": "Deployment", "staticMembership": True}, "staticMembership"),
     ({"kafka": {"sasl": {"mechanism": "PLAIN"}}}, "existingSecret"),
+    ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas"),
+    ({"kafka": {"tls": {"existingSecret": "certificates"}}}, "kafka.tls.enabled"),
+    ({"kafka": {"tls": {"enabled": True, "certKey": "tls.crt"}}}, "existingSecret"),
+    ({"kafka": {"sasl": {"existingSecret": "user"}}}, "kafka.sasl.mechanism"),
+    (
+        {"kafka": {"sasl": {"mechanism": "OAUTHBEARER"}}, "autoscaling": {"enabled": True}},
+        "OAUTHBEARER",
+    ),
 )
 """More of them: each value is right by itself."""
 
@@ -61,6 +69,19 @@ def manifest(variant: str) -> Path:
 def objects(variant: str) -> list[dict[str, Any]]:
     """Return the Kubernetes objects of a rendered manifest."""
     return [tree for tree in yaml.safe_load_all(manifest(variant).read_text()) if tree]
+
+
+def container(workload: dict[str, Any]) -> dict[str, Any]:
+    """Return the one container of a workload's pods."""
+    (found,) = workload["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def environment(workload: dict[str, Any]) -> dict[str, str]:
+    """Return a container's environment; what comes from a secret or the pod is its name."""
+    given = {each["name"]: each.get("value", each["name"]) for each in container(workload)["env"]}
+    return {"HOSTNAME": "host"} | given
 
 
 def head(variant: str) -> str:

@@ -7,13 +7,14 @@ from typing import Final
 
 from tests.harness.repository import ROOT
 
+BESIDE: Final = "tailstream-beside@.service"
 UNITS: Final = {
     "worker": "tailstream@.service",
-    "export": "tailstream-export@.service",
-    "rekey": "tailstream-rekey@.service",
-    "exemplars": "tailstream-exemplars@.service",
+    "export": BESIDE,
+    "rekey": BESIDE,
+    "exemplars": BESIDE,
 }
-"""The template unit of each command."""
+"""The template unit of each command. Its instance is a slot of workers, else the command."""
 
 PROGRAM: Final = "/opt/tailstream/bin/tailstream"
 
@@ -39,23 +40,33 @@ def directives(command: str) -> Iterator[tuple[str, str, str]]:
 
 def value(command: str, name: str) -> str:
     """Return the one value of a directive."""
-    (found,) = [each for _, known, each in directives(command) if known == name]
+    (found,) = values(command, name)
     return found
+
+
+def values(command: str, name: str) -> list[str]:
+    """Return all values of a directive, in order."""
+    return [each for _, known, each in directives(command) if known == name]
 
 
 def variables(command: str) -> dict[str, str]:
     """Return what `Environment=` sets."""
-    given = [each for _, name, each in directives(command) if name == "Environment"]
-    return dict(each.split("=", 1) for each in given)
+    return dict(each.split("=", 1) for each in values(command, "Environment"))
 
 
-def arguments(command: str, slot: str) -> list[str]:
-    """Return the arguments of the program in a slot, as systemd makes them."""
+def instance_of(command: str, slot: str) -> str:
+    """Return what stands behind the @ of a unit that is started."""
+    return slot if command == "worker" else command
+
+
+def arguments(command: str, slot: str = "1") -> list[str]:
+    """Return the arguments of the program, of a worker in a slot, as systemd makes them."""
     known = variables(command)
+    instance = instance_of(command, slot)
     for _, name, each in directives(command):
         if name == "StateDirectory":
-            known["STATE_DIRECTORY"] = "/var/lib/" + each.replace("%i", slot)
-    line = value(command, "ExecStart").replace("%i", slot).replace("%H", "host")
+            known["STATE_DIRECTORY"] = "/var/lib/" + each.replace("%i", instance)
+    line = value(command, "ExecStart").replace("%i", instance).replace("%H", "host")
     line = re.sub(r"\$\{(\w+)\}", lambda found: known[found[1]], line)
     program, *rest = line.split()
     assert program == PROGRAM

@@ -1,14 +1,17 @@
 """Fixtures of the tests that need helm: `make test-kubernetes` brings it. Without it they fail."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.harness.chart import helm
+from tests.harness import chart
+from tests.kubernetes.helm import Helm
 
 
-@pytest.fixture(scope="session")
-def program() -> str:
+@pytest.fixture
+def helm(tmp_path: Path) -> Helm:
     """Give the helm that is there."""
-    found = helm()
+    found = chart.helm()
     if found is None:
         pytest.fail("there is no helm here: `make test-kubernetes` builds one", pytrace=False)
-    return found
+    return Helm(found, tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.systemd_units import PROGRAM, UNITS, path_of
+from tests.harness.systemd_units import PROGRAM, instance_of, path_of
 from tests.real.report import Report
 
 pytestmark = pytest.mark.real
@@ -25,14 +25,14 @@ def analyze(report: Report) -> str:
     return program
 
 
-@pytest.fixture(params=UNITS)
+@pytest.fixture(params=["worker", "export"])
 def placed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Give an instance of each unit, with a program that is there."""
     program = tmp_path / "tailstream"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     unit = path_of(request.param)
-    placed = tmp_path / unit.name.replace("@", "@1")
+    placed = tmp_path / unit.name.replace("@", f"@{instance_of(request.param, '1')}")
     placed.write_text(unit.read_text().replace(PROGRAM, str(program)))
     return placed
 
