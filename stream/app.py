@@ -197,6 +197,11 @@ def _faust_app(settings: Settings) -> App:
         TableManager=TailTableManager,
         logging_config=logs.config(settings.log.level, settings.log.format),
         web_enabled=True,
+        # Faust's pages look its own keys up in our tables: each request ends in a traceback.
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_stats_enabled=False,
+        web_graph_enabled=False,
         web_bind=settings.web.host,
         web_host=settings.web.host,
         web_port=settings.web.port,

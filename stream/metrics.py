@@ -149,7 +149,8 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Gauge,
         "lag_seconds",
-        "Wall clock minus partition time while there is lag, else 0.",
+        "Wall clock minus partition time while there is lag, else 0; while no broker says where "
+        "the log ends, at least since one did.",
         ("partition",),
     ),
     Declaration(
