@@ -69,29 +69,24 @@ def test_where_the_client_begins_anew_its_old_position_does_not_count() -> None:
 
 
 @given(
-    log=st.lists(st.booleans(), max_size=12),
-    steps=st.lists(
-        st.tuples(st.sampled_from(["take", "note", "done", "commit"]), st.integers(1, 4))
-    ),
+    log=st.lists(st.booleans(), min_size=4, max_size=12),
+    steps=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 2)), max_size=8),
 )
 def test_no_record_that_is_not_done_is_ever_committed(
-    log: list[bool], steps: list[tuple[str, int]]
+    log: list[bool], steps: list[tuple[int, bool, int]]
 ) -> None:
-    """`log`: records and markers. The client may be further than what was taken of it."""
+    """`log`: a record or a marker at each offset, of which all that is taken is noted or not."""
     offsets = GroupOffsets()
-    offsets.started(0, None)
-    client, next_offset, done = 0, 0, 0
-    for step, count in steps:
-        if step == "take":  # with the markers that follow, or some of them
-            client = min(len(log), client + count)
-            next_offset = max((n + 1 for n in range(client) if log[n]), default=0)
-        elif step == "note":
+    client, done = 0, 0
+    for taken, noted, finished in steps:
+        client = min(len(log), client + taken)
+        if noted:
             offsets.client_is_at({0: client})
-        elif step == "done":
-            records = [n + 1 for n in range(done, next_offset) if log[n]]
-            done = ([done, *records])[min(count, len(records))]
-            offsets.done({0: done} if done else {})
-        else:
-            asked = offsets.to_commit({0: next_offset or None})
-            offsets.committed(asked)
-            assert not any(log[done : asked.get(0, 0)]), (log, done, asked)
+        records = [offset + 1 for offset in range(client) if log[offset]]
+        done = [done, *(each for each in records if each > done)][: finished + 1][-1]
+        offsets.done({0: done})
+
+        asked = offsets.to_commit({0: max(records, default=None)})
+        offsets.committed(asked)
+
+        assert not any(log[done : asked.get(0, 0)])
