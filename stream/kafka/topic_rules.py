@@ -68,7 +68,7 @@ class Needs:
         }
 
     def beside(self) -> dict[str, str]:
-        """Return the same of what a command beside the workers reads, which no worker needs."""
+        """Return the same of those that only commands beside the workers read."""
         named = {"metrics": self.metrics, "unkeyed": self.unkeyed}
         return {role: name for role, name in named.items() if name}
 
