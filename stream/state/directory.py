@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-
 PRIVATE = 0o700
 """Spans lie in it, and whatever secrets applications wrote into them."""
 
