@@ -101,7 +101,7 @@ def served_pages(
         def handle_error(self, *_: Any) -> None:
             """Say nothing of who hung up: the library would print a traceback for each."""
             if not isinstance(sys.exception(), OSError):
-                log.exception("a page failed")
+                log.error("a page failed", exc_info=sys.exception())
 
     with Server(Server.address, Pages) as server:  # type: ignore[arg-type]  # IPv6's has four parts
         threading.Thread(target=server.serve_forever, args=(STOP_S,), daemon=True).start()
