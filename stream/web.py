@@ -97,6 +97,8 @@ def served_pages(
         address_family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         allow_reuse_address = True
         daemon_threads = True
+        # With the library's 5 a handful of clients at once makes a probe wait for seconds.
+        request_queue_size = 128
 
         def handle_error(self, *_: Any) -> None:
             """Say nothing of who hung up: the library would print a traceback for each."""
