@@ -98,6 +98,13 @@ def test_helm_finds_nothing_wrong_with_the_chart() -> None:
         ({"settings": {"storage": {"memory": "2GiB"}}}, "storage"),
         ({"settings": {"worker": {"instance_id": "one"}}}, "instance_id"),
         ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas"),
+        ({"settings": {"kafka": {"sasl.password": "hunter2"}}}, "sasl.password"),
+        ({"settings": {"kafka": {"ssl.key.pem": "-----BEGIN"}}}, "ssl.key.pem"),
+        ({"export": {"headers": {"authorization": "Bearer hunter2"}}}, "authorization"),
+        (
+            {"settings": {"exemplars": {"scrape": {"headers": {"Authorization": "Basic eA=="}}}}},
+            "Authorization",
+        ),
         ({"kafka": {"tls": {"existingSecret": "certificates"}}}, "kafka.tls.enabled"),
         ({"kafka": {"tls": {"enabled": True, "certKey": "tls.crt"}}}, "existingSecret"),
         ({"kafka": {"sasl": {"existingSecret": "user"}}}, "kafka.sasl.mechanism"),
