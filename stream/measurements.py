@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
 
-from stream.metrics import DELAYS, DURATIONS, PREFIX, Metrics
+from stream.metrics import DELAYS, DURATIONS, PREFIX, UNHEARD_S, Metrics
 from stream.otlp.fragment import DeadLetterReason
 from stream.sampling.accounting import Accounts
 from stream.sampling.decision import Verdict
@@ -74,9 +74,6 @@ UNATTENDED = (
 )
 
 SHOWN_LOOKED_AT_MAX = 100
-
-UNHEARD_S = 15.0
-"""So long a broker may take to say where a log ends, until what it said last is in doubt."""
 
 NONE_UNHEARD: Mapping[int, float] = MappingProxyType({})
 

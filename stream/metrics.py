@@ -33,6 +33,9 @@ class Declaration:
     prefix: str = PREFIX
 
 
+UNHEARD_S: Final = 15.0
+"""After so long without a word of the broker it is in doubt where a log ends: lag_seconds grows."""
+
 EMPTY: Final[Mapping[int, tuple[bytes, float]]] = MappingProxyType({})
 
 

@@ -48,11 +48,13 @@ class GroupRecord:
 class Behind:
     """How far behind a partition is: records, and the time of the oldest of them.
 
-    That is the newest one read where no older one waits; None where no time is known.
+    That is the newest one read where no older one waits; None where no time is known. `unheard_s`:
+    how long ago the broker was heard of, in seconds.
     """
 
     records: int
     since_ms: int | None
+    unheard_s: float = 0.0
 
 
 EMPTY: Mapping[int, GroupRecord] = MappingProxyType({})
@@ -93,7 +95,7 @@ class GroupReader:
         self._read_ms: dict[int, int | None] = {}
         self._offsets = GroupOffsets()
         self._ends: dict[int, int] = {}
-        self._ends_asked_s = clock.monotonic_s()
+        self._ends_asked_s = self._heard_s = clock.monotonic_s()
         self._paused = False
         self._report = ClientReports()
         ours = {"error_cb": self._report, "log_level": 0}
@@ -122,6 +124,7 @@ class GroupReader:
             elif message.partition() in self._next:
                 record = _record(message)
                 records.append(record)
+                self._heard_s = clock.monotonic_s()
                 self._next[record.partition] = record.offset + 1
                 self._read_ms[record.partition] = record.timestamp_ms
         self._note_positions()
@@ -162,9 +165,11 @@ class GroupReader:
 
         `oldest` are records that were read and are not done with: they and what follows them count.
         A partition whose end nothing was heard of yet is left out. What is held is not fetched, so
-        nothing is heard of its end: then the broker is asked, every few seconds.
+        nothing is heard of its end: then the broker is asked, every few seconds; and where nothing
+        comes, whether it is there at all.
         """
         self._ask_for_ends()
+        unheard_s = clock.monotonic_s() - self._heard_s
         places = [TopicPartition(self._topic, number) for number in self._next]
         found = {}
         for place in self._consumer.position(places):
@@ -177,6 +182,7 @@ class GroupReader:
                 found[place.partition] = Behind(
                     max(0, high - (position if first is None else first.offset)),
                     self._read_ms.get(place.partition) if first is None else first.timestamp_ms,
+                    unheard_s,
                 )
         return found
 
@@ -282,7 +288,8 @@ class GroupReader:
 
     def _ask_for_ends(self) -> None:
         now_s = clock.monotonic_s()
-        if not self._paused or now_s - self._ends_asked_s < ENDS_ASKED_EVERY_S:
+        quiet = self._paused or now_s - self._heard_s >= ENDS_ASKED_EVERY_S
+        if not quiet or now_s - self._ends_asked_s < ENDS_ASKED_EVERY_S:
             return
         self._ends_asked_s = now_s
         try:
@@ -291,6 +298,7 @@ class GroupReader:
                 _, self._ends[number] = self._consumer.get_watermark_offsets(
                     place, timeout=ENDS_TIMEOUT_S, cached=False
                 )
+            self._heard_s = now_s
         except KafkaException as problem:
             self._report(problem.args[0])
 

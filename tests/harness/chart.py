@@ -50,6 +50,13 @@ REFUSED_BY_TEMPLATES: Final[Sequence[tuple[dict[str, Any], str]]] = (
         {"kafka": {"sasl": {"mechanism": "OAUTHBEARER"}}, "autoscaling": {"enabled": True}},
         "OAUTHBEARER",
     ),
+    ({"settings": {"kafka": {"sasl.password": "hunter2"}}}, "sasl.password"),
+    ({"settings": {"kafka": {"ssl.key.pem": "-----BEGIN"}}}, "ssl.key.pem"),
+    ({"export": {"headers": {"authorization": "Bearer hunter2"}}}, "authorization"),
+    (
+        {"settings": {"exemplars": {"scrape": {"headers": {"Authorization": "Basic eA=="}}}}},
+        "Authorization",
+    ),
 )
 """More of them: each value is right by itself."""
 

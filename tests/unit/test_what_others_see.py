@@ -1,4 +1,4 @@
-"""The pages that are served: which there are, and what whoever asks them can do."""
+"""What others may see of a worker: the pages that it serves, the directory that it writes to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,12 @@ def an_app(directory: Path) -> Iterator[Any]:
         yield app
     finally:
         app.host.stopped()
+
+
+def test_nobody_else_of_the_machine_may_read_the_spans_that_are_stored(tmp_path: Path) -> None:
+    directory = tmp_path / "made" / "below"
+    with an_app(directory):
+        assert directory.stat().st_mode & 0o077 == 0
 
 
 def test_a_worker_serves_its_own_pages_and_none_of_faust_s_that_look_into_tables(
