@@ -30,7 +30,7 @@ from stream.kafka.transactions import (
     UnknownOutcomeError,
 )
 from stream.measurements import Measurements
-from stream.membership import Membership
+from stream.ownership import Ownership
 from stream.restoring import Opened, OpenLog, Restoring
 from stream.slot import Slot
 from stream.standstill import Standstill
@@ -106,7 +106,7 @@ class Host:
             caught_up=self._read_on,
             failed=self.failed,
         )
-        self._membership = Membership()
+        self._ownership = Ownership()
         self._recount = False
         self._ends: dict[int, int] = {}
         self._heard_s: dict[int, float] = {}
@@ -156,7 +156,7 @@ class Host:
     def ready(self) -> bool:
         """Return whether the group has said what is ours, and all of that is being read."""
         reading = self.thread is not None and self.thread.is_alive()
-        settled = self._membership.settled(clock.monotonic_s())
+        settled = self._ownership.settled(clock.monotonic_s())
         return settled and reading and self._restoring.ready
 
     # Records
@@ -189,7 +189,7 @@ class Host:
 
     def assigned(self, epochs: dict[int, int]) -> None:
         """Restore the partitions in the background; each is read from when it is ready."""
-        self._membership.assigned(len(epochs), clock.monotonic_s())
+        self._ownership.assigned(len(epochs), clock.monotonic_s())
         # Limits are spread over them. Who is given some counts them before it restores these.
         self._recount = self._recount or not epochs
         self._epochs.update(epochs)

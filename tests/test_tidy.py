@@ -49,7 +49,7 @@ LAYERS = [
     "slot",
     "allocator",
     "measurements",
-    "membership",
+    "ownership",
     "standstill",
     "unattended",
     "exits",

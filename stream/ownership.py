@@ -9,7 +9,7 @@ from typing import Final
 EMPTY_BELIEVED_AFTER_S: Final = 10.0
 
 
-class Membership:
+class Ownership:
     """What the group has assigned so far. Times by the monotonic clock."""
 
     def __init__(self) -> None:
