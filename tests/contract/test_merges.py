@@ -14,7 +14,7 @@ from stream.otlp.stamp import Stamp
 from stream.otlp.tracestate import THRESHOLD_MAX, UNKNOWN_THRESHOLD
 from stream.otlp.wire import CHILDREN_MAX, TooLarge, encode_varint, framed
 from stream.testing.spans import a_span, a_trace, resource_spans, span_id_of, traces_data
-from stream.testing.strategies import SPAN_IDS, TRACE_IDS, records, spans
+from stream.testing.strategies import SPAN_KEYS, TRACE_IDS, records, spans
 
 if not compiled.RUNS:
     pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
@@ -41,7 +41,7 @@ stamps = st.builds(
     st.none() | st.integers(0, THRESHOLD_MAX),
 )
 limits = st.just(NO_LIMIT) | st.integers(1, 900)
-seen_ids = st.sets(st.sampled_from(SPAN_IDS), max_size=3).map(b"".join)
+seen_keys = st.sets(st.sampled_from(SPAN_KEYS), max_size=3).map(b"".join)
 # What a list in a tracestate is made of, right and wrong.
 PIECES = [
     *["ot", "a", "k1", "0v@x", "K", "é", "=", "=", ",", ",", ":", ";", "th", "rv", "x", "th:8"],
@@ -92,7 +92,7 @@ def test_they_agree_on_odd_and_on_broken_fragments() -> None:
 
 
 @settings(max_examples=300)
-@given(bodies=fragments, stamp=stamps, limit=limits, seen=seen_ids)
+@given(bodies=fragments, stamp=stamps, limit=limits, seen=seen_keys)
 def test_they_agree_on_any_legal_fragments(
     merges: Merges, bodies: list[bytes], stamp: Stamp, limit: int, seen: bytes
 ) -> None:
