@@ -165,7 +165,9 @@ class TwoTopics:
         self._spans = 0
         for side in (self.ours, self.other):
             side.traces = {id_: each for id_, each in side.traces.items() if self._is_held(id_)}
-            self._spans += sum(len(each.span_keys) // SPAN_ID_BYTES for each in side.traces.values())
+            self._spans += sum(
+                len(each.span_keys) // SPAN_ID_BYTES for each in side.traces.values()
+            )
 
 
 def _span_keys(value: bytes) -> Iterator[tuple[bytes, bytes]]:

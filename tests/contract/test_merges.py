@@ -170,6 +170,25 @@ def test_they_agree_on_the_grammar_of_a_trace_state(state: str) -> None:
         merged_in_c([traces_data(a_span(trace_state=state))], stamp)
 
 
+KIND_FIELDS = [
+    *(encode_varint(6 << 3) + encode_varint(kind) for kind in (0, 1, 2, 3, 130, 2**32 + 2)),
+    *(encode_varint(6 << 3) + encode_varint(kind) for kind in (2**63 + 2, 2**64 - 1)),
+    *(b"\x30\x82\x00", b"\xb0\x00\x02", b"\xb0\x80\x00\x82\x80\x00", b"\xb0\x00\x03"),
+]
+OTHER_FIELDS = [framed(0x12, span_id_of(2)), framed(0x12, span_id_of(3)), framed(0x2A, b"name")]
+
+
+@settings(max_examples=300)
+@given(
+    made=st.lists(st.lists(st.sampled_from([*KIND_FIELDS, *OTHER_FIELDS]), max_size=6), max_size=6),
+    seen=seen_keys,
+)
+def test_they_agree_which_spans_are_servers(made: list[list[bytes]], seen: bytes) -> None:
+    ids = framed(0x0A, TRACE_IDS[0]) + framed(0x12, span_id_of(1))
+    bodies = [in_a_record(b"".join([*fields, ids, *fields[::-1]])) for fields in made]
+    assert Merges().compare(bodies, SPANS_STAMP, NO_LIMIT, seen) is not None
+
+
 def test_they_agree_on_every_truncation_of_a_fragment(merges: Merges) -> None:
     value = traces_data(a_trace(1, error=True, attributes={"a": "x", "bb": 5, "cc": 0.5}))
     for size in range(len(value) + 1):

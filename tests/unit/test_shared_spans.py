@@ -112,9 +112,7 @@ def test_the_kind_is_what_the_otlp_library_reads(fields: list[bytes], ids_at: in
 
 
 @given(
-    st.lists(
-        st.lists(st.tuples(st.sampled_from(SPAN_IDS[:3]), kinds), max_size=4), max_size=4
-    ),
+    st.lists(st.lists(st.tuples(st.sampled_from(SPAN_IDS[:3]), kinds), max_size=4), max_size=4),
     st.integers(0, 4),
 )
 def test_of_each_id_the_first_server_and_the_first_other_go_out_once(
@@ -130,7 +128,7 @@ def test_of_each_id_the_first_server_and_the_first_other_go_out_once(
             seen += merged.span_ids
             out += merged.spans
         halves = {(span_id, kind == SERVER) for record in records for span_id, kind in record}
-        assert out == len(halves) == len(set(seen[at : at + 8] for at in range(0, len(seen), 8)))
+        assert out == len(halves) == len({seen[at : at + 8] for at in range(0, len(seen), 8)})
 
 
 @pytest.mark.parametrize("first", [CLIENT, SERVER], ids=["client first", "server first"])
