@@ -7,7 +7,7 @@ from stream.otlp.fragment import SPAN_ID_BYTES
 from stream.otlp.wire import LENGTH, Malformed, read_uint32, read_varint, skip
 
 # (trace id, span id, is a root span, start_ns, end_ns, status code, bits of the conditions that its
-# attributes meet, kind). A tuple, because one is made for every span that comes in and dies at once.
+# attributes meet, kind). A tuple: one is made for every span that comes in, and dies at once.
 SpanFields: TypeAlias = tuple[bytes, bytes, bool, int, int, int, int, int]
 
 STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
@@ -34,8 +34,8 @@ def read_span(  # noqa: C901, PLR0912  # hot: one loop, no call a field
 
     As protobuf has it: the last value of a repeated scalar wins, an absent one is 0 or empty, and a
     known field number with another wire type is an unknown field. A status code that OTLP does not
-    define is unset, a kind stays the number that it is (the low 32 bits, unsigned). Events and links stay opaque, and attributes unless there are `tests` of
-    them. Raises Malformed.
+    define is unset, a kind stays the number that it is (the low 32 bits, unsigned). Events and
+    links stay opaque, and attributes unless there are `tests` of them. Raises Malformed.
     """
     trace_id = span_id = parent_span_id = b""
     start_ns = end_ns = status = bits = kind = 0

@@ -99,9 +99,7 @@ def _span_field(rng: Random) -> bytes:
             parent = rng.choice((b"", bytes(SPAN_ID_BYTES), bytes(7), SPAN_IDS[0]))
             return _field(rng, 4, parent)
         case 1:
-            if rng.random() < 0.05:  # no kind: another wire type
-                return _field(rng, 6, b"\x02")
-            return _field(rng, 6, _varint(rng, rng.choice(SPAN_KINDS)), wire_type=0)
+            return _kind(rng)
         case 2 | 3:
             time_ns = struct.pack("<Q", rng.choice((0, 1, 1000, 2000, 2**63, 2**64 - 1)))
             return _field(rng, rng.choice((7, 8)), time_ns, wire_type=1)
@@ -111,6 +109,12 @@ def _span_field(rng: Random) -> bytes:
             return _field(rng, 15, _status(rng))
         case _:
             return _unknown(rng)
+
+
+def _kind(rng: Random) -> bytes:
+    if rng.random() < 0.05:  # another wire type: not the field it was
+        return _field(rng, 6, b"\x02")
+    return _field(rng, 6, _varint(rng, rng.choice(SPAN_KINDS)), wire_type=0)
 
 
 def _status(rng: Random) -> bytes:

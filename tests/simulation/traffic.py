@@ -23,8 +23,8 @@ METRICS: Headers = [("otelcol.signal", b"metrics")]
 class Sent:
     """One entry of a partition: a record, or (`gap`) an offset that no reader is given.
 
-    `spans` are its span ids by trace id, each with what `half_of` adds, `bad` its spans that cannot be sampled, by reason, `pin`
-    what it asks for.
+    `spans` are what `half_of` tells of its spans, by trace id, `bad` its spans that cannot be
+    sampled, by reason, `pin` what it asks for.
     `timestamp_ms` is its stamp, `true_ms` the time at which it comes.
     """
 
