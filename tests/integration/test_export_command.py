@@ -520,7 +520,7 @@ def test_no_record_that_the_backend_has_not_taken_is_committed_whatever_follows_
 
     backend = space.backend(half_away)
     space.send_in_transactions(80)
-    child = space.start(backend.endpoint, "export.request_bytes_max=1kB")
+    child = space.start(backend.endpoint, "export.request_bytes_max=1KiB")
     space.wait(child, "the backend is away", lambda: backend.requests > taken + PARTITIONS)
     # Time enough to commit: what was taken is committed, be it with the markers before the next.
     group = space.group()
