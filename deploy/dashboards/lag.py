@@ -41,7 +41,8 @@ NOW: Final = Row(
             SECONDS,
             Unit.SECONDS,
             "How old the newest record read is, in the partition furthest behind; 0 where all is "
-            "read. Cut off from the brokers: since when. Above the window (tail_sampling.decision_wait) decisions come that much late.",
+            "read. Cut off from the brokers: since when. Above the window "
+            "(tail_sampling.decision_wait) decisions come that much late.",
             steps=high_is_bad(10, 30),
         ),
         stat(
