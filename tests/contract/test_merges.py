@@ -8,19 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import compiled
+from stream.otlp._decodable import is_surely_decodable
+from stream.otlp.decodable import is_decodable
 from stream.otlp.merge import Merged, merge, merge_in_python
 from stream.otlp.stamp import Stamp
 from stream.otlp.tracestate import THRESHOLD_MAX, UNKNOWN_THRESHOLD
 from stream.otlp.wire import CHILDREN_MAX, TooLarge, encode_varint, framed
 from stream.testing.spans import a_span, a_trace, resource_spans, span_id_of, traces_data
 from stream.testing.strategies import SPAN_KEYS, TRACE_IDS, records, spans
-
-if not compiled.RUNS:
-    pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
-
-from stream.otlp._decodable import is_surely_decodable
-from stream.otlp.decodable import is_decodable
 from tests.fuzz.odd_merges import NO_LIMIT, STAMPS, Merges
 from tests.fuzz.twins import Disagreement
 
