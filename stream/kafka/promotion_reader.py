@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream import clock
 from stream.kafka.client_settings import LOGGER
-from stream.kafka.errors import is_end_of_partition, is_passing
+from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.receive import Receiver
 from stream.kafka.sweep import Sweep, Tokens
 from stream.sampling.promotions import Found, Wanted
@@ -173,8 +173,8 @@ class PromotionReader:
             elif is_end_of_partition(error):
                 # Nothing more of what is wanted will come: all of it lay below our own position.
                 position = END
-            elif not is_passing(error):
-                raise KafkaException(error)
+            elif not (is_passing(error) or is_group_refused(error)):
+                raise not_readable(error, self._topic)
         size = sum(len(message.value() or b"") for message in messages)
         self._tokens.charge(len(messages), size, clock.monotonic_s())
         self._count(len(messages), size)

@@ -187,6 +187,27 @@ def test_topics_worker_and_tail_work_with_the_listed_permissions_and_no_more(
     assert '"policy"' in told.stdout
 
 
+def test_a_dropped_trace_is_promoted_with_the_listed_permissions_and_no_more(
+    broker: SecuredBroker, topics: Topics, start: Start
+) -> None:
+    worker = start(by_password(broker))
+    send(topics)
+    wait_until_all_is_decided(topics, [worker])
+    expectation = read_back(topics).expectation(RULES)
+    dropped = min(expectation.traces.keys() - expectation.kept)
+
+    pinned = run("pin", topics, {"bootstrap.servers": broker.bootstrap}, dropped.hex())
+
+    assert pinned.returncode == 0, pinned.stderr
+    wait_for("the promotion", lambda: _promoted(worker) > 0, timeout_s=END_TIMEOUT_S)
+    worker.terminate()
+
+
+def _promoted(worker: WorkerProcess) -> int:
+    worker.assert_runs()
+    return worker.accounts().get("promoted", 0)
+
+
 @pytest.mark.parametrize(
     ("door", "says"),
     [
