@@ -86,12 +86,13 @@ class Schedule:
         ready = sorted(driver.worker.partitions)
         acts = {"poll": 35.0 * bool(ready), "fold": 20, "idle": 10 * world.shape.idle}
         if driver.promoter.partitions:
-            acts["promote"] = 15
+            # A round begins seldom, so that several promotions want something of it.
+            acts["promote"] = 3 if driver.promoter.turn is None else 15
         acts["turn" if driver.committing else "begin"] = 35
         what = rng.choices(list(acts), list(acts.values()))[0]
         if what == "poll":
             return Step("poll", slot, nth, rng.choice(ready), rng.choice(POLLS))
         if what == "promote":
             number = rng.choice(driver.promoter.partitions)
-            return Step("promote", slot, nth, number, rng.choice((1, 5, 1_000)))
+            return Step("promote", slot, nth, number, rng.choice((1, 4, 1_000)))
         return Step(what, slot, nth)
