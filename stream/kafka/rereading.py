@@ -2,7 +2,8 @@
 
 A round has two turns. The first one is the shortest ones', as many as it can read whole: so what
 takes little to read comes soon, whatever else is wanted. The second is that of whoever waits
-longest: so everybody comes to an end, however many shorter ones follow.
+longest: so everybody comes to an end, however many shorter ones follow. A promotion that a turn
+does not read whole goes on from there in a later one.
 """
 
 from bisect import bisect_right
@@ -54,17 +55,13 @@ class Rereading:
         A pass is to be ended before the next one is asked for.
         """
         first, second = replace(turn), replace(turn)
-        by_partition: defaultdict[int, list[Want]] = defaultdict(list)
-        for want in self._shortest(turn.records):
-            by_partition[want.number].append(want)
-        for number, wants in by_partition.items():
+        for wants in self._shortest(turn.records):
             if first.is_over:
                 break
-            yield number, Sweep(wants, first, trace_bytes_max=self._trace_bytes_max)
+            yield self._pass(wants, first)
         oldest = next(self._going_on(), None)
         if oldest is not None:
-            wants = self._sharing(oldest)
-            yield oldest.number, Sweep(wants, second, trace_bytes_max=self._trace_bytes_max)
+            yield self._pass(self._from(oldest), second)
 
     def whole(self, held_bytes_max: int) -> dict[int, list[Found]]:
         """Take out those of which nothing more is to be read, by partition.
@@ -86,19 +83,29 @@ class Rereading:
             want.begin_anew()
         return found
 
-    def _shortest(self, records_max: float) -> list[Want]:
-        """Return the shortest of them, as many as can be read whole, but one at least."""
-        shortest = nsmallest(PASS_PROMOTIONS_MAX, self._going_on(), key=_length)
-        fitting = [want for want in shortest if want.cost <= records_max]
-        counts = range(1, len(fitting) + 1)
-        count = bisect_right(counts, records_max, key=lambda n: _cost_together(fitting[:n]))
-        return shortest[: max(1, count)]
+    def _pass(self, wants: Sequence[Want], turn: Turn) -> tuple[int, Sweep]:
+        return wants[0].number, Sweep(wants, turn, trace_bytes_max=self._trace_bytes_max)
 
-    def _sharing(self, oldest: Want) -> list[Want]:
-        """Return those that a pass from the next one of the oldest's records reads on, too."""
-        going_on = (want for want in self._going_on() if want.number == oldest.number)
-        above = (want for want in going_on if want is not oldest and want.next >= oldest.next)
-        return [oldest, *nsmallest(PASS_PROMOTIONS_MAX - 1, above, key=lambda want: want.next)]
+    def _shortest(self, records_max: float) -> Iterable[Sequence[Want]]:
+        """Return the shortest of them, as many as can be read whole, those of a partition together.
+
+        Where none can, the shortest one goes on.
+        """
+        shortest = nsmallest(PASS_PROMOTIONS_MAX, self._going_on(), key=_length)
+        counts = range(1, sum(want.cost <= records_max for want in shortest) + 1)
+        count = bisect_right(counts, records_max, key=lambda n: _cost_together(shortest[:n]))
+        if shortest and not count:
+            return [self._from(shortest[0])]
+        by_partition: defaultdict[int, list[Want]] = defaultdict(list)
+        for want in shortest[:count]:
+            by_partition[want.number].append(want)
+        return by_partition.values()
+
+    def _from(self, lowest: Want) -> list[Want]:
+        """Return those that are read on by a pass that begins where this one goes on."""
+        others = (want for want in self._going_on() if want.number == lowest.number)
+        above = (want for want in others if want is not lowest and want.next >= lowest.next)
+        return [lowest, *nsmallest(PASS_PROMOTIONS_MAX - 1, above, key=lambda want: want.next)]
 
     def _going_on(self) -> Iterator[Want]:
         return (want for want in self if not want.is_whole)
