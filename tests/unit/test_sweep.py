@@ -14,12 +14,15 @@ LOG = {
 }
 
 
+MUCH = 1 << 20
+
+
 def want(trace: int, offsets: KeptOffsets) -> Want:
     return Want(0, Wanted(trace_id_of(trace), 100, offsets))
 
 
-def a_turn(records: float = 1 << 20) -> Turn:
-    return Turn(records, 1 << 20, 1 << 20)
+def a_turn(records: float = MUCH) -> Turn:
+    return Turn(records, MUCH, MUCH)
 
 
 def swept(
@@ -74,7 +77,7 @@ def test_what_one_turn_has_not_whole_goes_on_from_there_in_the_next(offsets: Kep
     assert swept([one], start=5) == {trace_id_of(1): ([3, 5, 12], False)}
 
 
-@pytest.mark.parametrize("turn", [Turn(1, 99, 99), Turn(99, 1, 99), Turn(99, 99, 1)])
+@pytest.mark.parametrize("turn", [Turn(1, MUCH, MUCH), Turn(MUCH, 1, MUCH), Turn(MUCH, MUCH, 1)])
 def test_a_turn_ends_by_its_records_its_bytes_or_its_bodies(turn: Turn) -> None:
     sweep = Sweep([want(1, (3, 12))], turn)
     assert sweep.next() == 3
