@@ -86,8 +86,7 @@ class Schedule:
         ready = sorted(driver.worker.partitions)
         acts = {"poll": 35.0 * bool(ready), "fold": 20, "idle": 10 * world.shape.idle}
         if driver.promoter.partitions:
-            # A round begins seldom, so that several promotions want something of it.
-            acts["promote"] = 3 if driver.promoter.turn is None else 15
+            acts["promote"] = 15
         acts["turn" if driver.committing else "begin"] = 35
         what = rng.choices(list(acts), list(acts.values()))[0]
         if what == "poll":
