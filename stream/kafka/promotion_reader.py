@@ -116,6 +116,7 @@ class PromotionReader:
         return Consumer(
             {
                 "fetch.wait.max.ms": 50,
+                "fetch.queue.backoff.ms": 5,
                 "fetch.message.max.bytes": 1 << 20,
                 "queued.min.messages": 1_000,
                 "queued.max.messages.kbytes": 4_096,
