@@ -110,6 +110,9 @@ class Pinning(Cutting):
             return "pin_repeated"
         if before is None and self._pins_budget.full():
             return self._refused()
+        if pin.ttl_ms > self._windows.decision_retention_ms:
+            # Beside pin_pending: whoever pins has settings of its own (exemplars.ttl).
+            self.accounts.records["pin_clipped"] += 1
         held = HeldPin(offset, expires_ms, pin.source)
         self._pending.add(pin.trace_id, held)
         self._undelivered.append(pending_delivery(pin, held, self.time_ms))

@@ -8,6 +8,8 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.metrics import UNHEARD_S
+from tests.harness.broker import Broker
 from tests.harness.load import Load, Planned
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
@@ -16,6 +18,7 @@ from tests.harness.topics import (
     Topics,
     committed_offsets,
     end_offsets,
+    topics_of_a_test,
     wait_for,
 )
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
@@ -77,6 +80,28 @@ def test_records_that_an_open_transaction_holds_back_are_told_until_it_ends(
         nothing = dict.fromkeys(range(PARTITIONS), 0)
         wait_for("it is over", lambda: told(worker, HELD) == nothing, timeout_s=30)
         worker.terminate()
+
+
+def test_who_is_cut_off_from_the_broker_does_not_tell_that_all_is_read(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    with (
+        topics_of_a_test(own_broker.bootstrap) as topics,
+        closing(WorkerProcess(topics, RULES, tmp_path, slot="one")) as worker,
+    ):
+        worker.start()
+        worker.wait_until_ready()
+        wait_for("nothing is behind", lambda: {*seconds(worker)} == {0.0}, timeout_s=60)
+
+        own_broker.kill()
+        wait_for("in doubt", lambda: min(seconds(worker)) > UNHEARD_S, timeout_s=120)
+        own_broker.start()
+        wait_for("it is heard of", lambda: {*seconds(worker)} == {0.0}, timeout_s=120)
+        worker.kill()
+
+
+def seconds(worker: WorkerProcess) -> list[float]:
+    return [*told(worker, "tailstream_lag_seconds").values()]
 
 
 def told_once(one: WorkerProcess, two: WorkerProcess, topics: Topics) -> bool:
