@@ -14,6 +14,7 @@ from stream.testing.log import OpenTransaction, PartitionLog
 from stream.testing.spans import MS, START_NS, a_span, span_id_of, trace_id_of, traces_data
 
 FAR_MS = 10_000_000
+STORM = 15  # records from one storm of pins to the next
 BEHIND_MS = 25
 HOUR_MS = 3_600_000
 METRICS: Headers = [("otelcol.signal", b"metrics")]
@@ -142,6 +143,7 @@ class Traffic:
             for trace_id in one.spans:
                 lie.setdefault(trace_id, []).append(at)
         before: dict[int, list[Sent]] = {}
+        storms = len(sent) % 2 == 0
         for trace_id, its in lie.items():
             while rng.random() < 0.35:
                 place = rng.choice(
@@ -151,6 +153,9 @@ class Traffic:
                         min(its[-1] + rng.randint(1, 15), len(sent)),
                     )
                 )
+                if storms:
+                    # Many at once, after most verdicts.
+                    place = min(-(-(its[-1] + 12) // STORM) * STORM, len(sent))
                 # Younger than the trace's first span by less than decisions live.
                 while (
                     place and sent[place - 1].true_ms - sent[its[0]].true_ms >= self._retention_ms

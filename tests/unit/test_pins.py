@@ -355,10 +355,12 @@ def test_a_promotion_that_has_to_wait_for_a_later_round_is_counted_once() -> Non
     run.fold(*(a_record(at, 1_000, an_ordinary(at + 1)) for at in range(4)), a_tick(4, 1_100))
     run.commit()
     run.fold(*(a_pin(5 + at, 1_101, at + 1) for at in range(4)))
-    first, second = run.sampler.wanted(2)
-    run.sampler.defer([second])
-    assert [one.first_offset for one in (first, *run.sampler.wanted(2))] == [5, 6, 7]
-    assert [one.first_offset for one in run.sampler.wanted(2)] == [8]
+    first, second = told = run.sampler.wanted(2)
+    assert run.read_again(first)
+    run.sampler.defer(told)
+    run.commit()
+    assert [one.first_offset for one in run.sampler.wanted(2)] == [7, 8]
+    assert run.read_again(second)
     assert run.sampler.accounts.promotions["deferred"] == 3
 
 
