@@ -49,7 +49,7 @@ from stream.settings.errors import SettingsError
 from stream.settings.load import load
 from stream.settings.model import Settings
 from stream.start import check_start, metrics_of, slot_of
-from stream.state.directory import StorageError
+from stream.state.directory import PRIVATE, StorageError
 from stream.state.storage import Storage
 from stream.state.tables import Tables, TailTableManager
 from stream.timers import add_timers
@@ -177,7 +177,7 @@ def _faust_app(settings: Settings) -> App:
     storage = settings.storage.directory
     try:
         # Faust makes its own directory, but none above it.
-        storage.mkdir(parents=True, exist_ok=True)
+        storage.mkdir(PRIVATE, parents=True, exist_ok=True)
     except OSError as problem:
         raise StorageError(
             f"storage.directory: {storage} cannot be made: {problem.strerror}; name another, or "
@@ -197,6 +197,11 @@ def _faust_app(settings: Settings) -> App:
         TableManager=TailTableManager,
         logging_config=logs.config(settings.log.level, settings.log.format),
         web_enabled=True,
+        # Faust's pages look its own keys up in our tables: each request ends in a traceback.
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_stats_enabled=False,
+        web_graph_enabled=False,
         web_bind=settings.web.host,
         web_host=settings.web.host,
         web_port=settings.web.port,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stream.kafka.group_reader import Behind
-from stream.metrics import Metrics
+from stream.metrics import UNHEARD_S, Metrics
 
 MS_PER_S: Final = 1_000
 
@@ -43,12 +43,14 @@ class GroupLag:
         self._ours: set[int] = set()
 
     def measure(self, behind: Mapping[int, Behind], now_ms: int) -> None:
-        """Set the gauges."""
+        """Set the gauges. Who is cut off from the broker is behind by as long, at worst."""
         records, seconds = self._gauges
         for number, lag in behind.items():
             since_ms = now_ms if lag.since_ms is None or not lag.records else lag.since_ms
             records.labels(str(number)).set(lag.records)
-            seconds.labels(str(number)).set(max(0, now_ms - since_ms) / MS_PER_S)
+            in_doubt_s = lag.unheard_s if lag.unheard_s > UNHEARD_S else 0
+            behind_s = max(0, now_ms - since_ms) / MS_PER_S
+            seconds.labels(str(number)).set(max(in_doubt_s, behind_s))
         for number in self._ours - behind.keys():
             for gauge in self._gauges:
                 gauge.remove(str(number))

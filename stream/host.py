@@ -109,6 +109,7 @@ class Host:
         self._ownership = Ownership()
         self._recount = False
         self._ends: dict[int, int] = {}
+        self._heard_s: dict[int, float] = {}
         self._waiting: set[int] = set()
         self._told_s = clock.monotonic_s()
         self._standstill = Standstill(
@@ -227,6 +228,7 @@ class Host:
             partition = self.worker.partitions.get(number)
             released = self.worker.drop([number])
             self._ends.pop(number, None)
+            self._heard_s.pop(number, None)
             self._waiting.discard(number)
             accounts = partition.sampler.accounts if partition else None
             self._measurements.revoked(number, accounts)
@@ -366,15 +368,16 @@ class Host:
         self._set_gauges()
 
     def _set_gauges(self) -> None:
-        ready = self.worker.partitions
-        self._measurements.partitions(ready.values(), self._ends, clock.now_ms())
-        restoring = len(self._epochs.keys() - ready.keys())
-        of = self.receiver.partitions
+        ready, now_s = self.worker.partitions, clock.monotonic_s()
+        unheard_s = {number: now_s - said_s for number, said_s in self._heard_s.items()}
+        self._measurements.partitions(ready.values(), self._ends, clock.now_ms(), unheard_s)
+        restoring, of = len(self._epochs.keys() - ready.keys()), self.receiver.partitions
         self._measurements.assigned(restoring=restoring, ready=len(ready), of=of)
 
     async def _know_ends(self, numbers: list[int]) -> None:
         ends = await self._end_offsets(numbers)
-        self._ends.update({n: end for n, end in ends.items() if n in self.worker.partitions})
+        self._ends |= (known := {n: e for n, e in ends.items() if n in self.worker.partitions})
+        self._heard_s |= dict.fromkeys(known, clock.monotonic_s())
 
     def _may_idle(self, number: int, wall_ms: int) -> bool:
         partition = self.worker.partitions.get(number)

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
+from types import MappingProxyType
 
-from stream.metrics import DELAYS, DURATIONS, PREFIX, Metrics
+from stream.metrics import DELAYS, DURATIONS, PREFIX, UNHEARD_S, Metrics
 from stream.otlp.fragment import DeadLetterReason
 from stream.sampling.accounting import Accounts
 from stream.sampling.decision import Verdict
@@ -52,6 +53,7 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
         "decisions_foreign",
         "decisions_unreadable",
         "pin_pending",
+        "pin_clipped",
         "pin_open",
         "pin_dropped",
         "pin_sampled",
@@ -72,6 +74,8 @@ UNATTENDED = (
 )
 
 SHOWN_LOOKED_AT_MAX = 100
+
+NONE_UNHEARD: Mapping[int, float] = MappingProxyType({})
 
 MS_PER_S, US_PER_S = 1_000, 1_000_000
 DELAYS_MS = [round(bound * MS_PER_S) for bound in DELAYS]
@@ -176,13 +180,24 @@ class Measurements:
             self._metrics["held_by_transaction_records"].labels(str(number)).set(records)
 
     def partitions(
-        self, partitions: Iterable[Partition], ends: Mapping[int, int], now_ms: int
+        self,
+        partitions: Iterable[Partition],
+        ends: Mapping[int, int],
+        now_ms: int,
+        unheard_s: Mapping[int, float] = NONE_UNHEARD,
     ) -> None:
-        """Set the gauges. `ends`: the ends of the logs as far as they are known."""
+        """Set the gauges. `ends`: the ends of the logs as far as they are known.
+
+        `unheard_s`: how long ago the broker said them. Who is cut off from it has read all that it
+        knows of: it is behind by as long as that, at worst.
+        """
         held: Counter[str] = Counter({"memory": 0, "rocksdb": 0, **self._held_bytes()})
         for partition in partitions:
             self.accounts(partition.number, partition.sampler.accounts)
-            self._partition(partition, ends.get(partition.number), now_ms)
+            number = partition.number
+            in_doubt_s = unheard_s.get(number, 0.0)
+            in_doubt_ms = round(in_doubt_s * MS_PER_S) if in_doubt_s > UNHEARD_S else 0
+            self._partition(partition, ends.get(number), now_ms, in_doubt_ms)
             held.update(partition.held_bytes())
         for where, size in held.items():
             self._metrics["held_bytes"].labels(where).set(size)
@@ -226,7 +241,9 @@ class Measurements:
         """A partition's decisions are being read."""
         self._metrics["restore_remaining_records"].labels(str(number)).set(remaining)
 
-    def _partition(self, partition: Partition, end: int | None, now_ms: int) -> None:
+    def _partition(
+        self, partition: Partition, end: int | None, now_ms: int, in_doubt_ms: int
+    ) -> None:
         sampler, label = partition.sampler, str(partition.number)
         opened_ms = sampler.oldest_opened_ms
         age_ms = 0 if opened_ms is None else sampler.time_ms - opened_ms
@@ -242,7 +259,7 @@ class Measurements:
         if end is not None:
             lag = max(0, end - sampler.position)
             behind_ms = now_ms - sampler.time_ms if lag and sampler.time_ms else 0
-            gauges |= {"lag_records": lag, "lag_seconds": max(0, behind_ms) / 1000}
+            gauges |= {"lag_records": lag, "lag_seconds": max(in_doubt_ms, behind_ms) / 1000}
             if self._lag_of is not None:
                 self._metrics["consumergroup_lag"].labels(*self._lag_of, label).set(lag)
             if self._retention_ms is not None:

@@ -33,6 +33,9 @@ class Declaration:
     prefix: str = PREFIX
 
 
+UNHEARD_S: Final = 15.0
+"""After so long without a word of the broker it is in doubt where a log ends: lag_seconds grows."""
+
 EMPTY: Final[Mapping[int, tuple[bytes, float]]] = MappingProxyType({})
 
 
@@ -94,8 +97,9 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "Records of an odd kind: misrouted, key_mismatch, no_spans, skipped, control, "
         "clamped, lost_to_retention, decisions_missing, decisions_unreadable, decisions_foreign "
         "(of another group that shares the topic, or about another input); and what pins found: "
-        "pin_pending (nothing yet), pin_open, pin_dropped (promotes), pin_sampled, pin_repeated, "
-        "pin_replayed, pin_refused (limits.pins_max), pin_expired.",
+        "pin_pending (nothing yet), of these pin_clipped (its ttl is above decisions.retention, so "
+        "that holds), pin_open, pin_dropped (promotes), pin_sampled, pin_repeated, pin_replayed, "
+        "pin_refused (limits.pins_max), pin_expired.",
         ("kind",),
     ),
     Declaration(
@@ -148,7 +152,8 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         Gauge,
         "lag_seconds",
-        "Wall clock minus partition time while there is lag, else 0.",
+        "Wall clock minus partition time while there is lag, else 0; while no broker says where "
+        "the log ends, at least since one did.",
         ("partition",),
     ),
     Declaration(

@@ -5,6 +5,7 @@
 
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 from prometheus_client.exposition import choose_encoder
 
+from stream import logs
 from stream.metrics import Metrics
 
 NOT_TURNING_S = 60.0
@@ -20,6 +22,8 @@ CLIENT_S = 5.0
 STOP_S = 0.1
 TEXT = "text/plain; charset=utf-8"
 OK, NOT_FOUND, NOT_NOW = 200, 404, 503
+
+log = logs.logger("tailstream")
 
 
 def add_pages(
@@ -93,6 +97,13 @@ def served_pages(
         address_family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         allow_reuse_address = True
         daemon_threads = True
+        # With the library's 5 a handful of clients at once makes a probe wait for seconds.
+        request_queue_size = 128
+
+        def handle_error(self, *_: Any) -> None:
+            """Say nothing of who hung up: the library would print a traceback for each."""
+            if not isinstance(sys.exception(), OSError):
+                log.error("a page failed", exc_info=sys.exception())
 
     with Server(Server.address, Pages) as server:  # type: ignore[arg-type]  # IPv6's has four parts
         threading.Thread(target=server.serve_forever, args=(STOP_S,), daemon=True).start()

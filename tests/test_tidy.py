@@ -291,6 +291,23 @@ def test_no_exception_is_swallowed() -> None:
     assert not wrong, listing(wrong)
 
 
+def test_no_test_skips_itself() -> None:
+    wrong = []
+    for path in python_files("tests"):
+        on_linux = {
+            id(call.func)
+            for call in nodes(path, ast.Call)
+            if call.args and "sys.platform" in ast.unparse(call.args[0])
+        }
+        wrong += [
+            f"{path}:{node.lineno} {dotted(node)}: fail, and say what is missing (pytest.fail)"
+            for node in nodes(path, ast.Attribute)
+            if re.fullmatch(r"pytest\.(mark\.)?(skip|skipif|importorskip)", dotted(node))
+            and id(node) not in on_linux
+        ]
+    assert not wrong, listing(wrong)
+
+
 def test_the_tree_names_no_machine() -> None:
     bad = re.compile(r"(?<![\w.])/(?:work|root|Users)/|(?:index-url|registry)\s*[=:]\s*.?https?:")
     hosts = package_hosts_of_this_machine()

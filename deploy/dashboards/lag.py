@@ -30,7 +30,7 @@ RETENTION_LEFT: Final = "tailstream_retention_left_seconds"
 FALLING: Final = f"-deriv({RECORDS}[45s:5s])"
 # Just after a start nobody knows yet how fast the lag falls: that is shown as not at all.
 SPEED: Final = f"(clamp_min({FALLING}, 0) or on () 0 * {RECORDS})"
-CATCH_UP: Final = f"({RECORDS} and on () ({SECONDS} > 5)) / {SPEED} or on () 0 * {RECORDS}"
+CATCH_UP: Final = f"({RECORDS} > 0 and on () ({SECONDS} > 5)) / {SPEED} or on () 0 * {RECORDS}"
 WINDOW: Final = Query(f"max(tailstream_decision_wait_seconds{{{FLEET}}})", "window")
 
 NOW: Final = Row(
@@ -41,7 +41,8 @@ NOW: Final = Row(
             SECONDS,
             Unit.SECONDS,
             "How old the newest record read is, in the partition furthest behind; 0 where all is "
-            "read. Above the window (tail_sampling.decision_wait) decisions come that much late.",
+            "read. Cut off from the brokers: since when. Above the window "
+            "(tail_sampling.decision_wait) decisions come that much late.",
             steps=high_is_bad(10, 30),
         ),
         stat(

@@ -83,7 +83,7 @@ class Backend:
             return Answer(UNTRUSTED, str(problem.certificate_error))
         except TimeoutError:
             return Answer(NO_ANSWER, f"not within {self._settings.timeout_s:g} s")
-        except (aiohttp.ClientError, OSError) as problem:
+        except (aiohttp.ClientError, OSError, UnicodeError) as problem:
             return Answer(NO_ANSWER, str(problem) or type(problem).__name__)
 
     async def __aenter__(self) -> Self:

@@ -18,6 +18,7 @@ from stream import clock, logs
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Headers
 from stream.kafka.errors import GRANT
+from stream.kafka.group_offsets import GroupOffsets
 from stream.kafka.headers import headers_of
 from stream.kafka.topics import ClusterError
 
@@ -47,11 +48,13 @@ class GroupRecord:
 class Behind:
     """How far behind a partition is: records, and the time of the oldest of them.
 
-    That is the newest one read where no older one waits; None where no time is known.
+    That is the newest one read where no older one waits; None where no time is known. `unheard_s`:
+    how long ago the broker was heard of, in seconds.
     """
 
     records: int
     since_ms: int | None
+    unheard_s: float = 0.0
 
 
 EMPTY: Mapping[int, GroupRecord] = MappingProxyType({})
@@ -90,8 +93,9 @@ class GroupReader:
         self._lost = lost
         self._next: dict[int, int | None] = {}
         self._read_ms: dict[int, int | None] = {}
+        self._offsets = GroupOffsets()
         self._ends: dict[int, int] = {}
-        self._ends_asked_s = clock.monotonic_s()
+        self._ends_asked_s = self._heard_s = clock.monotonic_s()
         self._paused = False
         self._report = ClientReports()
         ours = {"error_cb": self._report, "log_level": 0}
@@ -120,8 +124,10 @@ class GroupReader:
             elif message.partition() in self._next:
                 record = _record(message)
                 records.append(record)
+                self._heard_s = clock.monotonic_s()
                 self._next[record.partition] = record.offset + 1
                 self._read_ms[record.partition] = record.timestamp_ms
+        self._note_positions()
         return records
 
     def hold(self, *, paused: bool) -> None:
@@ -135,18 +141,23 @@ class GroupReader:
     def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit the next record to read of each partition; False if the group moves on just now.
 
-        What was not committed is to be committed again with the next call, if it is still ours.
+        To be called again and again, also with nothing new: the client may be behind a marker since
+        (`group_offsets`). What was not committed is to be committed again with the next call, if it
+        is still ours.
         """
-        asked = [TopicPartition(self._topic, *pair) for pair in offsets.items()]
+        self._offsets.done(offsets)
+        asked = self._offsets.to_commit(self._next)
         if not asked:
             return True
+        places = [TopicPartition(self._topic, *pair) for pair in asked.items()]
         try:
-            self._consumer.commit(offsets=asked, asynchronous=False)
+            self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as problem:
             if problem.args[0].fatal():
                 raise
             log.warning("offsets not committed, will be tried again", error=str(problem.args[0]))
             return False
+        self._offsets.committed(asked)
         return True
 
     def behind(self, oldest: Mapping[int, GroupRecord] = EMPTY) -> dict[int, Behind]:
@@ -154,9 +165,11 @@ class GroupReader:
 
         `oldest` are records that were read and are not done with: they and what follows them count.
         A partition whose end nothing was heard of yet is left out. What is held is not fetched, so
-        nothing is heard of its end: then the broker is asked, every few seconds.
+        nothing is heard of its end: then the broker is asked, every few seconds; and where nothing
+        comes, whether it is there at all.
         """
         self._ask_for_ends()
+        unheard_s = clock.monotonic_s() - self._heard_s
         places = [TopicPartition(self._topic, number) for number in self._next]
         found = {}
         for place in self._consumer.position(places):
@@ -169,6 +182,7 @@ class GroupReader:
                 found[place.partition] = Behind(
                     max(0, high - (position if first is None else first.offset)),
                     self._read_ms.get(place.partition) if first is None else first.timestamp_ms,
+                    unheard_s,
                 )
         return found
 
@@ -181,12 +195,19 @@ class GroupReader:
             self._next.clear()
         self._consumer.close()
 
+    def _note_positions(self) -> None:
+        places = [TopicPartition(self._topic, number) for number in self._next]
+        found = self._consumer.position(places) if places else []
+        self._offsets.client_is_at({p.partition: p.offset for p in found if p.offset >= 0})
+
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         self.joined = True
         starts = self._starts(consumer, partitions)
         consumer.incremental_assign(starts)
         for start in starts:
-            self._next[start.partition] = start.offset if start.offset >= 0 else None
+            known = start.offset if start.offset >= 0 else None
+            self._next[start.partition] = known
+            self._offsets.started(start.partition, known)
         if starts:
             # A pause outlives unassign and assign, so what was paused then must be resumed.
             (consumer.pause if self._paused else consumer.resume)(starts)
@@ -225,6 +246,7 @@ class GroupReader:
         for partition in partitions:
             for known in (self._next, self._read_ms, self._ends):
                 known.pop(partition.partition, None)
+        self._offsets.forget([partition.partition for partition in partitions])
         consumer.incremental_unassign(list(partitions))
 
     def _error(self, partition: int, error: Any) -> None:
@@ -256,6 +278,7 @@ class GroupReader:
             self.lost_to_retention += low - wanted
             log.error("the topic deleted records before they were read", records=low - wanted)
         self._next[partition] = low
+        self._offsets.begin_anew(partition)
         start = TopicPartition(self._topic, partition, low)
         # The fetcher has stopped, and a stopped one cannot seek: begin the partition anew.
         self._consumer.incremental_unassign([start])
@@ -265,7 +288,8 @@ class GroupReader:
 
     def _ask_for_ends(self) -> None:
         now_s = clock.monotonic_s()
-        if not self._paused or now_s - self._ends_asked_s < ENDS_ASKED_EVERY_S:
+        quiet = self._paused or now_s - self._heard_s >= ENDS_ASKED_EVERY_S
+        if not quiet or now_s - self._ends_asked_s < ENDS_ASKED_EVERY_S:
             return
         self._ends_asked_s = now_s
         try:
@@ -274,6 +298,7 @@ class GroupReader:
                 _, self._ends[number] = self._consumer.get_watermark_offsets(
                     place, timeout=ENDS_TIMEOUT_S, cached=False
                 )
+            self._heard_s = now_s
         except KafkaException as problem:
             self._report(problem.args[0])
 

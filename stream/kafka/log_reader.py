@@ -3,6 +3,7 @@
 Its client joins no group, so it may be used from a thread of its own, one at a time.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,10 +17,12 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from stream import clock
 from stream.kafka.client_settings import LOGGER
 from stream.kafka.log_state import Identity
 
 CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_MIN_S = 1.0
 MOCK_TIMEOUT_S = 2.0
 
 
@@ -49,6 +52,7 @@ class LogReader:
             logger=LOGGER,
         )
         self._admin: Any = None
+        self._silent: set[int] = set()
 
     def identity(self) -> Identity:
         """Return which cluster and topic offsets speak of, and whose decisions are ours.
@@ -68,18 +72,34 @@ class LogReader:
         return len(metadata.topics[self._topic].partitions)
 
     def ends(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Return the ends as the broker says them now, open transactions included.
+        """Return the ends as the brokers say them now, open transactions included.
+
+        A partition without a leader costs the others nothing: it is left out, and asked for last.
 
         Raises:
-            KafkaException: the broker does not answer.
+            KafkaException: no broker answers.
         """
-        return {number: self._end(number) for number in numbers}
+        last_s = clock.monotonic_s() + CALL_TIMEOUT_S
+        problem: KafkaException | None = None
+        found: dict[int, int] = {}
+        for number in sorted(numbers, key=self._silent.__contains__):
+            left_s = last_s - clock.monotonic_s()
+            if problem is not None and left_s <= 0:
+                break
+            try:
+                found[number] = self._end(number, max(left_s, CALL_TIMEOUT_MIN_S))
+                self._silent.discard(number)
+            except KafkaException as failed:
+                problem = failed
+                self._silent.add(number)
+        if problem is not None and not found:
+            raise problem
+        return found
 
     def stable_ends(self, numbers: Iterable[int]) -> dict[int, int]:
         """Return where the oldest open transaction of each begins, the end without one.
 
-        Raises:
-            KafkaException: the broker does not answer.
+        A partition that no broker tells of is left out.
         """
         if self._admin is None:
             # Nearly no worker ever asks, so it is not made before.
@@ -90,7 +110,11 @@ class LogReader:
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=CALL_TIMEOUT_S,
         )
-        return {asked.partition: answer.result().offset for asked, answer in answers.items()}
+        ends = {}
+        for asked, answer in answers.items():
+            with contextlib.suppress(KafkaException):
+                ends[asked.partition] = answer.result().offset
+        return ends
 
     def close(self) -> None:
         """Leave the broker."""
@@ -107,19 +131,19 @@ class LogReader:
                 raise
             return ""
 
-    def _end(self, number: int) -> int:
+    def _end(self, number: int, timeout_s: float) -> int:
         try:
-            return self._watermark(number)
+            return self._watermark(number, timeout_s)
         except KafkaException as problem:
             unknown = KafkaError._UNKNOWN_PARTITION  # noqa: SLF001 - librdkafka's public code
             if problem.args[0].code() != unknown:
                 raise
         # The topic has grown since this client last looked.
         self.partitions()
-        return self._watermark(number)
+        return self._watermark(number, timeout_s)
 
-    def _watermark(self, number: int) -> int:
+    def _watermark(self, number: int, timeout_s: float) -> int:
         end: int = self._client.get_watermark_offsets(
-            TopicPartition(self._topic, number), timeout=CALL_TIMEOUT_S, cached=False
+            TopicPartition(self._topic, number), timeout=timeout_s, cached=False
         )[1]
         return end

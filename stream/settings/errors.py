@@ -15,9 +15,11 @@ ABSENT: Final = object()
 MASK: Final = "****"
 _SECRET: Final = re.compile(
     r"password|passphrase|secret|token|credential|jaas|(^|\.)sasl\.(?!mechanisms?$)|key\.pem|private\.key|ssl_key"
+    r"|(api|access)[._-]?key|bearer|(^|[._-])(pass|passwd|pwd|pw|auth)($|[._:-])"
     r"|authorization|(^|\.)(export|prometheus|scrape)\.headers?",
     re.IGNORECASE,
 )
+_SCHEME: Final = re.compile(r"[A-Za-z_]+://")
 _VALUE_CHARS_MAX: Final = 120
 
 
@@ -35,7 +37,7 @@ class Problem:
     place: str = ""
 
     def __str__(self) -> str:
-        place = printable(self.place or self.setting)
+        place = printable(_place(self))
         wrong = printable(self.wrong)
         if self.value is ABSENT:
             return f"{place}: {wrong}; {self.remedy}"
@@ -64,7 +66,19 @@ def masked(setting: str, value: object) -> object:
         return MASK
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [masked(setting, inner) for inner in value]
+    if isinstance(value, str) and not setting.startswith("tail_sampling."):
+        return without_login(value)
     return value
+
+
+def without_login(text: str) -> str:
+    """Return the text; of a URL no user, no password and no query, all of which may be secrets."""
+    scheme = found[0] if (found := _SCHEME.match(text)) else ""
+    head, at, tail = text.rpartition("@")
+    if at and (scheme or ":" in head):
+        text = f"{scheme}{MASK}@{tail}"
+    address, mark, _ = text.partition("?")
+    return f"{address}?{MASK}" if scheme and mark else text
 
 
 def shown(setting: str, value: object) -> str:
@@ -73,6 +87,15 @@ def shown(setting: str, value: object) -> str:
     opaque = setting == "kafka" and not isinstance(value, Mapping)
     text = json.dumps(MASK if opaque else masked(setting, value), ensure_ascii=False, default=str)
     return cut(printable(text), _VALUE_CHARS_MAX)
+
+
+def _place(problem: Problem) -> str:
+    """Return where it is: `{sasl.password:hunter2}` is to YAML a name without a value."""
+    place = problem.place or problem.setting
+    if problem.value is not ABSENT and is_secret(place):
+        name, colon, _ = place.partition(":")
+        return f"{name}:{MASK}" if colon else name
+    return without_login(place)
 
 
 def cut(text: str, chars_max: int) -> str:

@@ -39,8 +39,9 @@ def _checked(given: str, example: str, headers: str) -> str:
 def _is_url(given: str, headers: str) -> bool:
     try:
         parts = urlsplit(given)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "\\" not in given
+        # What no name server can be asked for, the client stumbles over at each request.
+        _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError:
         return False
     if parts.username is not None or parts.password is not None:

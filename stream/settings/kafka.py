@@ -100,6 +100,8 @@ def _no_addresses(text: str) -> str:
         protocol, scheme, rest = address.rpartition("://")
         if scheme and protocol.upper() not in PROTOCOLS:
             return f"{protocol}:// is not Kafka's"
+        if "@" in rest:
+            return "has a user or password in it, which belong in kafka.sasl.*"
         host, colon, port = rest.rpartition(":")
         if colon and not rest.endswith("]") and not (host and port.isdecimal()):
             return f"{(port or rest)!r} is no port" if host else f"{rest!r} has no host"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stream.settings.errors import ABSENT, Problem, SettingsError, is_secret
+from stream.settings.errors import ABSENT, Problem, SettingsError, is_secret, without_login
 from stream.settings.yaml_text import parse_yaml
 
 
@@ -21,7 +21,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         path, equals, text = override.partition("=")
         parts = _parts(path.strip())
         if not equals or not all(parts):
-            value = ABSENT if is_secret(override) else override
+            value = ABSENT if is_secret(override) else without_login(override)
             raise SettingsError(
                 [Problem("--set", value, "not of the form a.b=c", "write e.g. worker.group=blue")]
             )

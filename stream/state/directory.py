@@ -5,6 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
+PRIVATE = 0o700
+"""Spans lie in it, and whatever secrets applications wrote into them."""
+
 
 class StorageError(Exception):
     """The operator has to look at the storage directory; the text names it, and the remedy."""
@@ -16,7 +19,7 @@ def lock(directory: Path) -> int:
     RocksDB's own lock comes too late: what it protects has to be wiped before it is opened.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(PRIVATE, parents=True, exist_ok=True)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as exc:
         raise storage_error(directory, "cannot be used", exc) from exc

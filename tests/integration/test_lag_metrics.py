@@ -1,13 +1,16 @@
 """What a worker tells of its lag is what Kafka's own tools see, and why it does not fall."""
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.kafka.log_reader import LogReader
+from stream.metrics import UNHEARD_S
+from tests.harness.broker import Broker
 from tests.harness.load import Load, Planned
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
@@ -16,6 +19,7 @@ from tests.harness.topics import (
     Topics,
     committed_offsets,
     end_offsets,
+    topics_of_a_test,
     wait_for,
 )
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
@@ -79,6 +83,52 @@ def test_records_that_an_open_transaction_holds_back_are_told_until_it_ends(
         worker.terminate()
 
 
+def test_who_is_cut_off_from_the_broker_does_not_tell_that_all_is_read(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    with (
+        topics_of_a_test(own_broker.bootstrap) as topics,
+        # One whose session has ended by its own clock tells nothing of partitions any more.
+        closing(a_patient_worker(topics, tmp_path, "one", transaction_timeout="60s")) as worker,
+    ):
+        worker.start()
+        worker.wait_until_ready()
+        wait_for("nothing is behind", lambda: {*seconds(worker)} == {0.0}, timeout_s=60)
+
+        own_broker.kill()
+        wait_for("in doubt", lambda: min(seconds(worker)) > UNHEARD_S, timeout_s=60)
+        worker.kill()
+        own_broker.start()
+
+
+def test_a_partition_that_no_broker_tells_of_costs_the_others_nothing(topics: Topics) -> None:
+    reader = LogReader(
+        {"bootstrap.servers": topics.bootstrap},
+        group=topics.group,
+        topic=topics.input,
+        decisions_topic=topics.decisions,
+        needs_topic_id=True,
+    )
+    with closing(reader):
+        # A topic that was just made has no leaders for a moment.
+        wait_for("leaders", lambda: led(reader), timeout_s=60)
+        told = reader.ends([PARTITIONS, 0, 1])
+        with pytest.raises(KafkaException):
+            reader.ends([PARTITIONS])
+
+    assert told == {0: 0, 1: 0}
+
+
+def led(reader: LogReader) -> bool:
+    with suppress(KafkaException):
+        return len(reader.ends([0, 1])) == 2
+    return False
+
+
+def seconds(worker: WorkerProcess) -> list[float]:
+    return [*told(worker, "tailstream_lag_seconds").values()]
+
+
 def told_once(one: WorkerProcess, two: WorkerProcess, topics: Topics) -> bool:
     return sorted([*lag_of(one, topics), *lag_of(two, topics)]) == [*range(PARTITIONS)]
 
@@ -133,10 +183,10 @@ def test_what_waits_for_a_worker_that_was_killed_is_told_by_another_until_somebo
         wait_until_all_is_decided(topics, [one])
 
 
-def a_patient_worker(topics: Topics, home: Path, slot: str) -> WorkerProcess:
+def a_patient_worker(topics: Topics, home: Path, slot: str, **timeouts: str) -> WorkerProcess:
     """Return a worker whose partitions wait for it for half a minute."""
     kafka = {"max.poll.interval.ms": "60000"}
-    more = {"worker": {"session_timeout": "30s"}}
+    more = {"worker": {"session_timeout": "30s", **timeouts}}
     return WorkerProcess(topics, RULES, home, slot=slot, kafka=kafka, more=more)
 
 

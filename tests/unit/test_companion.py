@@ -35,6 +35,22 @@ def test_lag_is_the_age_of_the_oldest_record_that_waits_and_nothing_where_none_d
     assert values(metrics, "export_lag_seconds") == {"0": 6.5, "1": 0, "2": 0}
 
 
+def test_who_cannot_hear_of_the_end_does_not_tell_that_nothing_is_behind() -> None:
+    metrics = Metrics(declarations=EXPORT_DECLARATIONS)
+    lag = GroupLag(metrics["export_lag_records"], metrics["export_lag_seconds"])
+
+    lag.measure(
+        {
+            0: Behind(0, 9_000, unheard_s=120),
+            1: Behind(0, 9_000, unheard_s=1),
+            2: Behind(1, 1_000, unheard_s=300),
+        },
+        now_ms=500_000,
+    )
+
+    assert values(metrics, "export_lag_seconds") == {"0": 120, "1": 0, "2": 499}
+
+
 def test_a_clock_that_is_ahead_makes_no_lag_below_nothing() -> None:
     metrics = Metrics(declarations=EXPORT_DECLARATIONS)
     lag = GroupLag(metrics["export_lag_records"], metrics["export_lag_seconds"])

@@ -1,10 +1,12 @@
 """What a backend's answers mean."""
 
+import asyncio
+
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from stream.export.answer import NO_ANSWER, UNTRUSTED, Answer, Meaning, read_answer, retry_after_s
-from stream.export.backend import shown, traces_url
+from stream.export.backend import Backend, BackendSettings, shown, traces_url
 from stream.export.backoff import Backoff, chance_of
 
 NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -111,6 +113,14 @@ def test_an_endpoint_without_a_path_means_the_standard_one(endpoint: str, url: s
 def test_the_query_of_a_url_is_not_shown() -> None:
     assert shown("https://host/v1/traces?key=s3cr3t") == "https://host/v1/traces?****"
     assert shown("https://host/v1/traces") == "https://host/v1/traces"
+
+
+def test_a_host_that_no_name_server_can_be_asked_for_is_no_answer() -> None:
+    async def posted() -> Answer:
+        async with Backend(BackendSettings(url="http://xn--a/v1/traces")) as backend:
+            return await backend.post(b"")
+
+    assert asyncio.run(posted()).status == NO_ANSWER
 
 
 def read(status: int, body: bytes, content_type: str) -> Answer:

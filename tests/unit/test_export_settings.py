@@ -25,6 +25,8 @@ def refused(text: str, tmp_path: Path) -> str:
         ("ftp://host/", 'export.endpoint = "ftp://host/": is not an http'),
         ("http://", 'export.endpoint = "http://": is not'),
         ("http://host:port/", 'export.endpoint = "http://host:port/": is not'),
+        ("http://a..b/", 'export.endpoint = "http://a..b/": is not'),
+        (r"http://a\b/", 'export.endpoint = "http://a\\\\b/": is not'),
         ("'http://a host/'", 'export.endpoint = "http://a host/": is not'),
         ("https://me:s3cr3t@host", 'export.endpoint = "****": has a user or password in it'),
     ],

@@ -144,6 +144,19 @@ def test_retention_left_is_counted_from_the_record_that_a_crash_would_read_first
     assert value(metrics.registry, "retention_left_seconds", partition="0") == 60
 
 
+def test_who_cannot_hear_of_the_end_does_not_tell_that_nothing_is_behind() -> None:
+    metrics = Metrics()
+    measurements = Measurements(metrics)
+    partition = Core().partition(0)
+    partition.sampler.fold([a_record(0, 1_000, an_error(1))])
+
+    def behind(unheard_s: float) -> float | None:
+        measurements.partitions([partition], {0: 1}, now_ms=11_000, unheard_s={0: unheard_s})
+        return value(metrics.registry, "lag_seconds", partition="0")
+
+    assert [behind(1), behind(120), behind(0)] == [0, 120, 0]
+
+
 def test_counters_of_closed_lists_begin_at_nothing_so_that_the_first_is_a_rise() -> None:
     metrics = Metrics()
     Measurements(metrics)

@@ -653,13 +653,38 @@ def test_a_wrong_override_is_named(override: str, begin: str) -> None:
         "kafka: {sasl.password: !!int hunter2}",
         "kafka: {sasl.password: !!bool hunter2}",
         "kafka: {ssl.key.pem: {hunter2: 1}, sasl.password: 'hunter2, hunter2: 2}",
+        "kafka: {sasl.password:hunter2}",
+        "kafka: {sasl.password:hunter2: 1}",
+        "kafka: {api.key: hunter2}",
+        "kafka: {auth: {plain_text: {pass: hunter2}}}",
+        "kafka: {bootstrap.servers: 'SASL_SSL://user:hunter2@host:9092'}",
+        "kafka: {bootstrap.servers: 'user:hunter2@host:9092'}",
+        "kafka: {http.proxy: 'http://user:hunter2@proxy'}",
+        "export: {api_key: hunter2}",
+        "export: 'http://user:hunter2@host'",
+        "export: {endpoint: 'user:hunter2@host:80'}",
+        "export: {endpoint: 'http://user:hunter2@host:99999999/'}",
+        "export: {endpoint: 'http://host/v1?key=hunter2 x'}",
+        "exporter: {endpoint: 'http://user:hunter2@host'}",
+        "exemplars: {prometheus: {bearer: hunter2}}",
+        "exemplars: {prometheus: 'http://user:hunter2@host'}",
+        "exemplars: {scrape: {targets: ['hp://user:hunter2@host']}}",
     ],
 )
 def test_an_error_about_a_secret_does_not_tell_it(text: str, tmp_path: Path) -> None:
     assert "hunter2" not in refusal(tmp_path, text)
 
 
-@pytest.mark.parametrize("override", ["kafka.sasl.password", "kafka.sasl.password=[hunter2"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "kafka.sasl.password",
+        "kafka.sasl.password=[hunter2",
+        "kafka.pw:hunter2",
+        "http://user:hunter2@host",
+        "export.endpoint http://user:hunter2@host",
+    ],
+)
 def test_an_error_about_a_secret_override_does_not_tell_it(override: str) -> None:
     with pytest.raises(SettingsError) as error:
         load(None, [override], {})

@@ -15,8 +15,8 @@
 {{- end -}}
 
 {{- define "tailstream.selector" -}}
-app.kubernetes.io/name: {{ include "tailstream.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "tailstream.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -77,10 +77,26 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/* The port of a URL, its scheme's where it names none. */}}
+{{- define "tailstream.port" -}}
+{{- $authority := regexReplaceAll "^[a-z]+://" . "" | regexFind "^[^/?#]*" -}}
+{{- regexFind ":[0-9]+$" $authority | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https" .)) -}}
+{{- end -}}
+
 {{- define "tailstream.settings" -}}
 {{- $kafka := dict "bootstrap.servers" .Values.kafka.bootstrapServers "security.protocol" (include "tailstream.protocol" .) -}}
 {{- with .Values.kafka.sasl -}}
-{{- if .mechanism -}}
+{{- if and .existingSecret (not .mechanism) -}}
+{{- fail "kafka.sasl.existingSecret without kafka.sasl.mechanism: nobody would log in; name the mechanism" -}}
+{{- end -}}
+{{- if eq .mechanism "OAUTHBEARER" -}}
+{{- $_ := set $kafka "sasl.mechanisms" .mechanism -}}
+{{- $_ := set $kafka "sasl.oauthbearer.method" "oidc" -}}
+{{- if .existingSecret -}}
+{{- $_ := set $kafka "sasl.oauthbearer.client.id" "${env:KAFKA_USERNAME}" -}}
+{{- $_ := set $kafka "sasl.oauthbearer.client.secret" "${env:KAFKA_PASSWORD}" -}}
+{{- end -}}
+{{- else if .mechanism -}}
 {{- $_ := required "kafka.sasl.existingSecret: name the secret that holds the user and the password" .existingSecret -}}
 {{- $_ := set $kafka "sasl.mechanisms" .mechanism -}}
 {{- $_ := set $kafka "sasl.username" "${env:KAFKA_USERNAME}" -}}
@@ -88,6 +104,12 @@ true
 {{- end -}}
 {{- end -}}
 {{- with .Values.kafka.tls -}}
+{{- if and .existingSecret (not .enabled) -}}
+{{- fail "kafka.tls.existingSecret without kafka.tls.enabled: nothing would be encrypted; set kafka.tls.enabled: true, or remove it" -}}
+{{- end -}}
+{{- if and .certKey (not .existingSecret) -}}
+{{- fail "kafka.tls.certKey without kafka.tls.existingSecret: name the secret that holds the certificate" -}}
+{{- end -}}
 {{- if and .enabled .existingSecret -}}
 {{- if .caKey -}}{{- $_ := set $kafka "ssl.ca.location" (printf "/etc/tailstream/tls/%s" .caKey) -}}{{- end -}}
 {{- if .certKey -}}
@@ -99,17 +121,20 @@ true
 {{- $worker := dict "group" .Values.group "instance_id" "${env:HOSTNAME}" "static_membership" (eq (include "tailstream.static" .) "true") "session_timeout" .Values.sessionTimeout -}}
 {{- $storage := dict "directory" "/var/lib/tailstream/data" "memory" .Values.storage.memory "disk" .Values.storage.disk -}}
 {{- $made := dict "kafka" $kafka "worker" $worker "storage" $storage "web" (dict "host" "0.0.0.0" "port" 6066) "log" (dict "format" "json") -}}
+{{- if .Values.rekey.enabled -}}{{- $_ := set $made "topics" (dict "unkeyed" .Values.rekey.topic) -}}{{- end -}}
+{{- /* Said aloud: so that the topics' Job makes topics.metrics. */ -}}
+{{- if .Values.exemplars.enabled -}}{{- $_ := set $made "exemplars" (dict "kafka" true) -}}{{- end -}}
 {{- if .Values.export.enabled -}}{{- $_ := set $made "export" (dict "endpoint" .Values.export.endpoint) -}}{{- end -}}
 {{- toYaml (mergeOverwrite $made (deepCopy .Values.settings)) -}}
 {{- end -}}
 
 {{- define "tailstream.env" -}}
 {{- with .Values.kafka.sasl }}
-{{- if .mechanism }}
+{{- if .existingSecret }}
 - name: KAFKA_USERNAME
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .usernameKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .usernameKey | quote }}}}
 - name: KAFKA_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .passwordKey | quote }}}}
 {{- end }}
 {{- end }}
 {{- with .Values.env }}
@@ -119,7 +144,7 @@ true
 
 {{/* What every pod has: who it is, what it may, what it reads. */}}
 {{- define "tailstream.pod" -}}
-serviceAccountName: {{ include "tailstream.serviceAccount" . }}
+serviceAccountName: {{ include "tailstream.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -133,7 +158,7 @@ securityContext:
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -187,16 +212,16 @@ readinessProbe:
 
 {{- define "tailstream.volumes" -}}
 - name: settings
-  configMap: {name: {{ include "tailstream.fullname" . }}}
+  configMap: {name: {{ include "tailstream.fullname" . | quote }}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
 {{- if and .Values.kafka.tls.enabled .Values.kafka.tls.existingSecret }}
 - name: tls
-  secret: {secretName: {{ .Values.kafka.tls.existingSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.kafka.tls.existingSecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
 
-{{/* exemplars, rekey and export: a Deployment without a volume. Takes root, component, values, args. */}}
+{{/* rekey, exemplars and export: a Deployment without a volume. Takes root, component, values, args. */}}
 {{- define "tailstream.companion" -}}
 {{- $root := .root -}}
 apiVersion: apps/v1
