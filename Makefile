@@ -82,7 +82,7 @@ lag: install $(INSTALLED_REAL) ## see lag burn down after kill -9, and as worker
 	$(PYTEST) tests/real/test_lag_burns_down.py --report .cache/lag
 	@echo "The pictures: .cache/lag/lag-after-kill.png, .cache/lag/lag-while-workers-join.png"
 
-test-real: install $(INSTALLED_REAL) ## run everything beside its real counterpart and write tests/real/results (needs Go, Java 17, Maven, Chromium; builds once)
+test-real: install $(INSTALLED_REAL) ## run everything beside its real counterpart and write tests/real/results (needs Go, Java 17, Maven, Chromium, systemd; builds once)
 	@$(BIN)/python -m tests.real
 	$(PYTEST) tests/real --report tests/real/results
 
@@ -104,7 +104,7 @@ conformance-record: install ## record the real Collector's verdicts anew (needs 
 integration: install ## run the tests on a real Kafka alone
 	$(PYTEST) tests/integration
 
-test-deploy: install ## check the image, the compose file, the chart, the manifests and the unit, without an engine or a cluster
+test-deploy: install ## check the image, the compose file, the chart, the manifests and the units, without an engine or a cluster
 	$(PYTEST) tests/deploy
 
 test-containers: install ## bring the whole compose demo up in a container engine and check it; SERVICES= some of it, SUITE=1 tests on Kafka's image

@@ -9,6 +9,7 @@ host.py       drives the worker's protocol on Faust's loop, with the real client
 timers.py     what a worker does again and again
 promoting.py  rounds of promotions: dropped traces, read again and given to their partitions
 unattended.py lag of partitions that nobody reads, told by who reads others
+ownership.py  whether the group has said what is ours
 restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka
 explain.py    why a trace was kept or dropped, in words, from its decision records

@@ -16,11 +16,12 @@ from stream.otlp.fragment import SPAN_ID_BYTES
 from stream.otlp.frames import frames
 from stream.otlp.otlp_json import to_protobuf
 from stream.otlp.span import read_span
+from stream.otlp.span_key import span_key
 from stream.otlp.split import invalid_id
 from stream.otlp.wire import Malformed
 
 SPANS_MAX: Final = 5_000_000
-"""Span ids held at once, of both topics: 8 bytes each, and about 400 bytes a trace."""
+"""Span keys held at once, of both topics: 8 bytes each, and about 400 bytes a trace."""
 
 EXAMPLES_MAX: Final = 10
 _HALVINGS_MAX: Final = 32
@@ -30,17 +31,17 @@ Example = TypeVar("Example")
 
 @dataclass(slots=True)
 class KeptTrace:
-    """What one topic holds of one trace. `span_ids` are joined, as often as they came."""
+    """What one topic holds of one trace. `span_keys` are joined, as often as they came."""
 
     first_ms: int
     last_ms: int
     policy: str
-    span_ids: bytearray
+    span_keys: bytearray
 
     def unique(self) -> set[bytes]:
-        """Return the ids of its spans."""
-        ids = bytes(self.span_ids)
-        return {ids[at : at + SPAN_ID_BYTES] for at in range(0, len(ids), SPAN_ID_BYTES)}
+        """Return the keys of its spans."""
+        keys = bytes(self.span_keys)
+        return {keys[at : at + SPAN_ID_BYTES] for at in range(0, len(keys), SPAN_ID_BYTES)}
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Comparison:
 class TwoTopics:
     """Takes the records of both topics, in any order, in bounded memory.
 
-    Above `spans_max` span ids it holds half of the traces that it held, chosen by trace id, so the
+    Above `spans_max` span keys it holds half of the traces that it held, chosen by trace id, so the
     same in both topics; again, where that is not enough.
     """
 
@@ -116,13 +117,13 @@ class TwoTopics:
         first_ms, last_ms = side.times_ms or (time_ms, time_ms)
         side.times_ms = min(first_ms, time_ms), max(last_ms, time_ms)
         try:
-            spans = list(_span_ids(value))
+            spans = list(_span_keys(value))
         except Malformed:
             side.unreadable += 1
             return
-        for trace_id, span_id in spans:
+        for trace_id, key in spans:
             if self._is_held(trace_id):
-                self._hold(side, trace_id, span_id, time_ms, policy)
+                self._hold(side, trace_id, key, time_ms, policy)
         while self._spans > self._spans_max and self._halvings < _HALVINGS_MAX:
             self._halve()
 
@@ -146,13 +147,13 @@ class TwoTopics:
         first_ms, last_ms = max(ours[0], other[0]) + edge_ms, min(ours[1], other[1]) - edge_ms
         return (first_ms, last_ms) if first_ms <= last_ms else None
 
-    def _hold(self, side: Side, trace_id: bytes, span_id: bytes, time_ms: int, policy: str) -> None:
+    def _hold(self, side: Side, trace_id: bytes, key: bytes, time_ms: int, policy: str) -> None:
         trace = side.traces.get(trace_id)
         if trace is None:
             trace = side.traces[trace_id] = KeptTrace(time_ms, time_ms, policy, bytearray())
         trace.first_ms = min(trace.first_ms, time_ms)
         trace.last_ms = max(trace.last_ms, time_ms)
-        trace.span_ids += span_id
+        trace.span_keys += key
         self._spans += 1
 
     def _is_held(self, trace_id: bytes) -> bool:
@@ -164,16 +165,18 @@ class TwoTopics:
         self._spans = 0
         for side in (self.ours, self.other):
             side.traces = {id_: each for id_, each in side.traces.items() if self._is_held(id_)}
-            self._spans += sum(len(each.span_ids) // SPAN_ID_BYTES for each in side.traces.values())
+            self._spans += sum(
+                len(each.span_keys) // SPAN_ID_BYTES for each in side.traces.values()
+            )
 
 
-def _span_ids(value: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _span_keys(value: bytes) -> Iterator[tuple[bytes, bytes]]:
     record = to_protobuf(value) if value[:1] == b"{" else value
     for _, spans in frames(record):
         for _, start, end in spans:
-            trace_id, span_id, *_ = read_span(record, start, end)
+            trace_id, span_id, *_, kind = read_span(record, start, end)
             if invalid_id(trace_id, span_id) is None:
-                yield trace_id, span_id
+                yield trace_id, span_key(span_id, kind)
 
 
 def _lies_within(trace: KeptTrace, window_ms: tuple[int, int]) -> bool:
@@ -192,8 +195,8 @@ def _count(
         _example(found.only_ours_examples, (trace_id, ours.policy))
         return
     here, there = ours.unique(), other.unique()
-    found.twice_ours += len(ours.span_ids) // SPAN_ID_BYTES - len(here)
-    found.twice_other += len(other.span_ids) // SPAN_ID_BYTES - len(there)
+    found.twice_ours += len(ours.span_keys) // SPAN_ID_BYTES - len(here)
+    found.twice_other += len(other.span_keys) // SPAN_ID_BYTES - len(there)
     if here == there:
         found.same[ours.policy] += 1
         return

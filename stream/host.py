@@ -30,6 +30,7 @@ from stream.kafka.transactions import (
     UnknownOutcomeError,
 )
 from stream.measurements import Measurements
+from stream.ownership import Ownership
 from stream.restoring import Opened, OpenLog, Restoring
 from stream.slot import Slot
 from stream.standstill import Standstill
@@ -105,7 +106,7 @@ class Host:
             caught_up=self._read_on,
             failed=self.failed,
         )
-        self._assigned = False
+        self._ownership = Ownership()
         self._recount = False
         self._ends: dict[int, int] = {}
         self._heard_s: dict[int, float] = {}
@@ -153,9 +154,10 @@ class Host:
 
     @property
     def ready(self) -> bool:
-        """Return whether the group has answered and every partition of ours is being read."""
+        """Return whether the group has said what is ours, and all of that is being read."""
         reading = self.thread is not None and self.thread.is_alive()
-        return self._assigned and reading and self._restoring.ready
+        settled = self._ownership.settled(clock.monotonic_s())
+        return settled and reading and self._restoring.ready
 
     # Records
 
@@ -187,7 +189,7 @@ class Host:
 
     def assigned(self, epochs: dict[int, int]) -> None:
         """Restore the partitions in the background; each is read from when it is ready."""
-        self._assigned = True
+        self._ownership.assigned(len(epochs), clock.monotonic_s())
         # Limits are spread over them. Who is given some counts them before it restores these.
         self._recount = self._recount or not epochs
         self._epochs.update(epochs)
@@ -368,16 +370,15 @@ class Host:
 
     def _set_gauges(self) -> None:
         ready, now_s = self.worker.partitions, clock.monotonic_s()
-        unheard_s = {number: now_s - heard_s for number, heard_s in self._heard_s.items()}
+        unheard_s = {number: now_s - said_s for number, said_s in self._heard_s.items()}
         self._measurements.partitions(ready.values(), self._ends, clock.now_ms(), unheard_s)
         restoring, of = len(self._epochs.keys() - ready.keys()), self.receiver.partitions
         self._measurements.assigned(restoring=restoring, ready=len(ready), of=of)
 
     async def _know_ends(self, numbers: list[int]) -> None:
         ends = await self._end_offsets(numbers)
-        known = {n: end for n, end in ends.items() if n in self.worker.partitions}
-        self._ends.update(known)
-        self._heard_s.update(dict.fromkeys(known, clock.monotonic_s()))
+        self._ends |= (known := {n: e for n, e in ends.items() if n in self.worker.partitions})
+        self._heard_s |= dict.fromkeys(known, clock.monotonic_s())
 
     def _may_idle(self, number: int, wall_ms: int) -> bool:
         partition = self.worker.partitions.get(number)

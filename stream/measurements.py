@@ -53,6 +53,7 @@ CLOSED_LISTS: dict[str, tuple[str, ...]] = {
         "decisions_foreign",
         "decisions_unreadable",
         "pin_pending",
+        "pin_clipped",
         "pin_open",
         "pin_dropped",
         "pin_sampled",

@@ -1,7 +1,8 @@
 """Rounds of promotions: what the partitions want read again is read, and given to them.
 
 One round at a time, and none while what the last one brought has not committed: so what promotions
-hold in memory is bounded by what a round may hold.
+hold in memory is bounded by what a round may hold. A round ends soon, whoever wants what: a
+promotion that takes long to read goes on in the next one, and the others are delivered meanwhile.
 """
 
 import asyncio
@@ -12,12 +13,13 @@ from typing import Protocol
 from stream.host import Host
 from stream.kafka.client_settings import connection
 from stream.kafka.partitioner import PARTITIONERS
-from stream.kafka.promotion_reader import Pace, PromotionReader, Read
+from stream.kafka.promotion_reader import Pace, PromotionReader
 from stream.kafka.receive import Receiver
 from stream.metrics import Metrics
 from stream.otlp.scan import ScanPlan
-from stream.sampling.promotions import Wanted
+from stream.sampling.promotions import Found, Wanted
 from stream.settings.model import Settings
+from stream.worker.partition import Partition
 from stream.worker.worker import Worker
 
 ROUND_PROMOTIONS_MAX = 1_000
@@ -26,10 +28,16 @@ ROUND_PROMOTIONS_MAX = 1_000
 class Reader(Protocol):
     """Who reads the input again (`PromotionReader`)."""
 
+    def __len__(self) -> int:
+        """Return how many promotions the rounds have left that were."""
+
+    def forget(self, number: int) -> None:
+        """Read no more for a partition."""
+
     def read(
         self, wanted: Mapping[int, Sequence[Wanted]], ours: Callable[[int], bool]
-    ) -> dict[int, Read]:
-        """Read what is wanted, by partition."""
+    ) -> dict[int, list[Found]]:
+        """Read a round, for these too; return what is whole by now, by partition."""
 
     def close(self) -> None:
         """Stop soon."""
@@ -42,36 +50,46 @@ class Promoting:
         self._worker = worker
         self._reader = reader
         self._thread = ThreadPoolExecutor(1, "tailstream-promotions")
+        self._asked: dict[int, Partition] = {}
 
     async def round(self) -> None:
-        """Run a round, if there is anything to read: it takes as long as it takes."""
+        """Run a round, if there is anything to read: it takes a few seconds at its pace."""
         partitions = dict(self._worker.partitions)
         if any(partition.sampler.promotions_queued for partition in partitions.values()):
             return
+        for number, partition in self._asked.items():
+            if partitions.get(number) is not partition:
+                self._reader.forget(number)
+        self._asked = partitions
         wanted = wanted_of(self._worker, ROUND_PROMOTIONS_MAX)
-        if not wanted:
+        if not wanted and not len(self._reader):
             return
 
         def ours(number: int) -> bool:
             return self._worker.partitions.get(number) is partitions[number]
 
-        reads = await asyncio.get_running_loop().run_in_executor(
+        found = await asyncio.get_running_loop().run_in_executor(
             self._thread, self._reader.read, wanted, ours
         )
-        for number, read in reads.items():
+        for number in found.keys() | wanted.keys():
             if ours(number):
-                sampler = partitions[number].sampler
-                sampler.defer(read.deferred)
-                for found in read.found:
-                    sampler.found(found)
+                give(partitions[number], wanted.get(number, ()), found.get(number, ()))
 
     def close(self) -> None:
         """Stop reading."""
         self._reader.close()
 
 
+def give(partition: Partition, wanted: Sequence[Wanted], found: Sequence[Found]) -> None:
+    """Give a partition what a round has found, and say which of those it wanted have to wait."""
+    sampler = partition.sampler
+    for one in found:
+        sampler.found(one)
+    sampler.defer(wanted)
+
+
 def wanted_of(worker: Worker, count_max: int) -> dict[int, list[Wanted]]:
-    """Return what is to be read next, by partition, each an equal share; count what must wait."""
+    """Return what is wanted since, by partition, each an equal share; count what must wait."""
     waiting = [p for p in worker.partitions.values() if p.sampler.promotions_unread]
     wanted: dict[int, list[Wanted]] = {}
     for left, partition in zip(range(len(waiting), 0, -1), waiting, strict=True):

@@ -85,9 +85,14 @@ def metrics_of(settings: Settings) -> Metrics:
     return metrics
 
 
-def needs_of(settings: Settings) -> Needs:
-    """Return what the topics are checked against."""
-    topics = settings.topics
+def needs_of(settings: Settings, *, beside: bool = False) -> Needs:
+    """Return what the topics are checked against.
+
+    With `beside` also those of the commands beside the workers: `rekey`'s where it is named, that
+    of `exemplars` where the settings speak of it. By default they do not, and most do without.
+    """
+    topics, exemplars = settings.topics, settings.exemplars
+    spoken_of = "exemplars" in settings.model_fields_set or "metrics" in topics.model_fields_set
     return Needs(
         input=topics.input,
         output=topics.output,
@@ -95,6 +100,9 @@ def needs_of(settings: Settings) -> Needs:
         dead_letters=topics.dead_letters,
         message_bytes_max=settings.output.message_bytes_max,
         bootstrap=str(settings.kafka["bootstrap.servers"]),
+        metrics=topics.metrics if beside and spoken_of and exemplars.kafka else "",
+        unkeyed=topics.unkeyed if beside else "",
+        decisions_retention_ms=round(settings.decisions.retention_s * 1000),
     )
 
 

@@ -49,6 +49,7 @@ LAYERS = [
     "slot",
     "allocator",
     "measurements",
+    "ownership",
     "standstill",
     "unattended",
     "exits",
@@ -286,6 +287,23 @@ def test_no_exception_is_swallowed() -> None:
             f"{path}:{call.lineno}"
             for call in nodes(path, ast.Call)
             if dotted(call.func).endswith("suppress") and any(map(catches_everything, call.args))
+        ]
+    assert not wrong, listing(wrong)
+
+
+def test_no_test_skips_itself() -> None:
+    wrong = []
+    for path in python_files("tests"):
+        on_linux = {
+            id(call.func)
+            for call in nodes(path, ast.Call)
+            if call.args and "sys.platform" in ast.unparse(call.args[0])
+        }
+        wrong += [
+            f"{path}:{node.lineno} {dotted(node)}: fail, and say what is missing (pytest.fail)"
+            for node in nodes(path, ast.Attribute)
+            if re.fullmatch(r"pytest\.(mark\.)?(skip|skipif|importorskip)", dotted(node))
+            and id(node) not in on_linux
         ]
     assert not wrong, listing(wrong)
 

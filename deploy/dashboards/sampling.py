@@ -169,9 +169,9 @@ SECOND_CHANCE: Final = Row(
         Panel(
             title="Pins, by what they found",
             description="Traces that somebody asked to keep (a metric's exemplar, say). "
-            "pin_pending: before its first span; pin_open: in its window; pin_dropped: after a "
-            "verdict, so it is promoted; pin_refused: limits.pins_max is reached; pin_expired: no "
-            "span ever came.",
+            "pin_pending: before its first span; pin_clipped: of these, those whose ttl is above "
+            "decisions.retention; pin_open: in its window; pin_dropped: after a verdict, so it is "
+            "promoted; pin_refused: limits.pins_max is reached; pin_expired: no span ever came.",
             unit=Unit.PER_SECOND,
             queries=(
                 Query(

@@ -1,23 +1,21 @@
 """Who hangs below whom: by parent ids, whatever they are."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from stream.assembly.node import Node, Top
 from stream.assembly.span import Kind, Span
 
 Halves: TypeAlias = list[Node]
-"""The spans with one id: one, or the client's and then the server's."""
-
-_SHARED: Final = {Kind.CLIENT, Kind.SERVER}
+"""The spans with one id: one, or the caller's and then the server's."""
 
 
 def unique(spans: Iterable[Span]) -> tuple[dict[bytes, Halves], int]:
     """Return the spans by their ids, and how many duplicate spans there were.
 
-    Of spans with one id the first stands. One exception: Zipkin's instrumentation gives a call's
-    client and server one id (https://github.com/openzipkin/b3-propagation, "shared"), so
-    one of each kind are two spans.
+    Of spans with one id the first server's stands, and the first of any other kind: Zipkin's
+    instrumentation gives a call's client and server one id. The worker tells duplicates so, too
+    (`stream/otlp/span_key.py`).
     """
     by_id: dict[bytes, Halves] = {}
     duplicates = 0
@@ -25,12 +23,16 @@ def unique(spans: Iterable[Span]) -> tuple[dict[bytes, Halves], int]:
         halves = by_id.setdefault(span.span_id, [])
         if not halves:
             halves.append(Node(span, span.start_ns, span.end_ns))
-        elif len(halves) == 1 and {halves[0].span.kind, span.kind} == _SHARED:
+        elif len(halves) == 1 and _is_server(halves[0].span) != _is_server(span):
             half = Node(span, span.start_ns, span.end_ns)
-            halves.insert(0 if span.kind is Kind.CLIENT else 1, half)
+            halves.insert(1 if _is_server(span) else 0, half)
         else:
             duplicates += 1
     return by_id, duplicates
+
+
+def _is_server(span: Span) -> bool:
+    return span.kind is Kind.SERVER
 
 
 def hang(by_id: dict[bytes, Halves]) -> list[Node]:
@@ -56,9 +58,9 @@ def hang(by_id: dict[bytes, Halves]) -> list[Node]:
 
 
 def _parent(node: Node, by_id: dict[bytes, Halves]) -> tuple[Node | None, Top | None]:
-    client, *server = by_id[node.span.span_id]
+    caller, *server = by_id[node.span.span_id]
     if server and node is server[0]:
-        return client, None
+        return caller, None
     if not node.span.parent_span_id:
         return None, Top.ROOT
     halves = by_id.get(node.span.parent_span_id)

@@ -107,7 +107,10 @@ def clear(cluster: Cluster, topics: Collection[str], groups: Collection[str]) ->
 def _plans(cluster: Cluster, address: str, topics: Mapping[str, str]) -> list[TopicPlan]:
     brokers = cluster.facts().brokers
     needs = Needs(
-        **{role: topics[role] for role in ROLES},
+        input=topics["input"],
+        output=topics["output"],
+        decisions=topics["decisions"],
+        dead_letters=topics["dead_letters"],
         message_bytes_max=Settings().output.message_bytes_max,
         bootstrap=address,
     )

@@ -7,7 +7,7 @@ import click
 from stream import logs
 from stream.cli.options import settings_options, topic_check_option
 from stream.cli.pages import metrics_of, pages
-from stream.cli.refused import ClusterRefused
+from stream.cli.refused import refused, unusable
 from stream.cli.running import Progress, listed, until_told_to_stop
 from stream.exemplars.fetching import target_of
 from stream.exemplars.openmetrics import Endpoint
@@ -17,7 +17,7 @@ from stream.exemplars.pins import OUTCOMES, PinRules
 from stream.exemplars.prometheus import Question
 from stream.kafka.client_settings import Membership, consumer_settings, producer_settings
 from stream.kafka.control_records import ControlRecords, Target
-from stream.kafka.errors import KafkaException, is_operators_fault
+from stream.kafka.errors import KafkaException
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.required_topics import required_topics
 from stream.kafka.topics import ClusterError
@@ -52,13 +52,9 @@ def command(settings: Settings, *, without_topic_check: bool) -> None:
             _check_topics(settings)
         _run(settings, metrics)
     except ClusterError as problem:
-        raise ClusterRefused(str(problem)) from None
+        raise refused(problem) from None
     except KafkaException as problem:
-        error = problem.args[0]
-        if is_operators_fault(error):
-            names = f"Read on {settings.topics.metrics!r}, Write on {settings.topics.input!r}"
-            raise ClusterRefused(f"Kafka: {error.str()}: grant {names}") from None
-        raise click.ClickException(f"Kafka: {error.str()}: start it again") from None
+        raise unusable(problem) from None
     click.echo(f"exemplars: {listed(counts(metrics))}")
 
 

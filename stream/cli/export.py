@@ -7,7 +7,7 @@ import click
 from stream import logs
 from stream.cli.options import settings_options
 from stream.cli.pages import metrics_of, pages
-from stream.cli.refused import ClusterRefused, unusable
+from stream.cli.refused import ClusterRefused, refused, unusable
 from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.export.backend import BackendSettings, shown, traces_url
 from stream.export.delivery import ExportCounts, GaveUpError, NotForUsError
@@ -42,7 +42,9 @@ def command(settings: Settings) -> None:
     metrics = metrics_of(EXPORT_DECLARATIONS)
     try:
         counts = _run(settings, metrics)
-    except (ClusterError, NotForUsError) as problem:
+    except ClusterError as problem:
+        raise refused(problem) from None
+    except NotForUsError as problem:
         raise ClusterRefused(str(problem)) from None
     except GaveUpError as problem:
         raise click.ClickException(str(problem)) from None

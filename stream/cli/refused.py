@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from stream.kafka.errors import KafkaException, is_operators_fault
+from stream.kafka.topics import ClusterError, UnreachableError
 
 
 class ClusterRefused(click.ClickException):
@@ -15,6 +16,16 @@ class ClusterRefused(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print the text."""
         click.echo(self.message, file=file, err=file is None)
+
+
+def refused(problem: ClusterError) -> click.ClickException:
+    """Return how a command under a supervisor ends: exit code 2 where somebody has to mend.
+
+    Where no broker answers it is 1: in an outage it is restarted, and is to be there afterwards.
+    """
+    if isinstance(problem, UnreachableError):
+        return click.ClickException(str(problem))
+    return ClusterRefused(str(problem))
 
 
 def unusable(problem: KafkaException) -> click.ClickException:

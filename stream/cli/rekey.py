@@ -7,7 +7,7 @@ import click
 from stream import logs
 from stream.cli.options import settings_options
 from stream.cli.pages import metrics_of, pages
-from stream.cli.refused import ClusterRefused, unusable
+from stream.cli.refused import refused, unusable
 from stream.cli.running import Progress, flat, listed, until_told_to_stop
 from stream.kafka.client_settings import Membership, consumer_settings, producer_settings
 from stream.kafka.dead_letters import RECORD_OVERHEAD_BYTES
@@ -41,7 +41,7 @@ def command(settings: Settings) -> None:
     try:
         counts = _run(settings, metrics)
     except ClusterError as problem:
-        raise ClusterRefused(str(problem)) from None
+        raise refused(problem) from None
     except KafkaException as problem:
         raise unusable(problem) from None
     click.echo(f"rekey: {listed(flat(counts))}")

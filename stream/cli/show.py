@@ -47,7 +47,8 @@ from stream.settings.model import Settings
     "--all-partitions",
     "everywhere",
     is_flag=True,
-    help="Look in every partition for spans of other traces that link to this one.",
+    help="Look in every partition: for spans of other traces that link to this one, and for parts "
+    "of it that were decided apart, where partitions were added.",
 )
 @settings_options
 def command(
@@ -69,8 +70,11 @@ def command(
     """
     check_key_files(settings.kafka)
     looked = Looked(trace_id, max(0, clock.now_ms() - round(since_s * 1000)))
-    _read_decisions(settings, looked)
+    _read_decisions(settings, looked, everywhere=everywhere)
     found = _read_output(settings, looked, everywhere=everywhere)
+    if looked.decisions and len(looked.partitions) > 1 and not everywhere:
+        # Its own partition has none of it. What lies elsewhere was decided there, apart.
+        _read_decisions(settings, looked, everywhere=True)
     if not found.spans:
         looked.retention_ms = _retention_ms(settings)
         raise click.ClickException(nothing(settings, looked))
@@ -81,10 +85,12 @@ def command(
     _draw(settings, trace, found, looked, None if all_spans else spans_max, depth_max)
 
 
-def _read_decisions(settings: Settings, looked: Looked) -> None:
+def _read_decisions(settings: Settings, looked: Looked, *, everywhere: bool) -> None:
     """Take what the decisions topic says; without one, the output can be read all the same."""
     try:
-        looked.decisions, looked.others = decisions_of(settings, looked.trace_id, looked.since_ms)
+        looked.decisions, looked.others = decisions_of(
+            settings, looked.trace_id, looked.since_ms, everywhere=everywhere
+        )
     except KafkaException as problem:
         if is_unreachable(problem.args[0]):
             raise refused(settings, "topics.decisions", problem) from None

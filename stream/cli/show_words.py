@@ -38,6 +38,7 @@ def lines_of(settings: Settings, trace: Trace, found: Deliveries, looked: Looked
     """Yield what is said of a trace before its tree."""
     yield _summary(trace)
     yield _why(settings, found.deliveries, looked)
+    yield from _decided_apart(settings, looked)
     yield _where(settings, found.deliveries, looked)
     yield from _missing(trace, found, looked)
     for span_id, linking in trace.linked_absent[:ABSENT_MAX]:
@@ -53,15 +54,16 @@ def nothing(settings: Settings, looked: Looked) -> str:
     """Return what is known of a trace of which the output has no span."""
     if not looked.decisions:
         return "\n".join(_unknown(settings, looked))
-    why = in_one_line(looked.decisions, settings)
-    explain = f"More: tailstream explain {looked.trace_id}"
-    if looked.decisions[-1].decision.verdict is Verdict.NOT_SAMPLED:
-        return f"{looked.trace_id} was {why}.\n{explain}"
-    return (
-        f"{looked.trace_id} was {why}.\nBut {_looked_in(settings, looked)}. Either it was deleted "
-        f"there, or it went to another topic than topics.output.{_retention(settings, looked)}\n"
-        f"{explain}"
-    )
+    first, *_ = chains = _chains(looked.decisions)
+    lines = [f"{looked.trace_id} was {in_one_line(first, settings)}."]
+    lines += _decided_apart(settings, looked)
+    if _verdict(first) is not Verdict.NOT_SAMPLED:
+        lines.append(
+            f"But {_looked_in(settings, looked)}. Either it was deleted there, or it went to "
+            f"another topic than topics.output.{_retention(settings, looked)}"
+        )
+    apart = " --all-partitions" if len(chains) > 1 else ""
+    return "\n".join([*lines, f"More: tailstream explain {looked.trace_id}{apart}"])
 
 
 def _summary(trace: Trace) -> str:
@@ -80,7 +82,7 @@ def _summary(trace: Trace) -> str:
 
 def _why(settings: Settings, deliveries: Sequence[Delivery], looked: Looked) -> str:
     if looked.decisions:
-        return in_one_line(looked.decisions, settings)
+        return in_one_line(_chains(looked.decisions)[0], settings)
     first = deliveries[0]
     kept = f"kept by {first.policy} ({first.trigger})"
     if looked.unread:
@@ -88,6 +90,37 @@ def _why(settings: Settings, deliveries: Sequence[Delivery], looked: Looked) -> 
     return (
         f"{kept}, more is not known: {settings.topics.decisions} has no decision of group "
         f"{settings.worker.group} on it since {time_of(looked.since_ms)}"
+    )
+
+
+def _decided_apart(settings: Settings, looked: Looked) -> Iterator[str]:
+    """Yield what was decided of parts that lay in other partitions of the input."""
+    for records in _chains(looked.decisions)[1:]:
+        yield (
+            f"a part of it lay in partition {records[0].partition} and was decided apart: "
+            f"{in_one_line(records, settings)}"
+        )
+
+
+def _chains(records: Sequence[Recorded]) -> list[list[Recorded]]:
+    """Return a trace's records by partition: what was kept first, then as they were found.
+
+    It has them in two where partitions were added beneath it: each decides what it has. A pin
+    that waits where no span came decides nothing, and is left out beside what does.
+    """
+    chains: dict[int, list[Recorded]] = {}
+    for record in records:
+        chains.setdefault(record.partition, []).append(record)
+    found = list(chains.values())
+    decided = [each for each in found if _verdict(each) is not Verdict.PENDING]
+    return sorted(decided or found, key=lambda each: _verdict(each) is not Verdict.SAMPLED)
+
+
+def _verdict(records: Sequence[Recorded]) -> Verdict:
+    """Return what counts of a partition's records: a verdict changes one way only, to kept."""
+    verdicts = {each.decision.verdict for each in records}
+    return next(
+        (one for one in (Verdict.SAMPLED, Verdict.NOT_SAMPLED) if one in verdicts), Verdict.PENDING
     )
 
 
@@ -111,13 +144,13 @@ def _missing(trace: Trace, found: Deliveries, looked: Looked) -> Iterator[str]:
             )
     kept = [r.decision for r in looked.decisions if r.decision.verdict is Verdict.SAMPLED]
     delivered = sum(each.spans - each.duplicates - each.dead_lettered for each in kept)
-    if delivered > len(trace.nodes):
+    present = len(trace.nodes) + trace.duplicates
+    if delivered > present:
         yield (
-            f"{_count(delivered - len(trace.nodes), 'span')} more delivered, and not found since "
+            f"{_count(delivered - present, 'span')} more delivered, and not found since "
             f"{time_of(looked.since_ms)}: deleted meanwhile, or look further back with --since"
         )
-    first = looked.decisions[0].decision if looked.decisions else None
-    if first is not None and first.trigger is Trigger.LATE:
+    if any(chain[0].decision.trigger is Trigger.LATE for chain in _chains(looked.decisions)):
         yield "its first decision is older: look further back with --since"
     if found.unreadable:
         yield f"{_count(found.unreadable, 'record')} that named it could not be decoded"

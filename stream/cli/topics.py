@@ -35,7 +35,9 @@ def command(settings: Settings, *, create: bool, partitions: int) -> None:
     """Check the topics, or create them, and look at how the input is keyed.
 
     Reads up to 1,000 recent records of the input, without joining a group. Exit code 2 where
-    something must be put right before a worker can run.
+    something must be put right before a worker can run. Where the settings name topics.unkeyed, or
+    speak of exemplars, also the topics that rekey and exemplars read: faults of theirs are
+    warnings.
     """
     check_key_files(settings.kafka)
     console = Console()
@@ -54,11 +56,11 @@ def _report(
     console: Console, settings: Settings, *, create: bool, partitions: int
 ) -> list[Finding]:
     """Print the cluster, its topics and how the input is keyed; return what is wrong."""
-    needs = needs_of(settings)
+    needs = needs_of(settings, beside=True)
     cluster = Cluster(settings.kafka)
     cluster_facts = cluster.facts()
     _print_cluster(console, cluster_facts, needs)
-    topics = cluster.describe(needs.roles().values())
+    topics = cluster.describe(needs.all_roles().values())
     if create:
         topics = _create(console, cluster, cluster_facts, topics, needs, partitions)
     _print_topics(console, topics, needs)
@@ -87,7 +89,7 @@ def _create(
         for plan in plans:
             config = ", ".join(f"{name}={value}" for name, value in plan.config.items())
             _say(console, f"created {plan.name}: {plan.partitions} partitions, {config}")
-        topics = cluster.describe(needs.roles().values())
+        topics = cluster.describe(needs.all_roles().values())
     return dict(topics)
 
 
@@ -118,7 +120,7 @@ def _print_topics(console: Console, topics: Mapping[str, TopicFacts], needs: Nee
     for heading in ("cleanup", "timestamps", "kept for"):
         table.add_column(heading)
     table.add_column("record max", justify="right")
-    for role, name in needs.roles().items():
+    for role, name in needs.all_roles().items():
         topic = topics.get(name)
         table.add_row(role, name, *(_cells(topic) if topic else ["[red]missing[/red]"]))
     console.print(table)

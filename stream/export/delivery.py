@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from stream import clock, logs
 from stream.export.answer import NO_ANSWER, Answer, Meaning
 from stream.export.backoff import Backoff
+from stream.export.telling import Telling
 from stream.export.waiting import Held
 
 REFUSED_BY_BACKEND: Final = "refused_by_backend"
@@ -97,6 +98,8 @@ class Delivery:
         self._chance = chance
         self._welcome = False
         self._refused_at_first = 0
+        self._telling = Telling()
+        self._away = False
 
     async def greet(self) -> None:
         """Post an empty message: a wrong endpoint shows before the first trace has to wait.
@@ -167,6 +170,9 @@ class Delivery:
         self.counts.answers[answer.meaning] += 1
         if answer.meaning is Meaning.ACCEPTED:
             self._welcome = True
+            if self._away:
+                self._away = False
+                log.info("the backend accepts again", url=self._url, retries=self.counts.retries)
         elif answer.meaning is Meaning.NOT_FOR_US and not self._welcome:
             raise NotForUsError(_not_for_us(self._url, answer))
         return answer
@@ -179,8 +185,17 @@ class Delivery:
                 f"export.endpoint: {self._url}: {answer}: gave up after {limit_s:g} s"
             )
         self.counts.retries += 1
-        say = log.error if answer.meaning is Meaning.NOT_FOR_US else log.warning
-        say("will be sent again", answer=str(answer), tries=backoff.tries, wait_s=round(wait_s, 1))
+        retries = self._telling.due(answer.meaning, clock.monotonic_s())
+        if retries:
+            self._away = True
+            say = log.error if answer.meaning is Meaning.NOT_FOR_US else log.warning
+            say(
+                "will be sent again",
+                answer=str(answer),
+                tries=backoff.tries,
+                wait_s=round(wait_s, 1),
+                retries_since=retries,
+            )
         await self._sleep(wait_s)
 
     async def _halve(self, batch: Sequence[Held], answer: Answer) -> None:
@@ -202,8 +217,16 @@ class Delivery:
         self.counts.spans += sum(held.spans or 0 for held in batch)
         self.counts.rejected_spans += answer.rejected_spans
         if answer.rejected_spans:
+            self._rejected(answer)
+
+    def _rejected(self, answer: Answer) -> None:
+        requests = self._telling.due("rejected", clock.monotonic_s())
+        if requests:
             log.warning(
-                "the backend rejected spans", spans=answer.rejected_spans, reason=answer.reason
+                "the backend rejected spans",
+                spans=answer.rejected_spans,
+                reason=answer.reason,
+                requests_since=requests,
             )
 
     async def _refused(self, held: Held, answer: Answer) -> None:

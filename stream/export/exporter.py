@@ -148,9 +148,8 @@ class Exporter:
         self._paused = full
 
     async def _commit(self, reader: GroupReader) -> None:
+        # Also where none has moved: what follows the last record may have.
         offsets = self._waiting.to_commit()
-        if not offsets:
-            return
         done: bool = await self._in(self._reading, partial(reader.commit, offsets))
         if done:
             self._waiting.committed(offsets)

@@ -18,6 +18,7 @@ from stream import clock, logs
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Headers
 from stream.kafka.errors import GRANT
+from stream.kafka.group_offsets import GroupOffsets
 from stream.kafka.headers import headers_of
 from stream.kafka.topics import ClusterError
 
@@ -92,6 +93,7 @@ class GroupReader:
         self._lost = lost
         self._next: dict[int, int | None] = {}
         self._read_ms: dict[int, int | None] = {}
+        self._offsets = GroupOffsets()
         self._ends: dict[int, int] = {}
         self._ends_asked_s = self._heard_s = clock.monotonic_s()
         self._paused = False
@@ -125,6 +127,7 @@ class GroupReader:
                 self._heard_s = clock.monotonic_s()
                 self._next[record.partition] = record.offset + 1
                 self._read_ms[record.partition] = record.timestamp_ms
+        self._note_positions()
         return records
 
     def hold(self, *, paused: bool) -> None:
@@ -138,18 +141,23 @@ class GroupReader:
     def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit the next record to read of each partition; False if the group moves on just now.
 
-        What was not committed is to be committed again with the next call, if it is still ours.
+        To be called again and again, also with nothing new: the client may be behind a marker since
+        (`group_offsets`). What was not committed is to be committed again with the next call, if it
+        is still ours.
         """
-        asked = [TopicPartition(self._topic, *pair) for pair in offsets.items()]
+        self._offsets.done(offsets)
+        asked = self._offsets.to_commit(self._next)
         if not asked:
             return True
+        places = [TopicPartition(self._topic, *pair) for pair in asked.items()]
         try:
-            self._consumer.commit(offsets=asked, asynchronous=False)
+            self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as problem:
             if problem.args[0].fatal():
                 raise
             log.warning("offsets not committed, will be tried again", error=str(problem.args[0]))
             return False
+        self._offsets.committed(asked)
         return True
 
     def behind(self, oldest: Mapping[int, GroupRecord] = EMPTY) -> dict[int, Behind]:
@@ -187,12 +195,19 @@ class GroupReader:
             self._next.clear()
         self._consumer.close()
 
+    def _note_positions(self) -> None:
+        places = [TopicPartition(self._topic, number) for number in self._next]
+        found = self._consumer.position(places) if places else []
+        self._offsets.client_is_at({p.partition: p.offset for p in found if p.offset >= 0})
+
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         self.joined = True
         starts = self._starts(consumer, partitions)
         consumer.incremental_assign(starts)
         for start in starts:
-            self._next[start.partition] = start.offset if start.offset >= 0 else None
+            known = start.offset if start.offset >= 0 else None
+            self._next[start.partition] = known
+            self._offsets.started(start.partition, known)
         if starts:
             # A pause outlives unassign and assign, so what was paused then must be resumed.
             (consumer.pause if self._paused else consumer.resume)(starts)
@@ -231,6 +246,7 @@ class GroupReader:
         for partition in partitions:
             for known in (self._next, self._read_ms, self._ends):
                 known.pop(partition.partition, None)
+        self._offsets.forget([partition.partition for partition in partitions])
         consumer.incremental_unassign(list(partitions))
 
     def _error(self, partition: int, error: Any) -> None:
@@ -262,6 +278,7 @@ class GroupReader:
             self.lost_to_retention += low - wanted
             log.error("the topic deleted records before they were read", records=low - wanted)
         self._next[partition] = low
+        self._offsets.begin_anew(partition)
         start = TopicPartition(self._topic, partition, low)
         # The fetcher has stopped, and a stopped one cannot seek: begin the partition anew.
         self._consumer.incremental_unassign([start])

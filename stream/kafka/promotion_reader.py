@@ -1,4 +1,4 @@
-"""Reads the spans of dropped traces again, for their promotions: one client, one pass, so fast.
+"""Reads the spans of dropped traces again, for their promotions: one client a round, so fast.
 
 On a thread of its own, never the polling consumer's or the loop's. There is a client only while
 there is something to read.
@@ -13,29 +13,29 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream import clock
 from stream.kafka.client_log import LOGGER
-from stream.kafka.errors import is_end_of_partition, is_passing
+from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.receive import Receiver
-from stream.kafka.sweep import Sweep, Tokens
+from stream.kafka.rereading import Rereading
+from stream.kafka.sweep import END, Sweep, Tokens, Turn
 from stream.sampling.promotions import Found, Wanted
 
 CALL_TIMEOUT_S = 10.0
 READ_RECORDS_MAX = 100
 READ_WAIT_S = 0.1
 RETRY_WAIT_S = 0.5
-SKIP_OFFSETS_MIN = 200
-"""A gap between wanted records is read through unless it is this large: to begin anew elsewhere
-takes a request and what was fetched ahead."""
-
-
-END = 1 << 62
-"""Above every offset."""
+TURN_RECORDS_MIN = 1_000
+TURN_RECORDS_MAX = 50_000
+TURN_BYTES_MAX = 64 << 20
+"""A turn is a second of what may be read; of a pace that is no limit, what takes about a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast promotions may read, and how many bytes of bodies a pass may hold.
+    """How fast promotions may read, and how many bytes of bodies they may hold.
 
-    At `trace_bytes_max` a trace is promoted with what there is (`promoted_partial`).
+    Every record that is read counts, also those between wanted ones: it costs the broker and the
+    worker as much. At `trace_bytes_max` a trace is promoted with what there is
+    (`promoted_partial`).
     """
 
     records_per_s: float
@@ -43,17 +43,19 @@ class Pace:
     bytes_max: int
     trace_bytes_max: int = 1 << 62
 
-
-@dataclass(slots=True)
-class Read:
-    """What a pass over one partition has found, and what it left for the next one."""
-
-    found: list[Found]
-    deferred: Sequence[Wanted]
+    @property
+    def turn(self) -> Turn:
+        """What may be read before it is others' turn."""
+        return Turn(
+            min(max(self.records_per_s, TURN_RECORDS_MIN), TURN_RECORDS_MAX),
+            min(self.bytes_per_s, TURN_BYTES_MAX),
+            # Two turns, and what is not whole yet, which may hold the other half.
+            max(1, self.bytes_max // 4),
+        )
 
 
 class PromotionReader:
-    """Reads what promotions want, partition by partition. Its methods are for one thread.
+    """Reads what promotions want, round by round. Its methods are for one thread at a time.
 
     `receiver` makes what turns messages into records, as the worker's own does. `count` is told how
     many records of how many bytes were read, wanted or not.
@@ -74,7 +76,16 @@ class PromotionReader:
         self._topic = topic
         self._pace = pace
         self._tokens = Tokens(pace.records_per_s, pace.bytes_per_s, clock.monotonic_s())
+        self._rereading = Rereading(trace_bytes_max=pace.trace_bytes_max)
         self._stopping = threading.Event()
+
+    def __len__(self) -> int:
+        """Return how many promotions the rounds have left that were."""
+        return len(self._rereading)
+
+    def forget(self, number: int) -> None:
+        """Read no more for a partition that was given up."""
+        self._rereading.forget(number)
 
     def close(self) -> None:
         """Stop soon; from any thread."""
@@ -82,37 +93,30 @@ class PromotionReader:
 
     def read(
         self, wanted: Mapping[int, Sequence[Wanted]], ours: Callable[[int], bool]
-    ) -> dict[int, Read]:
-        """Read what is wanted, by partition, while `ours` says that the partition still is.
+    ) -> dict[int, list[Found]]:
+        """Read a round, for these too; return what is whole by now, by partition.
 
-        Waits for the broker as long as it takes: nothing else works without it either. Of a
-        partition that was given up nothing is said.
+        It reads while `ours` says that a partition still is. Waits for the broker as long as it
+        takes: nothing else works without it either.
 
         Raises:
             KafkaException: the broker refuses.
         """
-        reads: dict[int, Read] = {}
-        left = self._pace.bytes_max
+        self._rereading.add(wanted)
         reader = self._client()
         try:
-            for number in sorted(wanted):
-                sweep = Sweep(
-                    wanted[number],
-                    bytes_max=max(0, left),
-                    trace_bytes_max=self._pace.trace_bytes_max,
-                )
-                if self._sweep(reader, number, sweep, lambda number=number: ours(number)):  # type: ignore[misc]  # mypy cannot infer it
-                    found = sweep.end()
-                    left -= sum(len(f.body) for one in found for _, f, _ in one.fragments)
-                    reads[number] = Read(found, sweep.deferred)
+            for number, sweep in self._rereading.passes(self._pace.turn):
+                if not self._sweep(reader, number, sweep, lambda number=number: ours(number)):  # type: ignore[misc]  # mypy cannot infer it
+                    self._rereading.forget(number)
         finally:
             reader.close()
-        return reads
+        return self._rereading.whole(self._pace.bytes_max // 2)
 
     def _client(self) -> Any:
         return Consumer(
             {
                 "fetch.wait.max.ms": 50,
+                "fetch.queue.backoff.ms": 5,
                 "fetch.message.max.bytes": 1 << 20,
                 "queued.min.messages": 1_000,
                 "queued.max.messages.kbytes": 4_096,
@@ -135,14 +139,15 @@ class PromotionReader:
             if not looked:
                 looked = self._look(reader, number, sweep)
                 continue
-            wanted = sweep.next(max(0, position))
-            if wanted is None:
+            at = sweep.next()
+            if at is None:
                 if self._look(reader, number, sweep):
+                    sweep.end()
                     return True
                 continue
-            if position < 0 or wanted >= position + SKIP_OFFSETS_MIN:
-                reader.assign([TopicPartition(self._topic, number, wanted)])
-                position = wanted
+            if at != position:
+                reader.assign([TopicPartition(self._topic, number, at)])
+                position = at
             if self._stopping.wait(self._tokens.wait_s(clock.monotonic_s())):
                 return False
             position = self._step(reader, number, sweep, position)
@@ -173,11 +178,12 @@ class PromotionReader:
             elif is_end_of_partition(error):
                 # Nothing more of what is wanted will come: all of it lay below our own position.
                 position = END
-            elif not is_passing(error):
-                raise KafkaException(error)
+            elif not (is_passing(error) or is_group_refused(error)):
+                raise not_readable(error, self._topic)
         size = sum(len(message.value() or b"") for message in messages)
         self._tokens.charge(len(messages), size, clock.monotonic_s())
         self._count(len(messages), size)
-        for batch in self._receiver().receive(messages, {number: 0}, []):
-            sweep.take(batch.records)
+        batches = self._receiver().receive(messages, {number: 0}, [])
+        records = [record for batch in batches for record in batch.records]
+        sweep.take(records, size=size, position=position)
         return position

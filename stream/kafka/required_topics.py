@@ -15,7 +15,7 @@ def required_topics(kafka: Mapping[str, Any], names: Mapping[str, str]) -> dict[
     found = describe(kafka, names.values())
     missing = [
         f"{setting} is {name!r}: the cluster has no such topic: correct the name, or create it "
-        "(tailstream topics --create makes those of the worker)"
+        "(tailstream topics --create makes those that the settings speak of)"
         for setting, name in names.items()
         if name not in found
     ]

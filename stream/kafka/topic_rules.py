@@ -1,4 +1,4 @@
-"""What the four topics must be like: rules to check them by, and plans for those to be made.
+"""What the topics must be like: rules to check them by, and plans for those to be made.
 
 Every finding says what is wrong, the value it has, and what to do. No calls are made here.
 """
@@ -44,7 +44,8 @@ class Needs:
     """What the topics are checked against: names and limits of the configuration.
 
     `message_bytes_max` is `output.message_bytes_max`; `bootstrap` goes into the commands that the
-    findings recommend.
+    findings recommend. `metrics` and `unkeyed` are what `tailstream exemplars` and `rekey` read,
+    empty where they are not wanted; `decisions_retention_ms` is `decisions.retention`.
     """
 
     input: str
@@ -53,6 +54,9 @@ class Needs:
     dead_letters: str
     message_bytes_max: int
     bootstrap: str
+    metrics: str = ""
+    unkeyed: str = ""
+    decisions_retention_ms: int = 0
 
     def roles(self) -> dict[str, str]:
         """Return the names of the topics by the setting below `topics.` that gives each."""
@@ -63,13 +67,22 @@ class Needs:
             "dead_letters": self.dead_letters,
         }
 
+    def beside(self) -> dict[str, str]:
+        """Return the same of those that only commands beside the workers read."""
+        named = {"metrics": self.metrics, "unkeyed": self.unkeyed}
+        return {role: name for role, name in named.items() if name}
+
+    def all_roles(self) -> dict[str, str]:
+        """Return both."""
+        return self.roles() | self.beside()
+
 
 def check(topics: Mapping[str, TopicFacts], needs: Needs) -> list[Finding]:
     """Return what is wrong with the topics, refusals first. `topics` lacks those that are missing.
 
     Rules that compare with a missing topic are left out: it is reported missing.
     """
-    found = {role: topics[name] for role, name in needs.roles().items() if name in topics}
+    found = {role: topics[name] for role, name in needs.all_roles().items() if name in topics}
     findings = [rule_finding for rule in RULES for rule_finding in rule(found, needs)]
     return sorted(findings, key=lambda finding: finding.level is Level.WARN)
 
@@ -89,6 +102,8 @@ def plan_missing(
         "output": _message_limit(needs),
         "decisions": _decisions_retention(source),
         "dead_letters": _dead_letters_retention(source) | _message_limit(needs),
+        "metrics": {},
+        "unkeyed": {},
     }
     replicas = min(REPLICAS_MAX, brokers)
     shared = {"cleanup.policy": DELETE, "message.timestamp.type": LOG_APPEND_TIME}
@@ -96,7 +111,7 @@ def plan_missing(
         shared["min.insync.replicas"] = "2"
     return [
         TopicPlan(name, count, replicas, shared | own[role])
-        for role, name in needs.roles().items()
+        for role, name in needs.all_roles().items()
         if name not in topics
     ]
 
@@ -156,7 +171,7 @@ def _cleanup(found: Found, needs: Needs) -> list[Finding]:
             + _alter(topic.name, needs, f"cleanup.policy={DELETE}")
         )
         for role, topic in found.items()
-        if "compact" in topic.cleanup_policy
+        if role in needs.roles() and "compact" in topic.cleanup_policy
     ]
 
 
@@ -166,6 +181,50 @@ COMPACTION_LOSES = {
     "decisions": "a late span's decision covers only itself, so a replay would publish twice",
     "dead_letters": "refuses a record without one, as a dead letter may be",
 }
+
+
+def _beside(found: Found, needs: Needs) -> list[Finding]:
+    """No worker reads these: what is wrong with them stops none."""
+    findings = []
+    for role, name in needs.beside().items():
+        command, otherwise = READ_BY[role]
+        topic = found.get(role)
+        if topic is None:
+            findings.append(
+                _warn(
+                    f"topics.{role} is {name!r}: the cluster has no such topic, and `tailstream "
+                    f"{command}` reads it. Create it with `tailstream topics --create`, correct "
+                    f"topics.{role}, or {otherwise}."
+                )
+            )
+        elif "compact" in topic.cleanup_policy:
+            findings.append(
+                _warn(
+                    f"topics.{role} {name!r} has cleanup.policy={topic.cleanup_policy}: compaction "
+                    f"keeps one record a key, so `tailstream {command}` may miss others. Change "
+                    "it: " + _alter(name, needs, f"cleanup.policy={DELETE}")
+                )
+            )
+    return findings
+
+
+READ_BY = {
+    "metrics": ("exemplars", "set exemplars.kafka to false"),
+    "unkeyed": ("rekey", "leave it empty"),
+}
+
+
+def _metrics_retention(found: Found, needs: Needs) -> list[Finding]:
+    topic, wanted_ms = found.get("metrics"), needs.decisions_retention_ms
+    if topic is None or not _shorter(topic.retention_ms, wanted_ms):
+        return []
+    return [
+        _warn(
+            f"topics.metrics {topic.name!r} has retention.ms={topic.retention_ms}, less than "
+            f"decisions.retention ({wanted_ms} ms): exemplars are deleted while their traces could "
+            "still be pinned. Change it: " + _alter(topic.name, needs, f"retention.ms={wanted_ms}")
+        )
+    ]
 
 
 def _retention(found: Found, needs: Needs) -> list[Finding]:
@@ -237,6 +296,8 @@ RULES: tuple[Rule, ...] = (
     _message_sizes,
     _decisions_ahead,
     _timestamps,
+    _beside,
+    _metrics_retention,
 )
 
 

@@ -20,13 +20,14 @@ from stream.otlp._decodable cimport (
     next_field,
     schema_of,
 )
-from stream.otlp._wire cimport LENGTH, framed_bytes, put, put_framing
+from stream.otlp._wire cimport LENGTH, framed_bytes, put, put_framing, read_uint32, read_varint
 
 from functools import lru_cache
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stream.otlp.pack import REPEATED_BYTES_MAX as _REPEATED_BYTES_MAX
+from stream.otlp.span_key import KIND_SERVER as _KIND_SERVER, SERVER_BITS as _SERVER_BITS
 from stream.otlp.stamp import POLICY_KEY, TRIGGER_KEY, stamp_span
 from stream.otlp.tracestate import LIST_MEMBERS_MAX as _LIST_MEMBERS_MAX, UNKNOWN_THRESHOLD, with_threshold
 from stream.otlp.wire import CHILDREN_MAX as _CHILDREN_MAX, framed
@@ -39,10 +40,12 @@ cdef enum:
     SPAN_ID = 2 << 3 | 2
     TRACE_STATE = 3 << 3 | 2
     PARENT_SPAN_ID = 4 << 3 | 2
+    KIND = 6 << 3
     ATTRIBUTE = 9 << 3 | 2
     KEY = 1 << 3 | 2
 
     SPAN_ID_BYTES = 8
+    KIND_SERVER = 2
     CHILDREN_MAX = 100_000
     REPEATED_BYTES_MAX = 1024 * 1024
     # How deep the messages lie, for what they hold.
@@ -58,6 +61,8 @@ cdef enum:
 assert CHILDREN_MAX == _CHILDREN_MAX, "one limit, two values"
 assert LIST_MEMBERS_MAX == _LIST_MEMBERS_MAX, "one limit, two values"
 assert REPEATED_BYTES_MAX == _REPEATED_BYTES_MAX, "one limit, two values"
+assert KIND_SERVER == _KIND_SERVER, "one kind, two numbers"
+assert len(_SERVER_BITS) == SPAN_ID_BYTES
 assert (len(POLICY_KEY), len(TRIGGER_KEY)) == (17, 18)
 
 cdef const Schema *TRACES = schema_of(TracesData.DESCRIPTOR)
@@ -67,6 +72,8 @@ cdef const Schema *SPANS = SCOPE.message[SPAN]
 cdef const Schema *KEY_VALUE = SPANS.message[ATTRIBUTE]
 
 cdef uint64_t NO_SPAN = 0
+cdef uint64_t SERVER_BITS  # in the order that ids have in memory
+memcpy(&SERVER_BITS, PyBytes_AS_STRING(_SERVER_BITS), SPAN_ID_BYTES)
 cdef const uint8_t *POLICY = <const uint8_t *>PyBytes_AS_STRING(POLICY_KEY)
 cdef const uint8_t *TRIGGER = <const uint8_t *>PyBytes_AS_STRING(TRIGGER_KEY)
 # Odd, and another one in every process: nobody can choose ids that fall together.
@@ -98,6 +105,7 @@ ctypedef struct SpanAt:
     size_t state_bytes
     size_t stamped_bytes
     bint root
+    bint server
     bint has_stamps          # of a sampler before
     bint stamped             # is to have the attributes
     bint left_out
@@ -261,6 +269,8 @@ cdef bint walk_span(
         elif tag == PARENT_SPAN_ID:
             parent = at
             parent_bytes = length
+        elif tag == KIND:
+            span.server = is_server(field, at)
         else:
             if tag == TRACE_STATE:
                 if span.state != NULL:
@@ -276,6 +286,18 @@ cdef bint walk_span(
         parent_bytes == SPAN_ID_BYTES and memcmp(parent, &NO_SPAN, SPAN_ID_BYTES) == 0
     )
     return span_id_bytes == SPAN_ID_BYTES and attributes <= CHILDREN_MAX
+
+
+cdef inline bint is_server(const uint8_t *field, const uint8_t *end) noexcept nogil:
+    """Return whether a well formed field, which tells a kind, tells this one."""
+    cdef uint32_t tag
+    cdef uint64_t kind
+    if end - field == 2:
+        return field[1] == KIND_SERVER
+    return (
+        read_varint(read_uint32(field, end, &tag), end, &kind) != NULL
+        and <uint32_t>kind == KIND_SERVER
+    )
 
 
 cdef bint walk_attribute(SpanAt *span, const uint8_t *at, const uint8_t *end) noexcept nogil:
@@ -303,12 +325,19 @@ cdef bint walk_attribute(SpanAt *span, const uint8_t *at, const uint8_t *end) no
 # Duplicates
 
 
-cdef int take(uint32_t *table, int shift, uint64_t *ids, Py_ssize_t number) noexcept nogil:
-    """Take an id, by its number; return 0 if it was taken before. The table is never full."""
+cdef inline uint64_t key_of(const SpanAt *span) noexcept nogil:
+    """Return what tells a span from the others of its trace: see `span_key.py`."""
+    cdef uint64_t key
+    memcpy(&key, span.span_id, SPAN_ID_BYTES)
+    return key ^ SERVER_BITS if span.server else key
+
+
+cdef int take(uint32_t *table, int shift, uint64_t *keys, Py_ssize_t number) noexcept nogil:
+    """Take a key, by its number; return 0 if it was taken before. The table is never full."""
     cdef size_t mask = (<size_t>1 << (64 - shift)) - 1
-    cdef size_t slot = <size_t>((ids[number] * SPREAD) >> shift)
+    cdef size_t slot = <size_t>((keys[number] * SPREAD) >> shift)
     while table[slot] != 0:
-        if ids[table[slot] - 1] == ids[number]:
+        if keys[table[slot] - 1] == keys[number]:
             return 0
         slot = (slot + 1) & mask
     table[slot] = <uint32_t>number + 1
@@ -321,27 +350,27 @@ cdef Py_ssize_t leave_out(Work *work, const uint8_t *seen, Py_ssize_t seen_count
     cdef Py_ssize_t duplicates = 0
     cdef Py_ssize_t number
     cdef int shift = 60
-    cdef uint64_t *ids
+    cdef uint64_t *keys
     cdef uint32_t *table
     if count >= INT32_MAX:
         return -1
     while <Py_ssize_t>1 << (64 - shift) < 2 * count:
         shift -= 1
-    ids = <uint64_t *>calloc(<size_t>count + 1, sizeof(uint64_t))
+    keys = <uint64_t *>calloc(<size_t>count + 1, sizeof(uint64_t))
     table = <uint32_t *>calloc(<size_t>1 << (64 - shift), sizeof(uint32_t))
-    if ids == NULL or table == NULL:
+    if keys == NULL or table == NULL:
         duplicates = -1
     else:
         if seen_count:
-            memcpy(ids, seen, <size_t>seen_count * SPAN_ID_BYTES)
+            memcpy(keys, seen, <size_t>seen_count * SPAN_ID_BYTES)
         for number in range(seen_count):
-            take(table, shift, ids, number)
+            take(table, shift, keys, number)
         for number in range(work.spans_count):
-            memcpy(&ids[seen_count + number], work.spans[number].span_id, SPAN_ID_BYTES)
-            if not take(table, shift, ids, seen_count + number):
+            keys[seen_count + number] = key_of(&work.spans[number])
+            if not take(table, shift, keys, seen_count + number):
                 work.spans[number].left_out = True
                 duplicates += 1
-    free(ids)
+    free(keys)
     free(table)
     return duplicates
 
@@ -721,19 +750,21 @@ cdef list parts_of(Work *work, object limit):
     return parts
 
 
-cdef bytes ids_of(const Work *work, Py_ssize_t count):
-    cdef bytes ids = PyBytes_FromStringAndSize(NULL, count * SPAN_ID_BYTES)
-    cdef uint8_t *out = <uint8_t *>PyBytes_AS_STRING(ids)
+cdef bytes keys_of(const Work *work, Py_ssize_t count):
+    cdef bytes keys = PyBytes_FromStringAndSize(NULL, count * SPAN_ID_BYTES)
+    cdef uint8_t *out = <uint8_t *>PyBytes_AS_STRING(keys)
+    cdef uint64_t key
     cdef Py_ssize_t number
     for number in range(work.spans_count):
         if not work.spans[number].left_out:
-            memcpy(out, work.spans[number].span_id, SPAN_ID_BYTES)
+            key = key_of(&work.spans[number])
+            memcpy(out, &key, SPAN_ID_BYTES)
             out += SPAN_ID_BYTES
-    return ids
+    return keys
 
 
 def merge(bodies, stamp, bytes attributes not None, limit, bytes seen not None):
-    """Return (parts, spans, duplicates, span ids) of a merge; None if it is none for this core.
+    """Return (parts, spans, duplicates, span keys) of a merge; None if it is none for this core.
 
     `attributes` is `stamp.attributes()`. As in the twin, without anything bad.
     """
@@ -777,4 +808,4 @@ cdef merged(Work *work, list bodies, stamp, bytes attributes, limit, bytes seen)
     if parts is None:
         return None
     spans = work.spans_count - duplicates
-    return parts, spans, duplicates, ids_of(work, spans)
+    return parts, spans, duplicates, keys_of(work, spans)

@@ -17,6 +17,7 @@ from stream.otlp.fragment import SPAN_ID_BYTES, BadSpans, DeadLetterReason
 from stream.otlp.frames import SPAN, Frame, Row, frames, render
 from stream.otlp.pack import REPEATED_BYTES_MAX, pack, repeated_bytes
 from stream.otlp.span import read_span
+from stream.otlp.span_key import span_key
 from stream.otlp.stamp import Stamp, stamp_span
 from stream.otlp.wire import framed
 
@@ -29,7 +30,8 @@ class Merged:
     """A delivery of one trace.
 
     `parts` are `TracesData` messages of at most the limit's bytes; `spans` is how many spans they
-    hold and `span_ids` their ids, 8 bytes each, joined, in order. `duplicates` spans were left out.
+    hold and `span_ids` their keys (`span_key`), 8 bytes each, joined, in order. `duplicates` spans
+    were left out.
     `bad` are spans that nobody could decode, and those that fit in no part: one each of these, but
     for neighbours whose envelopes would be repeated too often. They have the bytes that came (not
     stamped). Every span merged is in exactly one of the three counts.
@@ -45,7 +47,7 @@ class Merged:
 def merge(bodies: Sequence[bytes], stamp: Stamp, limit: int, seen: bytes = b"") -> Merged:
     """Return the spans of one trace's fragments as parts of at most `limit` bytes.
 
-    A span whose id came before, in these bodies or in `seen` (ids of 8 bytes, joined), is a
+    A span whose key came before, in these bodies or in `seen` (keys of 8 bytes, joined), is a
     duplicate: the first one stands. Raises Malformed: bodies are those of scanned fragments.
 
     By the compiled core where it runs, and where it knows what to make of the fragments.
@@ -66,12 +68,12 @@ def merge_in_python(bodies: Sequence[bytes], stamp: Stamp, limit: int, seen: byt
     if oversized:
         left_out = set(oversized)
         spans = [span for index, span in enumerate(spans) if index not in left_out]
-    ids = b"".join([span.span_id for span in spans])
-    return Merged(parts, len(spans), duplicates, ids, bad)
+    keys = b"".join([span.key for span in spans])
+    return Merged(parts, len(spans), duplicates, keys, bad)
 
 
 class _Span(NamedTuple):
-    span_id: bytes
+    key: bytes
     scope: Frame
     stamped: bytes  # as a field of the scope
     content: bytes  # as it came
@@ -80,7 +82,7 @@ class _Span(NamedTuple):
 def _first_spans(
     bodies: Sequence[bytes], stamp: Stamp, seen: bytes
 ) -> tuple[list[_Span], int, list[BadSpans]]:
-    """Return the first span of each id, stamped, how many duplicates there were, and bad spans."""
+    """Return the first span of each key, stamped, how many duplicates there were, and bad spans."""
     attributes = stamp.attributes()
     taken = {seen[at : at + SPAN_ID_BYTES] for at in range(0, len(seen), SPAN_ID_BYTES)}
     spans = []
@@ -94,14 +96,15 @@ def _first_spans(
                 if undecodable and undecodable(scope, body[field_start:end]):
                     rows.append((scope, body[field_start:end]))
                     continue
-                _, span_id, is_root, *_ = read_span(body, start, end)
-                if span_id in taken:
+                _, span_id, is_root, *_, kind = read_span(body, start, end)
+                key = span_key(span_id, kind)
+                if key in taken:
                     duplicates += 1
                     continue
-                taken.add(span_id)
+                taken.add(key)
                 content = body[start:end]
                 stamped = stamp_span(content, stamp, attributes, root=is_root)
-                spans.append(_Span(span_id, scope, framed(SPAN, stamped), content))
+                spans.append(_Span(key, scope, framed(SPAN, stamped), content))
         if rows:
             bad.append(BadSpans(DeadLetterReason.MALFORMED, len(rows), render(rows)))
     return spans, duplicates, bad

@@ -98,7 +98,7 @@ def _fragment(record: bytes, plan: ScanPlan) -> Fragment | None:
     root = False
     found, bits = _spans(record, attributes)
     for _, start, end in found:
-        trace_id, span_id, is_root, starts_ns, ends_ns, status, met = read_span(
+        trace_id, span_id, is_root, starts_ns, ends_ns, status, met, _ = read_span(
             record, start, end, attributes
         )
         if not spans:

@@ -7,8 +7,8 @@ from stream.otlp.fragment import SPAN_ID_BYTES
 from stream.otlp.wire import LENGTH, Malformed, read_uint32, read_varint, skip
 
 # (trace id, span id, is a root span, start_ns, end_ns, status code, bits of the conditions that its
-# attributes meet). A tuple, because one is made for every span that comes in and dies at once.
-SpanFields: TypeAlias = tuple[bytes, bytes, bool, int, int, int, int]
+# attributes meet, kind). A tuple: one is made for every span that comes in, and dies at once.
+SpanFields: TypeAlias = tuple[bytes, bytes, bool, int, int, int, int, int]
 
 STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
 
@@ -34,11 +34,11 @@ def read_span(  # noqa: C901, PLR0912  # hot: one loop, no call a field
 
     As protobuf has it: the last value of a repeated scalar wins, an absent one is 0 or empty, and a
     known field number with another wire type is an unknown field. A status code that OTLP does not
-    define is unset. Events and links stay opaque, and attributes unless there are `tests` of
-    them. Raises Malformed.
+    define is unset, a kind stays the number that it is (the low 32 bits, unsigned). Events and
+    links stay opaque, and attributes unless there are `tests` of them. Raises Malformed.
     """
     trace_id = span_id = parent_span_id = b""
-    start_ns = end_ns = status = bits = 0
+    start_ns = end_ns = status = bits = kind = 0
     # Without tests every short attribute is skipped at once; no tag is below 0.
     opaque = -1 if tests else _ATTRIBUTE
     key_starts = tests.key_starts if tests else frozenset()
@@ -80,15 +80,20 @@ def read_span(  # noqa: C901, PLR0912  # hot: one loop, no call a field
             elif tag == _END:
                 end_ns = int.from_bytes(buffer[position - 1 : position + 7], "little")
                 position += 7
-            elif tag != _KIND or length >= _CONTINUES:
+            elif tag != _KIND:
                 position = skip(buffer, position - 1, tag)
+            elif length < _CONTINUES:
+                kind = length
+            else:
+                kind, position = read_varint(buffer, position - 1)
+                kind &= _INT32_MASK
     except IndexError:
         raise Malformed("a span reaches beyond the end of the record") from None
     if position != end:
         raise Malformed("a field reaches beyond the end of its span")
     # All zeros is how some exporters write "no parent"; the Collector's pdata reads it so too.
     root = not parent_span_id or parent_span_id == _NO_SPAN
-    return trace_id, span_id, root, start_ns, end_ns, status, bits
+    return trace_id, span_id, root, start_ns, end_ns, status, bits, kind
 
 
 def _status_code(buffer: bytes, position: int, end: int, code: int) -> int:

@@ -80,7 +80,7 @@ def of_one_record(one: Undelivered, other: Undelivered) -> bool:
 class Settled:
     """How a delivery ended, in spans, once its transaction has committed.
 
-    `span_ids` are all ids delivered for the trace so far; `duplicates` were removed,
+    `span_ids` are the keys of all spans delivered for the trace so far; `duplicates` were removed,
     `dead_lettered` could not be produced.
     """
 

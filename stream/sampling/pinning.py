@@ -9,7 +9,6 @@ A pin beats every policy, `drop` too. It is refused for its expiry or `limits.pi
 """
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 from stream.otlp.fragment import Fragment
 from stream.sampling.control import Pin
@@ -111,6 +110,9 @@ class Pinning(Cutting):
             return "pin_repeated"
         if before is None and self._pins_budget.full():
             return self._refused()
+        if pin.ttl_ms > self._windows.decision_retention_ms:
+            # Beside pin_pending: whoever pins has settings of its own (exemplars.ttl).
+            self.accounts.records["pin_clipped"] += 1
         held = HeldPin(offset, expires_ms, pin.source)
         self._pending.add(pin.trace_id, held)
         self._undelivered.append(pending_delivery(pin, held, self.time_ms))
@@ -167,11 +169,10 @@ class Pinning(Cutting):
         return wanted
 
     def defer(self, wanted: Sequence[Wanted]) -> None:
-        """These could not be read yet: they are wanted again, before the others."""
+        """Count those of these that the round in which they were told has not brought."""
         waiting = [self._promotions.waiting.get(one.trace_id) for one in wanted]
-        again = [one for one in waiting if one is not None]
-        self.accounts.promotions["deferred"] += self._promotions.defer(again)
-        self._promotions.unread_again(sorted(again, key=attrgetter("first_offset")))
+        left = [one for one in waiting if one is not None]
+        self.accounts.promotions["deferred"] += self._promotions.defer(left)
 
     @property
     def pins_pending(self) -> int:

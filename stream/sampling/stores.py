@@ -25,8 +25,9 @@ class KnownDecision:
     a frozen one takes four times as long.
 
     `upto`: every record of the trace below this offset is done. `time_ms`: partition time of the
-    decision. `span_ids`: the ids of the spans delivered so far, 8 bytes each, joined; empty for a
-    trace that was not sampled. `span_ids_complete` is False where the list was cut at its limit.
+    decision. `span_ids`: the keys (`span_key`) of the spans delivered so far, 8 bytes each, joined;
+    empty for a trace that was not sampled. `span_ids_complete` is False where the list was cut at
+    its limit.
     `offsets`: where the records lie of a trace that was not sampled, should it be promoted.
     """
 

@@ -3,11 +3,13 @@
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from stream.otlp.span_key import KIND_SERVER, span_key
 from stream.otlp.wire import encode_varint, framed
 from stream.testing.spans import a_span, resource_spans, span_id_of, trace_id_of
 
 TRACE_IDS = tuple(map(trace_id_of, range(3)))
 SPAN_IDS = tuple(map(span_id_of, range(6)))
+SPAN_KEYS = (*SPAN_IDS, *(span_key(each, KIND_SERVER) for each in SPAN_IDS))
 INVALID_TRACE_IDS = (b"", bytes(16), b"\x01", b"\x4b" * 15, b"\x4b" * 17, b"\x4b" * 200)
 INVALID_SPAN_IDS = (b"", bytes(8), b"\x01", b"\x5a" * 7, b"\x5a" * 9, b"\x5a" * 200)
 
@@ -31,7 +33,7 @@ def spans(
         span_id=st.sampled_from(span_ids),
         parent_span_id=st.sampled_from([b"", *SPAN_IDS]),
         name=_TEXTS,
-        kind=st.integers(0, 5),
+        kind=st.integers(0, 5) | st.sampled_from([KIND_SERVER, 6, 130, -1, 2**31 - 1]),
         start_ns=_TIMES_NS,
         end_ns=_TIMES_NS,
         status=_CODES,

@@ -1,16 +1,17 @@
 """The laws bite: each breach that a run could show is found in the topics that show it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from tests.chaos.laws import Account, hold_partition, keep_within_limits
 from tests.harness.load import Load
-from tests.harness.oracle import Expectation, Expected, Placed, Rules, expect
+from tests.harness.oracle import Expectation, Expected, Placed, Rules, expect, placed_spans
 from tests.harness.reading import Stored
 from tests.harness.verify import Written
 
@@ -58,6 +59,18 @@ def deliver_one_twice(written: Written) -> None:
     written.output.append(written.output[3])
 
 
+def lose_a_server_that_has_its_clients_id(written: Written) -> None:
+    for at, record in enumerate(written.output):
+        message = TracesData.FromString(record.value)
+        halves = Counter(placed.span.span_id for placed in placed_spans(message))
+        for resource in message.resource_spans:
+            span = resource.scope_spans[0].spans[0]
+            if halves[span.span_id] > 1 and span.kind == Span.SPAN_KIND_SERVER:
+                message.resource_spans.remove(resource)
+                written.output[at] = replace(record, value=message.SerializeToString())
+                return
+
+
 def change_a_verdict(written: Written) -> None:
     change(written, policy="errors", verdict="sampled")
 
@@ -100,6 +113,7 @@ def decide_one_early(written: Written) -> None:
     [
         (drop_a_kept_trace, "missing"),
         (deliver_one_twice, "twice"),
+        (lose_a_server_that_has_its_clients_id, "missing"),
         (change_a_verdict, "verdicts_that_differ"),
         (cut_one_elsewhere, "verdicts_that_differ"),
         (decide_one_twice, "verdicts_twice"),

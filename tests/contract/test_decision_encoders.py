@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import compiled
+from stream.sampling import _decision
 from stream.sampling.decision import (
     OFFSETS_BYTES_MAX,
     Clock,
@@ -20,11 +20,6 @@ from stream.sampling.decision import (
     encode,
     encode_in_python,
 )
-
-if not compiled.RUNS:
-    pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
-
-from stream.sampling import _decision
 from stream.testing.decisions import a_drop
 from tests.fuzz.odd_decisions import Encoders
 

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-import pytest
-
-from stream import compiled
 from stream.otlp.fragment import Fragment
 from stream.sampling.decision import Vote
 from stream.sampling.matcher import BooleanIs, Matcher, NumberWithin, SpanMeets, StringIs
@@ -27,8 +24,6 @@ from stream.sampling.policies.probabilistic import Probabilistic
 from stream.sampling.policies.rate_limiting import RateLimiting
 from stream.sampling.policies.span_count import SpanCount
 from stream.sampling.policies.status_code import StatusCode
-
-pytestmark = pytest.mark.skipif(not compiled.RUNS, reason=f"the core is {compiled.core()}")
 
 SEED = 20_261_122
 MATCHER = Matcher()

@@ -8,19 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import compiled
+from stream.otlp._decodable import is_surely_decodable
+from stream.otlp.decodable import is_decodable
 from stream.otlp.merge import Merged, merge, merge_in_python
 from stream.otlp.stamp import Stamp
 from stream.otlp.tracestate import THRESHOLD_MAX, UNKNOWN_THRESHOLD
 from stream.otlp.wire import CHILDREN_MAX, TooLarge, encode_varint, framed
 from stream.testing.spans import a_span, a_trace, resource_spans, span_id_of, traces_data
-from stream.testing.strategies import SPAN_IDS, TRACE_IDS, records, spans
-
-if not compiled.RUNS:
-    pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
-
-from stream.otlp._decodable import is_surely_decodable
-from stream.otlp.decodable import is_decodable
+from stream.testing.strategies import SPAN_KEYS, TRACE_IDS, records, spans
 from tests.fuzz.odd_merges import NO_LIMIT, STAMPS, Merges
 from tests.fuzz.twins import Disagreement
 
@@ -41,7 +36,7 @@ stamps = st.builds(
     st.none() | st.integers(0, THRESHOLD_MAX),
 )
 limits = st.just(NO_LIMIT) | st.integers(1, 900)
-seen_ids = st.sets(st.sampled_from(SPAN_IDS), max_size=3).map(b"".join)
+seen_keys = st.sets(st.sampled_from(SPAN_KEYS), max_size=3).map(b"".join)
 # What a list in a tracestate is made of, right and wrong.
 PIECES = [
     *["ot", "a", "k1", "0v@x", "K", "é", "=", "=", ",", ",", ":", ";", "th", "rv", "x", "th:8"],
@@ -92,7 +87,7 @@ def test_they_agree_on_odd_and_on_broken_fragments() -> None:
 
 
 @settings(max_examples=300)
-@given(bodies=fragments, stamp=stamps, limit=limits, seen=seen_ids)
+@given(bodies=fragments, stamp=stamps, limit=limits, seen=seen_keys)
 def test_they_agree_on_any_legal_fragments(
     merges: Merges, bodies: list[bytes], stamp: Stamp, limit: int, seen: bytes
 ) -> None:
@@ -168,6 +163,25 @@ def test_they_agree_on_every_trace_state(states: list[str], stamp: Stamp) -> Non
 def test_they_agree_on_the_grammar_of_a_trace_state(state: str) -> None:
     for stamp in STAMPS:
         merged_in_c([traces_data(a_span(trace_state=state))], stamp)
+
+
+KIND_FIELDS = [
+    *(encode_varint(6 << 3) + encode_varint(kind) for kind in (0, 1, 2, 3, 130, 2**32 + 2)),
+    *(encode_varint(6 << 3) + encode_varint(kind) for kind in (2**63 + 2, 2**64 - 1)),
+    *(b"\x30\x82\x00", b"\xb0\x00\x02", b"\xb0\x80\x00\x82\x80\x00", b"\xb0\x00\x03"),
+]
+OTHER_FIELDS = [framed(0x12, span_id_of(2)), framed(0x12, span_id_of(3)), framed(0x2A, b"name")]
+
+
+@settings(max_examples=300)
+@given(
+    made=st.lists(st.lists(st.sampled_from([*KIND_FIELDS, *OTHER_FIELDS]), max_size=6), max_size=6),
+    seen=seen_keys,
+)
+def test_they_agree_which_spans_are_servers(made: list[list[bytes]], seen: bytes) -> None:
+    ids = framed(0x0A, TRACE_IDS[0]) + framed(0x12, span_id_of(1))
+    bodies = [in_a_record(b"".join([*fields, ids, *fields[::-1]])) for fields in made]
+    assert Merges().compare(bodies, SPANS_STAMP, NO_LIMIT, seen) is not None
 
 
 def test_they_agree_on_every_truncation_of_a_fragment(merges: Merges) -> None:

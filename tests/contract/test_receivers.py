@@ -5,7 +5,6 @@ from random import Random
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
-from stream import compiled
 from stream.kafka.partitioner import PARTITIONERS, Partitioner
 from stream.kafka.receive import Receiver
 from stream.otlp.scan import ScanPlan
@@ -14,8 +13,6 @@ from stream.sampling.record import Record
 from stream.testing.spans import a_trace, trace_id_of, traces_data
 from tests.fuzz.odd_polls import Receivers, a_poll
 from tests.fuzz.twins import plans
-
-pytestmark = pytest.mark.skipif(not compiled.RUNS, reason=f"the core is {compiled.core()}")
 
 PLANS = plans()
 PARTITIONS = 4

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream import compiled
 from stream.measurements import DELAYS_MS, DURATIONS_US
 from stream.sampling.decision import Verdict
 from stream.sampling.delivery import Delivery, Settled
@@ -25,14 +24,10 @@ from stream.testing.core import (
     rules,
 )
 from stream.testing.decisions import a_drop
+from stream.worker import _plan
 from stream.worker.decision_log import DecisionLog
 from stream.worker.partition import Partition, PartitionPlan
 from stream.worker.tally import Tally
-
-if not compiled.RUNS:
-    pytest.skip(f"the core is {compiled.core()}", allow_module_level=True)
-
-from stream.worker import _plan
 
 DECIDED = (Verdict.SAMPLED, Verdict.NOT_SAMPLED)
 A_DECISION = a_drop(time_ms=1)

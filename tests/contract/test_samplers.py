@@ -37,8 +37,6 @@ from stream.testing.spans import a_span, span_id_of, trace_id_of
 from stream.worker.partition import Partition, PartitionPlan
 from tests.simulation.watch import spans_held
 
-pytestmark = pytest.mark.skipif(not compiled.RUNS, reason=f"the core is {compiled.core()}")
-
 WALL_MS = 260
 TRACES = 6
 WORDS = 3

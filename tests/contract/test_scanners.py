@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import compiled
 from stream.otlp.fragment import Scanned
 from stream.otlp.scan import ScanPlan, scan, scan_in_python
 from stream.otlp.wire import CHILDREN_MAX, GROUP_DEPTH_MAX, Malformed, encode_varint, framed
@@ -15,8 +14,6 @@ from stream.sampling.matcher import StringIs
 from stream.testing.spans import a_span, a_trace, span_id_of, traces_data
 from stream.testing.strategies import TRACE_IDS, records, spans
 from tests.fuzz.twins import Twins, is_plain, plan_of, plans
-
-pytestmark = pytest.mark.skipif(not compiled.RUNS, reason=f"the core is {compiled.core()}")
 
 PLANS = plans()
 SEED = 20_261_122

@@ -12,7 +12,17 @@ import yaml
 
 from stream.settings.load import load
 from stream.settings.model import Settings
-from tests.harness.chart import CHART, VARIANTS, helm, manifest, objects, rendered
+from stream.start import needs_of
+from tests.harness.chart import (
+    CHART,
+    REFUSED_BY_SCHEMA,
+    VARIANTS,
+    container,
+    environment,
+    head,
+    manifest,
+    objects,
+)
 from tests.harness.command_line import parsed, settings_of
 from tests.harness.repository import ROOT
 
@@ -43,18 +53,6 @@ def pod(workload: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
-def container(workload: dict[str, Any]) -> dict[str, Any]:
-    (found,) = pod(workload)["containers"]
-    assert isinstance(found, dict)
-    return found
-
-
-def environment(workload: dict[str, Any]) -> dict[str, str]:
-    """Return a container's environment; what comes from a secret or the pod is its name."""
-    given = {each["name"]: each.get("value", each["name"]) for each in container(workload)["env"]}
-    return {"HOSTNAME": "host"} | given
-
-
 def settings(variant: str, workload: dict[str, Any], directory: Path) -> Settings:
     """Return what a container's command would run with, its ConfigMap laid where it is mounted."""
     (config,) = of_kind(variant, "ConfigMap")
@@ -68,228 +66,42 @@ def mebibytes(quantity: str) -> int:
     return int(number) * (1024 if unit == "Gi" else 1)
 
 
+def checked_by_the_schema(values: Path) -> "subprocess.CompletedProcess[str]":
+    schema = str(CHART / "values.schema.json")
+    check = [sys.executable, "-m", "check_jsonschema", "--schemafile", schema, str(values)]
+    return subprocess.run(check, capture_output=True, text=True, check=False)
+
+
 @every_variant
-def test_a_manifest_is_what_the_chart_renders_now(variant: str) -> None:
-    program = helm()
-    if program is None:
-        pytest.skip("no helm here: `make test-kubernetes` builds one")
-    assert manifest(variant).read_text() == rendered(program, variant), "make manifests"
+def test_a_manifest_was_rendered_from_the_chart_as_it_is(variant: str) -> None:
+    # That helm makes just this of it: tests/kubernetes.
+    assert manifest(variant).read_text().startswith(head(variant)), "make manifests"
 
 
-def test_helm_finds_nothing_wrong_with_the_chart() -> None:
-    program = helm()
-    if program is None:
-        pytest.skip("no helm here: `make test-kubernetes` builds one")
-    for values in (values for values in VARIANTS.values() if values):
-        command = [program, "lint", "--strict", str(CHART), "--values", str(CHART / values)]
-        linted = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert linted.returncode == 0, linted.stdout + linted.stderr
+@every_variant
+def test_every_template_has_a_part_in_what_is_rendered_with_everything_on(variant: str) -> None:
+    sources = set(
+        re.findall(r"^# Source: tailstream/(.+)$", manifest(variant).read_text(), re.MULTILINE)
+    )
+    made = {f"templates/{path.name}" for path in (CHART / "templates").glob("*.yaml")}
+    assert sources <= made
+    assert variant != "everything" or sources == made
 
 
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ({"replica": 3}, "replica"),
-        ({"storage": {"memory": "512MB"}}, "memory"),
-        ({"autoscaling": {"enabled": True}, "staticMembership": True}, "staticMembership"),
-        ({"kind": "Deployment", "staticMembership": True}, "staticMembership"),
-        ({"kafka": {"sasl": {"mechanism": "PLAIN"}}}, "existingSecret"),
-        ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
-        ({"settings": {"storage": {"memory": "2GiB"}}}, "storage"),
-        ({"settings": {"worker": {"instance_id": "one"}}}, "instance_id"),
-        ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas"),
-        ({"settings": {"kafka": {"sasl.password": "hunter2"}}}, "sasl.password"),
-        ({"settings": {"kafka": {"ssl.key.pem": "-----BEGIN"}}}, "ssl.key.pem"),
-        ({"export": {"headers": {"authorization": "Bearer hunter2"}}}, "authorization"),
-        (
-            {"settings": {"exemplars": {"scrape": {"headers": {"Authorization": "Basic eA=="}}}}},
-            "Authorization",
-        ),
-        ({"kafka": {"tls": {"existingSecret": "certificates"}}}, "kafka.tls.enabled"),
-        ({"kafka": {"tls": {"enabled": True, "certKey": "tls.crt"}}}, "existingSecret"),
-        ({"kafka": {"sasl": {"existingSecret": "user"}}}, "kafka.sasl.mechanism"),
-        (
-            {
-                "kafka": {"sasl": {"mechanism": "OAUTHBEARER"}},
-                "autoscaling": {"enabled": True},
-            },
-            "OAUTHBEARER",
-        ),
-    ],
-)
-def test_values_that_cannot_work_are_refused(
-    values: dict[str, Any], says: str, tmp_path: Path
+@pytest.mark.parametrize(("wrong", "says"), REFUSED_BY_SCHEMA)
+def test_values_that_cannot_work_are_refused_by_the_schema(
+    wrong: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
-    refused = templated(values, tmp_path)
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(wrong))
+    refused = checked_by_the_schema(path)
     assert refused.returncode
-    assert says in refused.stderr
-
-
-def templated(
-    values: dict[str, Any], directory: Path, release: str = "x"
-) -> subprocess.CompletedProcess[str]:
-    """Return how helm ended with these values."""
-    program = helm()
-    if program is None:
-        pytest.skip("no helm here: `make test-kubernetes` builds one")
-    path = directory / "values.yaml"
-    path.write_text(yaml.safe_dump(values))
-    command = [program, "template", release, str(CHART), "--values", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def made_of(values: dict[str, Any], directory: Path, release: str = "x") -> list[dict[str, Any]]:
-    """Return the objects rendered with these values."""
-    ended = templated(values, directory, release)
-    assert not ended.returncode, ended.stderr
-    return [tree for tree in yaml.safe_load_all(ended.stdout) if tree]
-
-
-def only(made: list[dict[str, Any]], kind: str, ends: str = "") -> dict[str, Any]:
-    (found,) = [
-        one for one in made if one["kind"] == kind and one["metadata"]["name"].endswith(ends)
-    ]
-    return found
-
-
-def strings_that_are_none(tree: Any, path: str = "") -> list[str]:
-    """Return where Kubernetes wants text, and numbers or booleans stand."""
-    if isinstance(tree, list):
-        return [bad for one in tree for bad in strings_that_are_none(one, path)]
-    if not isinstance(tree, dict):
-        return []
-    names = {"name", "key", "secretName", "storageClassName", "priorityClassName", "topic"}
-    names |= {"consumerGroup", "serviceName", "serviceAccountName"}
-    texts = path.endswith(("labels", "matchLabels", "selector"))
-    bad = [
-        f"{path}.{key}"
-        for key, value in tree.items()
-        if (key in names or (texts and not isinstance(value, dict))) and not isinstance(value, str)
-    ]
-    return bad + [
-        bad for key, value in tree.items() for bad in strings_that_are_none(value, f"{path}.{key}")
-    ]
-
-
-def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
-    values = {
-        "nameOverride": "12",
-        "fullnameOverride": "34",
-        "group": "56",
-        "settings": {"topics": {"input": "7"}},
-        "kafka": {
-            "tls": {"enabled": True, "existingSecret": "8", "caKey": "9"},
-            "sasl": {
-                "mechanism": "PLAIN",
-                "existingSecret": "10",
-                "usernameKey": "1",
-                "passwordKey": "2",
-            },
-        },
-        "storage": {"storageClassName": "5"},
-        "priorityClassName": "3",
-        "serviceAccount": {"name": "4"},
-        "topics": {"create": True},
-        "exemplars": {"enabled": True},
-        "export": {"enabled": True},
-        "networkPolicy": {"enabled": True},
-        "podMonitor": {"enabled": True},
-        "prometheusRule": {"enabled": True},
-        "autoscaling": {"enabled": True},
-    }
-    for one in made_of(values, tmp_path, release="123"):
-        assert strings_that_are_none(one) == [], one["kind"]
-
-
-def test_topics_are_made_beside_the_workers_that_wait_for_them(tmp_path: Path) -> None:
-    # A hook would run after `helm --wait` has waited for workers that wait for the topics.
-    job = only(made_of({"topics": {"create": True}}, tmp_path), "Job")
-    other = only(made_of({"topics": {"create": True, "partitions": 9}}, tmp_path), "Job")
-    assert "helm.sh/hook" not in job["metadata"].get("annotations", {})
-    # What a Job runs cannot be changed, so another one is made.
-    assert job["metadata"]["name"] != other["metadata"]["name"]
-    assert len(job["metadata"]["name"]) <= 63
-
-
-def test_oauth_is_told_by_its_mechanism_and_a_secret(tmp_path: Path) -> None:
-    endpoint = "https://login.example.com/token"
-    values = {
-        "kafka": {
-            "tls": {"enabled": True},
-            "sasl": {"mechanism": "OAUTHBEARER", "existingSecret": "client"},
-        },
-        "settings": {"kafka": {"sasl.oauthbearer.token.endpoint.url": endpoint}},
-        "networkPolicy": {"enabled": True},
-    }
-    made = made_of(values, tmp_path)
-    path = tmp_path / "tailstream.yaml"
-    path.write_text(only(made, "ConfigMap")["data"]["tailstream.yaml"])
-    worker = only(made, "StatefulSet")
-    read = settings_of(container(worker)["args"], path, environment(worker)).kafka
-    assert read["security.protocol"] == "SASL_SSL"
-    assert read["sasl.mechanisms"] == "OAUTHBEARER"
-    assert read["sasl.oauthbearer.client.secret"] == "KAFKA_PASSWORD"
-    assert (443 in egress(only(made, "NetworkPolicy"))) is True
-
-
-def egress(policy: dict[str, Any]) -> set[int]:
-    return {each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]}
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "port"),
-    [
-        ("http://[fd00::1]:4318/v1/traces", 4318),
-        ("https://[fd00::1]/v1/traces", 443),
-        ("http://tempo/x:55", 80),
-        ("https://tempo.example.com:8443?a=b:1", 8443),
-    ],
-)
-def test_the_network_lets_the_export_through_to_its_backend(
-    endpoint: str, port: int, tmp_path: Path
-) -> None:
-    values = {
-        "networkPolicy": {"enabled": True},
-        "export": {"enabled": True, "endpoint": endpoint},
-    }
-    assert egress(only(made_of(values, tmp_path), "NetworkPolicy", "-export")) == {port}
-
-
-def test_the_network_lets_the_exemplars_through_to_what_they_ask(tmp_path: Path) -> None:
-    asked = {
-        "prometheus": {"url": "http://prometheus:9090", "queries": ["a"]},
-        "scrape": {"urls": ["http://shop:8080/metrics", "https://gateway/metrics"]},
-    }
-    values = {
-        "networkPolicy": {"enabled": True},
-        "exemplars": {"enabled": True},
-        "settings": {"exemplars": asked},
-    }
-    policy = only(made_of(values, tmp_path), "NetworkPolicy", "-exemplars")
-    assert egress(policy) == {9090, 8080, 443}
-
-
-def test_headers_of_the_export_are_text_whatever_they_look_like(tmp_path: Path) -> None:
-    headers = {"X-A": "true", "X-B": "a: b", "X-C": "12", "X-D": "Bearer {x", "X-E": "'\""}
-    made = made_of({"export": {"enabled": True, "headers": headers}}, tmp_path)
-    path = tmp_path / "tailstream.yaml"
-    path.write_text(only(made, "ConfigMap")["data"]["tailstream.yaml"])
-    export = only(made, "Deployment", "-export")
-    read = settings_of(container(export)["args"], path, environment(export))
-    assert dict(read.export.headers) == headers
-
-
-def test_brokers_may_be_named_by_their_addresses_of_ip_version_6(tmp_path: Path) -> None:
-    servers = "[fd00::1]:9093,[fd00::2]:9094"
-    values = {"kafka": {"bootstrapServers": servers}, "networkPolicy": {"enabled": True}}
-    assert {9093, 9094} <= egress(only(made_of(values, tmp_path), "NetworkPolicy"))
+    assert says in refused.stdout
 
 
 @pytest.mark.parametrize("values", ["values.yaml", *(name for name in VARIANTS.values() if name)])
 def test_values_meet_their_schema(values: str) -> None:
-    schema = str(CHART / "values.schema.json")
-    check = [sys.executable, "-m", "check_jsonschema", "--schemafile", schema, str(CHART / values)]
-    checked = subprocess.run(check, capture_output=True, text=True, check=False)
+    checked = checked_by_the_schema(CHART / values)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -494,6 +306,46 @@ def test_secrets_are_named_in_the_manifests_and_never_written_there(tmp_path: Pa
         '--set=export.headers.Authorization="Bearer ${env:BACKEND_TOKEN}"'
         in container(export)["args"]
     )
+
+
+def test_every_pod_is_given_the_workers_secrets_for_kafka() -> None:
+    def secrets(workload: dict[str, Any]) -> tuple[Any, ...]:
+        asked = container(workload)
+        named = [each for each in asked["env"] if each["name"].startswith("KAFKA_")]
+        (mounted,) = [each for each in asked["volumeMounts"] if each["name"] == "tls"]
+        (volume,) = [each for each in pod(workload)["volumes"] if each["name"] == "tls"]
+        return named, mounted, volume
+
+    wanted = secrets(workers("everything"))
+    assert len(wanted[0]) == 2
+    for workload in workloads("everything"):
+        assert secrets(workload) == wanted, container(workload)["name"]
+
+
+def test_beside_the_workers_nothing_runs_unless_it_is_asked_for() -> None:
+    running = [container(each)["name"] for each in workloads("statefulset")]
+    assert running == ["worker"]
+    everything = {container(each)["name"] for each in workloads("everything")}
+    assert everything == {"worker", "export", "rekey", "exemplars", "topics"}
+
+
+def test_the_topics_that_are_made_are_all_that_any_command_reads(tmp_path: Path) -> None:
+    (job,) = of_kind("everything", "Job")
+    made = needs_of(settings("everything", job, tmp_path), beside=True).all_roles()
+    assert made.keys() == {
+        *("input", "output", "decisions", "dead_letters", "metrics", "unkeyed"),
+    }
+    for workload in workloads("everything"):
+        read = settings("everything", workload, tmp_path).topics
+        assert made == {role: getattr(read, role) for role in made}
+
+
+def test_rekey_reads_the_topic_that_is_named_and_writes_the_workers_input(tmp_path: Path) -> None:
+    (rekey,) = [each for each in workloads("everything") if container(each)["name"] == "rekey"]
+    values = yaml.safe_load((CHART / VARIANTS["everything"]).read_text())
+    read = settings("everything", rekey, tmp_path).topics
+    assert read.unkeyed == values["rekey"]["topic"]
+    assert read.input == settings("everything", workers("everything"), tmp_path).topics.input
 
 
 def test_the_alerts_in_the_cluster_are_the_alerts() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stream.start import needs_of
 from tests.harness.command_line import parsed
 from tests.harness.compose import (
     FILE,
@@ -143,14 +144,11 @@ def test_nothing_that_needs_the_topics_starts_before_they_are_made() -> None:
     for name in reads_or_writes:
         condition = services()[name]["depends_on"]["topics"]["condition"]
         assert condition == "service_completed_successfully", name
-    for name in ("exemplars", "collector", "shop"):
-        condition = services()[name]["depends_on"]["metrics-topic"]["condition"]
-        assert condition == "service_completed_successfully", name
-    for name in ("topics", "metrics-topic"):
-        assert services()[name]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
-        assert services()[name]["restart"] == "no"
-    made = services()["metrics-topic"]["command"]
-    assert made[made.index("--topic") + 1] == settings_of_service("exemplars").topics.metrics
+    assert services()["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    assert services()["topics"]["restart"] == "no"
+    made = needs_of(settings_of_service("topics"), beside=True).all_roles()
+    read = settings_of_service("exemplars").topics.metrics
+    assert made["metrics"] == read
 
 
 def test_whoever_is_waited_for_until_healthy_has_a_health_check() -> None:

@@ -34,7 +34,7 @@ def hadolint() -> str:
     beside = Path(sys.executable).parent / "hadolint"
     found = str(beside) if beside.exists() else shutil.which("hadolint")
     if found is None:
-        pytest.skip("no hadolint here")
+        pytest.fail("there is no hadolint here: `make install` brings it", pytrace=False)
     return found
 
 

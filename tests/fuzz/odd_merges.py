@@ -8,11 +8,13 @@ from stream.otlp import _merge
 from stream.otlp._decodable import is_surely_decodable
 from stream.otlp.decodable import is_decodable
 from stream.otlp.merge import Merged, merge_in_python
+from stream.otlp.span_key import KIND_SERVER, span_key
 from stream.otlp.stamp import Stamp
 from tests.fuzz.odd_records import SPAN_IDS, broken, odd_record
 from tests.fuzz.twins import Disagreement
 
 NO_LIMIT = 10**9
+SPAN_KEYS = [*SPAN_IDS, *(span_key(each, KIND_SERVER) for each in SPAN_IDS)]
 LIMITS = (NO_LIMIT, NO_LIMIT, 2_000, 600, 200, 1)
 STAMPS = [
     Stamp("spans", "errors", "decision_wait"),
@@ -70,6 +72,6 @@ class Merges:
                 bodies.append(rng.choice(before))
             if rng.random() < 0.2:
                 bodies = [broken(rng, body, before[0]) for body in bodies]
-            seen = b"".join(rng.sample(SPAN_IDS, rng.randint(0, 2)))
+            seen = b"".join(rng.sample(SPAN_KEYS, rng.randint(0, 2)))
             merged = self.compare(bodies, rng.choice(STAMPS), rng.choice(LIMITS), seen)
             before = (merged.parts if merged else bodies) or before

@@ -14,6 +14,8 @@ from stream.otlp.wire import encode_varint
 
 TRACE_IDS = [bytes([number]) * TRACE_ID_BYTES for number in (1, 1, 1, 1, 1, 1, 1, 2, 0)]
 SPAN_IDS = [bytes([number]) * SPAN_ID_BYTES for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
+# SERVER is 2, as often as all others, and where only the low 32 bits are.
+SPAN_KINDS = (0, 1, 2, 2, 2, 3, 300, 2**32 + 2, 2**63 + 2, 2**64 - 1)
 LONG_KEY = b"k" * 200
 KEYS = (b"a", b"a", b"bb", b"bb", b"cc", b"", LONG_KEY, b"k" * 199 + b"l", b"unwanted")
 TEXTS = (b"", b"x", b"xx", b"y", b"yx", b"x" * 300, "é".encode(), b"\xff")
@@ -97,7 +99,7 @@ def _span_field(rng: Random) -> bytes:
             parent = rng.choice((b"", bytes(SPAN_ID_BYTES), bytes(7), SPAN_IDS[0]))
             return _field(rng, 4, parent)
         case 1:
-            return _field(rng, 6, encode_varint(rng.choice((0, 1, 2, 300))), wire_type=0)
+            return _kind(rng)
         case 2 | 3:
             time_ns = struct.pack("<Q", rng.choice((0, 1, 1000, 2000, 2**63, 2**64 - 1)))
             return _field(rng, rng.choice((7, 8)), time_ns, wire_type=1)
@@ -107,6 +109,12 @@ def _span_field(rng: Random) -> bytes:
             return _field(rng, 15, _status(rng))
         case _:
             return _unknown(rng)
+
+
+def _kind(rng: Random) -> bytes:
+    if rng.random() < 0.05:  # another wire type: not the field it was
+        return _field(rng, 6, b"\x02")
+    return _field(rng, 6, _varint(rng, rng.choice(SPAN_KINDS)), wire_type=0)
 
 
 def _status(rng: Random) -> bytes:

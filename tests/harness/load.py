@@ -54,9 +54,10 @@ class Load:
 
     `spans_a_trace` is about the mean.
 
-    Among the traces: errors, slow ones and ones just not slow. Some records come twice, soon or
-    late; some last fragments come after the decision (`late_after_s` and more); some records are
-    JSON, hold two traces, or cannot be decoded.
+    Among the traces: errors, slow ones and ones just not slow; some have a call whose client and
+    server share an id. Some records come twice, soon or late; some last fragments come after the
+    decision (`late_after_s` and more); some records are JSON, hold two traces, or cannot be
+    decoded.
     """
 
     spans: int
@@ -68,7 +69,7 @@ class Load:
     def records(self) -> list[Planned]:
         """Return the records in the order of sending."""
         rng = Random(self.seed)
-        sketches = _Sketches(rng, self.spans_a_trace)
+        sketches = _Sketches(rng, Random(f"halves of {self.seed}"), self.spans_a_trace)
         planned: list[Planned] = []
         made = 0
         while made < self.spans:
@@ -113,8 +114,9 @@ class Load:
 class _Sketches:
     """Templates, and what is made of them."""
 
-    def __init__(self, rng: Random, spans_a_trace: int) -> None:
+    def __init__(self, rng: Random, halves: Random, spans_a_trace: int) -> None:
         self._rng = rng
+        self._halves = halves
         self._spans_a_trace = spans_a_trace
         self._spans = span_templates()
         self._resources = resource_templates()
@@ -137,6 +139,8 @@ class _Sketches:
         if count > 3 and rng.random() < 0.01:  # a span that does not say when
             spans[-1].ClearField("start_time_unix_nano")
             spans[-1].ClearField("end_time_unix_nano")
+        if count > 1 and self._halves.random() < 0.05:
+            spans.append(self._server_of(self._halves.choice(spans[1:])))
         return spans
 
     def message(self, spans: list[Span]) -> TracesData:
@@ -150,6 +154,14 @@ class _Sketches:
                 scope.CopyFrom(self._rng.choice(self._scopes))
                 scope.spans.extend(inner)
         return message
+
+    def _server_of(self, client: Span) -> Span:
+        """Make a span a client's; return the server's, with the same id."""
+        client.kind = Span.SPAN_KIND_CLIENT
+        server = Span()
+        server.CopyFrom(client)
+        server.kind, server.name = Span.SPAN_KIND_SERVER, f"{client.name} served"
+        return server
 
     def _span(
         self, trace_id: bytes, span_id: bytes, parent_id: bytes, start_ns: int, end_ns: int

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -30,6 +30,10 @@ THRESHOLDS = 1 << 56
 PIN = "pin"
 CONTROL_HEADER = "tailstream.control"
 SIGNAL_HEADER = "otelcol.signal"
+
+
+SpanName: TypeAlias = tuple[bytes, bool]
+"""Of one trace's spans: the id, and whether it is a server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +79,24 @@ class Placed:
     resource: bytes
     scope: bytes
 
+    @property
+    def name(self) -> SpanName:
+        """What tells it from the others of its trace: a client and its server may share an id."""
+        return self.span.span_id, self.span.kind == Span.SPAN_KIND_SERVER
+
 
 @dataclass(slots=True)
 class Expected:
     """What must become of one trace: the policy that keeps it, its cut offset (None: not yet cut),
-    and if it is kept its spans by id. `complete`: a root span came in time. `spans`: how many there
-    are in all, whatever becomes of them, and `spans_in_time` of these. `promoted`: the offset of
-    the pin that kept it after its cut; what came before that is `in_time`."""
+    and if it is kept its spans by their names. `complete`: a root span came in time. `spans`: how
+    many there are in all, whatever becomes of them, and `spans_in_time` of these. `promoted`: the
+    offset of the pin that kept it after its cut; what came before that is `in_time`."""
 
     policy: str | None
     partition: int
     upto: int | None
-    in_time: dict[bytes, Placed] = field(default_factory=dict)
-    late: dict[bytes, Placed] = field(default_factory=dict)
+    in_time: dict[SpanName, Placed] = field(default_factory=dict)
+    late: dict[SpanName, Placed] = field(default_factory=dict)
     complete: bool = False
     spans: int = 0
     spans_in_time: int = 0
@@ -181,14 +190,14 @@ def _account(
         accounts["late_not_sampled"] += len(late)
         return
     for placed in in_time:
-        new = placed.span.span_id not in expected.in_time
+        new = placed.name not in expected.in_time
         accounts["sampled" if new else "duplicate"] += 1
-        expected.in_time.setdefault(placed.span.span_id, placed)
+        expected.in_time.setdefault(placed.name, placed)
     for placed in late:
-        new = placed.span.span_id not in expected.in_time.keys() | expected.late.keys()
+        new = placed.name not in expected.in_time.keys() | expected.late.keys()
         accounts["late_sampled" if new else "duplicate"] += 1
         if new:
-            expected.late[placed.span.span_id] = placed
+            expected.late[placed.name] = placed
 
 
 def _promote(
@@ -197,15 +206,14 @@ def _promote(
     """What was dropped comes out after all; it stays accounted for as it was."""
     expected.policy, expected.promoted = PIN, pin
     for offset, placed in spans:
-        span_id = placed.span.span_id
-        new = span_id not in expected.in_time.keys() | expected.late.keys()
+        new = placed.name not in expected.in_time.keys() | expected.late.keys()
         if offset < pin:
-            expected.in_time.setdefault(span_id, placed)
+            expected.in_time.setdefault(placed.name, placed)
             continue
         accounts["late_not_sampled"] -= 1
         accounts["late_sampled" if new else "duplicate"] += 1
         if new:
-            expected.late[span_id] = placed
+            expected.late[placed.name] = placed
     accounts["promoted"] += len(expected.in_time)
 
 

@@ -13,6 +13,7 @@ from tests.harness.oracle import (
     Expected,
     Placed,
     Rules,
+    SpanName,
     decode,
     expect,
     placed_spans,
@@ -65,26 +66,26 @@ def read_back(topics: Topics) -> Written:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Spans as (trace id, span id): those that were to come out, and what is wrong with those
+    """Spans as (trace id, name): those that were to come out, and what is wrong with those
     that did."""
 
-    wanted: set[tuple[bytes, bytes]]
-    missing: set[tuple[bytes, bytes]]
-    alien: set[tuple[bytes, bytes]]
-    twice: set[tuple[bytes, bytes]]
+    wanted: set[tuple[bytes, SpanName]]
+    missing: set[tuple[bytes, SpanName]]
+    alien: set[tuple[bytes, SpanName]]
+    twice: set[tuple[bytes, SpanName]]
 
 
 def difference(written: Written, expectation: Expectation) -> Difference:
     """Hold the spans that came out against those of every kept trace."""
     came = Counter(
-        (placed.span.trace_id, placed.span.span_id)
+        (placed.span.trace_id, placed.name)
         for record in written.output
         for placed in placed_spans(decode(record.value))
     )
     wanted = {
-        (trace_id, span_id)
+        (trace_id, name)
         for trace_id, expected in expectation.kept.items()
-        for span_id in (*expected.in_time, *expected.late)
+        for name in (*expected.in_time, *expected.late)
     }
     twice = {one for one, times in came.items() if times > 1}
     return Difference(wanted, wanted - came.keys(), came.keys() - wanted, twice)
@@ -115,7 +116,7 @@ def whole_and_unchanged(written: Written, expectation: Expectation, rules: Rules
         inputs = expected.late if trigger == "late" else expected.in_time
         for placed in placed_spans(decode(record.value)):
             assert placed.span.trace_id == trace_id
-            _same_but_for_the_stamps(placed, inputs[placed.span.span_id], trigger, expected, rules)
+            _same_but_for_the_stamps(placed, inputs[placed.name], trigger, expected, rules)
     assert records_of == Counter(dict.fromkeys(expectation.kept, 1))
 
 

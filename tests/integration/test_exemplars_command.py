@@ -329,7 +329,6 @@ def test_pins_wait_for_a_broker_that_is_away_and_none_is_lost(
     [
         ("topics.metrics=exemplars_nowhere", "topics.metrics is 'exemplars_nowhere': the cluster"),
         ("topics.input=exemplars_nowhere", "topics.input is 'exemplars_nowhere': the cluster"),
-        ("kafka.bootstrap.servers=127.0.0.1:1", "no broker there can be used"),
     ],
 )
 def test_what_an_operator_has_to_mend_ends_it_with_2(space: Space, setting: str, said: str) -> None:

@@ -494,3 +494,49 @@ def test_a_port_that_is_taken_ends_it_with_the_remedy(space: Space) -> None:
     (last,) = child.log_tail(1).splitlines()
     assert f"web.port: {port} on 127.0.0.1" in last
     assert "set web.port to a free one" in last
+
+
+def test_markers_alone_are_passed_by_who_starts_before_them(space: Space) -> None:
+    backend = space.backend(lambda _request, _before: Reply())
+    space.send_in_transactions(40)
+    ends = end_offsets(space.bootstrap, space.topics["output"])
+    for partition, end in ends.items():
+        space.commit(partition, end - 1)
+
+    child = space.start(backend.endpoint)
+    space.wait_until_committed(child)
+
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+    assert backend.spans_by_trace() == {}
+
+
+def test_no_record_that_the_backend_has_not_taken_is_committed_whatever_follows_it(
+    space: Space,
+) -> None:
+    taken = 5
+
+    def half_away(_request: ExportTraceServiceRequest, before: int) -> Reply:
+        return Reply(200 if before < taken else 503)
+
+    backend = space.backend(half_away)
+    space.send_in_transactions(80)
+    child = space.start(backend.endpoint, "export.request_bytes_max=1KiB")
+    space.wait(child, "the backend is away", lambda: backend.requests > taken + PARTITIONS)
+    # Time enough to commit: what was taken is committed, be it with the markers before the next.
+    group = space.group()
+    space.wait(child, "what was taken is committed", lambda: bool(group.committed()))
+    assert child.end(signal.SIGTERM, timeout_s=TIMEOUT_S) == 0, child.log_tail()
+
+    accepted = backend.spans_by_trace()
+    first_left: dict[int, int] = {}
+    for stored in read_whole(space.bootstrap, space.topics["output"]):
+        if trace_ids_of(ExportTraceServiceRequest.FromString(stored.value))[0] not in accepted:
+            first_left.setdefault(stored.partition, stored.offset)
+    committed = group.committed()
+    assert first_left
+    assert all(committed.get(number, 0) <= offset for number, offset in first_left.items())
+
+    again = space.backend(lambda _request, _before: Reply())
+    space.wait_until_committed(space.start(again.endpoint))
+    together = accepted.keys() | again.spans_by_trace().keys()
+    assert together == {trace_id_of(number) for number in range(80)}

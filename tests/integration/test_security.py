@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from stream.testing.spans import a_trace, traces_data
+from stream.testing.spans import a_trace, trace_id_of, traces_data
 from tests.harness.authority import Authority
 from tests.harness.backend import LocalBackend, Reply
 from tests.harness.beside import BesideProcess
 from tests.harness.kafka_jars import MissingToolError
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
+from tests.harness.otlp_metrics import one_point
 from tests.harness.secured_broker import (
     DESCRIBE,
     DESCRIBE_CONFIGS,
@@ -184,6 +185,27 @@ def test_topics_worker_and_tail_work_with_the_listed_permissions_and_no_more(
     told = run("tail", topics, kafka, "--from-beginning", "--limit", "1", "--json")
     assert told.returncode == 0, told.stderr
     assert '"policy"' in told.stdout
+
+
+def test_a_dropped_trace_is_promoted_with_the_listed_permissions_and_no_more(
+    broker: SecuredBroker, topics: Topics, start: Start
+) -> None:
+    worker = start(by_password(broker))
+    send(topics)
+    wait_until_all_is_decided(topics, [worker])
+    expectation = read_back(topics).expectation(RULES)
+    dropped = min(expectation.traces.keys() - expectation.kept)
+
+    pinned = run("pin", topics, {"bootstrap.servers": broker.bootstrap}, dropped.hex())
+
+    assert pinned.returncode == 0, pinned.stderr
+    wait_for("the promotion", lambda: _promoted(worker) > 0, timeout_s=END_TIMEOUT_S)
+    worker.terminate()
+
+
+def _promoted(worker: WorkerProcess) -> int:
+    worker.assert_runs()
+    return worker.accounts().get("promoted", 0)
 
 
 @pytest.mark.parametrize(
@@ -356,19 +378,37 @@ def test_the_pages_are_served_to_this_machine_alone_unless_told_otherwise(
         socket.create_connection(("127.0.0.2", worker.port), timeout=5).close()
 
 
-BESIDE = ("export", "rekey")
+BESIDE = {
+    "export": {
+        'tailstream_dead_letters_total{reason="malformed"}': 1,
+        'tailstream_export_spans_total{outcome="sent"}': 3,
+    },
+    "rekey": {
+        'tailstream_dead_letters_total{reason="malformed"}': 1,
+        "tailstream_rekey_spans_total": 3,
+    },
+    "exemplars": {
+        'tailstream_exemplars_records_total{kind="malformed"}': 1,
+        'tailstream_exemplars_total{outcome="pinned",source="kafka"}': 1,
+    },
+}
+"""What each measures of one good record and a bad one."""
+
+BAD = b"\x0a\xff\xff\xff\xff\x0f"
 
 
-def unkeyed(topics: Topics) -> str:
-    """A topic that is not the worker's: what the worker reads is what rekey writes."""
-    return topics.metrics
+def source_of(command: str, topics: Topics) -> str:
+    """Return what the command reads; `rekey` what is not the worker's, which it writes."""
+    return topics.output if command == "export" else topics.metrics
 
 
 def permissions_of(command: str, topics: Topics) -> list[Permission]:
     """Return all that the command needs, as the README lists it."""
-    read, written = {
-        "export": (topics.output, [topics.dead_letters]),
-        "rekey": (unkeyed(topics), [topics.input, topics.dead_letters]),
+    read = source_of(command, topics)
+    written = {
+        "export": [topics.dead_letters],
+        "rekey": [topics.input, topics.dead_letters],
+        "exemplars": [topics.input],
     }[command]
     return [
         *((TOPIC, topic, DESCRIBE_CONFIGS) for topic in (read, *written)),
@@ -396,11 +436,11 @@ def runs_beside(
         more = {f"kafka.{name}": value for name, value in by_password(broker).items()}
         more |= {"export.endpoint": backend.endpoint, "topics.decisions": fresh.decisions}
         if command == "rekey":
-            more |= {"topics.unkeyed": unkeyed(fresh), "topics.metrics": "none"}
-        source = fresh.output if command == "export" else unkeyed(fresh)
+            more |= {"topics.unkeyed": source_of(command, fresh), "topics.metrics": "none"}
+        good = one_point(trace_id_of(1)) if command == "exemplars" else traces_data(a_trace(1))
         producer = Producer({"bootstrap.servers": broker.bootstrap})
-        for value in (traces_data(a_trace(1)), b"\x0a\xff\xff\xff\xff\x0f"):
-            producer.produce(source, value)
+        for value in (good, BAD):
+            producer.produce(source_of(command, fresh), value)
         assert producer.flush(30) == 0
         running = BesideProcess(command, fresh, home, more)
         try:
@@ -414,18 +454,25 @@ def test_what_runs_beside_the_workers_works_with_the_listed_permissions_and_no_m
     broker: SecuredBroker, tmp_path: Path, command: str
 ) -> None:
     with runs_beside(command, broker, tmp_path) as (running, topics, backend):
-        letters = 'tailstream_dead_letters_total{reason="malformed"}'
-        spans = {
-            "export": 'tailstream_export_spans_total{outcome="sent"}',
-            "rekey": "tailstream_rekey_spans_total",
-        }[command]
+        wanted = BESIDE[command]
 
         def done() -> bool:
             assert running.returncode() is None, running.log_tail()
-            return (running.pages.value(letters), running.pages.value(spans)) == (1, 3)
+            return {name: running.pages.value(name) for name in wanted} == wanted
 
         wait_for("both records", done, timeout_s=END_TIMEOUT_S)
-        assert end_offsets(topics.bootstrap, topics.dead_letters)
+        written = {
+            topic: sum(end_offsets(topics.bootstrap, topic).values())
+            for topic in (topics.input, topics.dead_letters)
+        }
+        assert (
+            list(written.values())
+            == {
+                "export": [0, 1],
+                "rekey": [1, 1],
+                "exemplars": [1, 0],
+            }[command]
+        )
         assert (backend.spans_by_trace().total() == 3) is (command == "export")
 
 
@@ -433,7 +480,7 @@ def test_what_runs_beside_the_workers_works_with_the_listed_permissions_and_no_m
     ("command", "lacks"),
     [
         (command, number)
-        for command, count in (("export", 5), ("rekey", 7))
+        for command, count in (("export", 5), ("rekey", 7), ("exemplars", 5))
         for number in range(count)
     ],
 )

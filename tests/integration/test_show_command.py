@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 RULES = Rules(decision_wait_ms=1000, slow_ms=1000, percentage=5)
 POLICIES = [{"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}]
 SLOT = "worker-0"
-KEPT, DROPPED, LINKING, UNKNOWN = 1, 2, 3, 4
+KEPT, DROPPED, LINKING, UNKNOWN, ASTRIDE = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,11 @@ def fill(topics: Topics, directory: Path) -> None:
         send(topics, DROPPED, "gateway", a_step(DROPPED, 1, 0, "GET /", 0, 5))
         linked = Span.Link(trace_id=trace_id_of(KEPT), span_id=span_id_of(1))
         send(topics, LINKING, "ledger", a_step(LINKING, 1, 0, "book", 500, 510, True, linked))
+        send(topics, ASTRIDE, "gateway", a_step(ASTRIDE, 1, 0, "GET /cart", 0, 20))
+        failed = a_step(ASTRIDE, 2, 1, "price", 5, 15, error=True)
+        send(topics, ASTRIDE, "prices", failed, partitions_off=1)
         worker.wait_until_ready()
-        wait_until_counted(worker, sampled=3, not_sampled=1)
+        wait_until_counted(worker, sampled=4, not_sampled=2)
         send(topics, KEPT, "shipping", a_step(KEPT, 3, 1, "orders process", 350, 390))
         wait_until_counted(worker, late_sampled=1)
         worker.terminate()
@@ -99,11 +102,12 @@ def a_step(
     )
 
 
-def send(topics: Topics, trace: int, service: str, span: Span) -> None:
+def send(topics: Topics, trace: int, service: str, span: Span, *, partitions_off: int = 0) -> None:
     producer = Producer({"bootstrap.servers": topics.bootstrap})
     key = trace_id_of(trace).hex().encode()
     value = traces_data(resource_spans([span], service=service))
-    producer.produce(topics.input, value, key, fnv1a(key, PARTITIONS))
+    partition = (fnv1a(key, PARTITIONS) + partitions_off) % PARTITIONS
+    producer.produce(topics.input, value, key, partition)
     assert producer.flush(30) == 0
 
 
@@ -169,6 +173,21 @@ def test_a_dropped_trace_ends_with_1_and_says_why_it_was_dropped(decided: Decide
     assert (done.returncode, done.stdout) == (1, "")
     assert "was dropped, because no policy voted to keep it" in done.stderr
     assert f"tailstream explain {trace_id_of(DROPPED).hex()}" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--all-partitions"]])
+def test_of_a_trace_in_two_partitions_the_part_that_was_kept_is_drawn_and_says_why(
+    decided: Decided, options: list[str]
+) -> None:
+    done = show(decided, ASTRIDE, *options)
+
+    assert done.returncode == 0, done.stderr
+    _, summary, why, apart, *tree = done.stdout.splitlines()
+    own = fnv1a(trace_id_of(ASTRIDE).hex().encode(), PARTITIONS)
+    assert summary == "1 span of 1 service, 1 with an error, 1 orphan, no root"
+    assert why.startswith("kept, because errors voted to keep it (a span has status ERROR); ")
+    assert apart.startswith(f"a part of it lay in partition {own} and was decided apart: dropped")
+    assert "price" in tree[-1]
 
 
 def test_an_unknown_trace_ends_with_1_and_says_where_was_looked(decided: Decided) -> None:

@@ -37,6 +37,11 @@ class Space:
         roles = ("input", "output", "decisions", "dead_letters")
         return [f"{self.prefix}_{role}" for role in roles]
 
+    @property
+    def beside(self) -> dict[str, str]:
+        """What the commands beside the workers read, by setting."""
+        return {f"topics.{role}": f"{self.prefix}_{role}" for role in ("metrics", "unkeyed")}
+
     def run(self, *arguments: str) -> Result:
         settings = [f"kafka.bootstrap.servers={self.bootstrap}"]
         settings += [f"topics.{name.removeprefix(self.prefix)[1:]}={name}" for name in self.names]
@@ -44,7 +49,7 @@ class Space:
         return CliRunner().invoke(main, ["topics", *options, *arguments])
 
     def facts(self) -> dict[str, TopicFacts]:
-        return self.cluster().describe(self.names)
+        return self.cluster().describe([*self.names, *self.beside.values()])
 
     def cluster(self) -> Cluster:
         return Cluster({"bootstrap.servers": self.bootstrap})
@@ -98,6 +103,25 @@ def test_create_makes_all_four_and_the_check_that_follows_is_satisfied(space: Sp
         assert topic.cleanup_policy == "delete"
         assert topic.timestamp_type == "LogAppendTime"
     assert space.run().exit_code == 0
+
+
+def test_what_exemplars_and_rekey_read_is_made_and_checked_where_the_settings_speak_of_it(
+    space: Space,
+) -> None:
+    spoken = [word for each in space.beside.items() for word in ("--set", "=".join(each))]
+    assert space.run("--create", "--partitions", "3").exit_code == 0
+    without = space.run(*spoken)
+    assert without.exit_code == 0, "no worker needs them"
+    assert without.stdout.count("warning") == 2
+    for setting, name in space.beside.items():
+        assert f"{setting} is {name!r}: the cluster has no such topic" in without.stdout
+
+    made = space.run("--create", *spoken)
+
+    assert (made.exit_code, made.stdout.splitlines()[-1]) == (0, "ok")
+    facts = space.facts()
+    assert sorted(facts) == sorted([*space.names, *space.beside.values()])
+    assert {topic.partitions for topic in facts.values()} == {3}
 
 
 def test_create_follows_an_input_that_exists_and_leaves_it_as_it_is(space: Space) -> None:

@@ -72,7 +72,8 @@ def _demand_that_a_misspelt_field_is_refused(server: ApiServer) -> None:
 
 def _chart_tests(found: Tools) -> int:
     env = {**os.environ, "HELM": str(found.helm)}
-    command = [sys.executable, "-m", "pytest", "-q", "tests/deploy/test_chart.py"]
+    tests = ("tests/kubernetes", "tests/deploy/test_chart.py")
+    command = [sys.executable, "-m", "pytest", "-q", *tests]
     return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
 
 

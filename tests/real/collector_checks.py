@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tests.harness.oracle import Expectation, Rules, decode, is_of_traces, placed_spans
+from tests.harness.oracle import Expectation, Rules, SpanName, decode, is_of_traces, placed_spans
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import Topics
 from tests.harness.verify import (
@@ -89,9 +89,9 @@ def came_out_whole(topics: Topics, trace_ids: Sequence[str]) -> Counter[str]:
     return Counter(record.headers["tailstream.trigger"].decode() for record in output)
 
 
-def spans_of(trace_ids: set[bytes], records: Sequence[Stored]) -> Counter[tuple[bytes, bytes]]:
+def spans_of(trace_ids: set[bytes], records: Sequence[Stored]) -> Counter[tuple[bytes, SpanName]]:
     return Counter(
-        (placed.span.trace_id, placed.span.span_id)
+        (placed.span.trace_id, placed.name)
         for record in records
         for placed in placed_spans(decode(record.value))
         if placed.span.trace_id in trace_ids

@@ -157,12 +157,11 @@ def test_zipkin_has_no_trace_that_was_dropped(brought: Brought, report: Report) 
 
 def test_every_span_has_its_name_kind_service_times_and_attributes(brought: Brought) -> None:
     for trace_id, kept in brought.kept.items():
-        found = {each["id"]: each for each in brought.found[trace_id]}
+        found = {(each["id"], each.get("kind")): each for each in brought.found[trace_id]}
         for span in kept:
-            shown = found[span.ids[0]]
+            shown = found[span.ids[0], KINDS[span.span.kind]]
             assert shown["localEndpoint"]["serviceName"] == span.service.lower()
             assert shown["name"] == span.span.name.lower()
-            assert shown.get("kind") == KINDS[span.span.kind]
             start_ns, end_ns = span.span.start_time_unix_nano, span.span.end_time_unix_nano
             assert abs(shown["timestamp"] - start_ns / 1000) <= 1
             assert abs(shown["duration"] - (end_ns - start_ns) / 1000) <= 1
@@ -199,18 +198,15 @@ def json_of(value: Any) -> Any:
 
 
 def test_what_zipkin_shows_otherwise_is_written_down(brought: Brought, report: Report) -> None:
-    root, call, tiny = brought.found[MADE_UP.hex()]
-    halves = [each for each in brought.sent[MADE_UP.hex()] if each.span.span_id == CALL_ID]
-    (decision,) = (told for _, told in brought.written.decisions if told["trace_id"] == MADE_UP)
+    by_name = {each["name"]: each for each in brought.found[MADE_UP.hex()]}
+    root, tiny = by_name["post /refund"], by_name["look up"]
 
     assert (root["name"], root["localEndpoint"]["serviceName"]) == ("post /refund", "gateway")
     (moment,) = root["annotations"]
     assert moment == {"timestamp": root["timestamp"] + 5_000, "value": "card refused"}
     assert root["tags"]["otel.status_description"] == "no money left"
     assert (tiny["duration"], tiny["tags"]["span.kind"]) == (1, "internal")
-    assert (len(halves), call["kind"], decision["duplicates"]) == (2, "CLIENT", 1)
     link, state = (root["tags"][name] for name in ("otlp.link.0", "w3c.tracestate"))
-    half = f"{len(halves)} sent, 1 kept: the second is counted as a `duplicate` span by the worker"
     for what, value in {
         "names": "in lower case: `POST /Refund` of `Gateway` is `post /refund` of `gateway`",
         "times": "whole microseconds; a span of 300 ns is one of 1 µs",
@@ -219,9 +215,38 @@ def test_what_zipkin_shows_otherwise_is_written_down(brought: Brought, report: R
         "tracestate": f"a tag: `w3c.tracestate` = `{state}`",
         "kind INTERNAL": "a tag: `span.kind` = `internal`",
         "policy and trigger": ", ".join(f"`{name}` = `{root['tags'][name]}`" for name in STAMPS),
-        "a call whose halves share one span id, as Zipkin's B3 has it": half,
     }.items():
         report.found(SECTION, what, value)
+
+
+def test_a_call_whose_halves_share_one_id_is_a_client_above_its_server(
+    brought: Brought, chromium: Chromium, report: Report, tmp_path: Path
+) -> None:
+    halves = [each for each in brought.found[MADE_UP.hex()] if each["id"] == CALL_ID.hex()]
+    (decision,) = (told for _, told in brought.written.decisions if told["trace_id"] == MADE_UP)
+    drawn = drawn_by_show(MADE_UP.hex(), brought.config)
+    with chromium.opened(brought.zipkin.page_of(MADE_UP.hex()), height=640) as page:
+        page.wait_for_function("id => document.body.innerText.includes(id)", arg=MADE_UP.hex())
+        lines = page.inner_text("body").splitlines()
+        picture = picture_of(page, tmp_path / "zipkin-shared-span-id.png")
+
+    assert sorted(each["kind"] for each in halves) == ["CLIENT", "SERVER"]
+    assert (decision["spans"], decision["duplicates"]) == (4, 0)
+    client, server, below = (
+        next(line.index(name) for line in drawn.splitlines() if name in line)
+        for name in ("refund call ", "refund  ", "look up ")
+    )
+    assert client < server < below
+    # Its page makes one row of such a pair, and counts it as one.
+    assert lines[lines.index("Total Spans") + 1] == "3"
+    assert "bank: refund" in lines
+    told = (
+        "2 sent, 2 kept, 2 by its API; its page makes one row of them, "
+        "`tailstream show` draws the client above the server"
+    )
+    report.found(SECTION, "a call whose halves share one span id, as Zipkin's B3 has it", told)
+    report.picture(SECTION, picture, "A call whose client and server share a span id, in Zipkin")
+    report.text(SECTION, "That call by `tailstream show`", drawn)
 
 
 def test_a_browser_shows_a_kept_trace_and_tailstream_show_draws_the_same(

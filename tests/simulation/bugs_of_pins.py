@@ -1,8 +1,11 @@
 """Planted bugs of pins and promotions: what is forgotten, what comes too early or twice."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from stream.kafka.sweep import Sweep
+from stream.kafka.rereading import Rereading
+from stream.kafka.sweep import END, Sweep, Turn, Want
 from stream.sampling import late, tail_sampler
 from stream.sampling.control import Pin
 from stream.sampling.decision import PROMOTIONS
@@ -114,20 +117,82 @@ def a_promotion_writes_no_decision(patch: Patch) -> None:
 
 @bug
 def what_is_missing_of_a_promotion_is_not_said(patch: Patch) -> None:
-    end = Sweep.end
+    whole = Want.whole
 
-    def whole(self: Sweep) -> list[Found]:
-        found = end(self)
-        for one in found:
-            one.partial = False
+    def said_whole(self: Want) -> Found:
+        found = whole(self)
+        found.partial = False
         return found
 
-    patch.setattr(Sweep, "end", whole)
+    patch.setattr(Want, "whole", said_whole)
 
 
 @bug
-def a_deferred_promotion_is_forgotten(patch: Patch) -> None:
-    patch.setattr(Pinning, "defer", lambda *_: None)
+def what_a_round_leaves_is_forgotten(patch: Patch) -> None:
+    whole = Rereading.whole
+
+    def forgetful(self: Rereading, held_bytes_max: int) -> dict[int, list[Found]]:
+        found = whole(self, held_bytes_max)
+        self._wants.clear()
+        return found
+
+    patch.setattr(Rereading, "whole", forgetful)
+
+
+@bug
+def what_a_turn_has_read_of_a_promotion_is_taken_for_all_of_it(patch: Patch) -> None:
+    read_upto = Want.read_upto
+
+    def read_all(self: Want, position: int) -> None:
+        read_upto(self, END if position > 0 else position)
+
+    patch.setattr(Want, "read_upto", read_all)
+
+
+@bug
+def what_a_turn_has_read_of_a_promotion_is_read_again_in_the_next_one(patch: Patch) -> None:
+    read_upto = Want.read_upto
+
+    def forgetful(self: Want, position: int) -> None:
+        read_upto(self, position)
+        if self.next != END:
+            self._position = 0
+
+    patch.setattr(Want, "read_upto", forgetful)
+
+
+@bug
+def a_promotion_that_begins_anew_goes_on_from_where_it_was(patch: Patch) -> None:
+    begin_anew = Want.begin_anew
+
+    def forgetful(self: Want) -> None:
+        if hasattr(self, "found"):
+            self.found.fragments.clear()
+            self.held_bytes = 0
+        else:
+            begin_anew(self)
+
+    patch.setattr(Want, "begin_anew", forgetful)
+
+
+@bug
+def a_long_range_keeps_short_ones_waiting(patch: Patch) -> None:
+    def upwards(self: Rereading, turn: Turn) -> Iterator[tuple[int, Sweep]]:
+        wants = list(self._going_on())
+        for number in sorted({want.number for want in wants}):
+            yield number, Sweep([want for want in wants if want.number == number], turn)
+
+    patch.setattr(Rereading, "passes", upwards)
+
+
+@bug
+def short_promotions_keep_a_long_one_waiting(patch: Patch) -> None:
+    passes = Rereading.passes
+
+    def of_the_shortest(self: Rereading, turn: Turn) -> Iterator[tuple[int, Sweep]]:
+        yield from islice(passes(self, turn), len(list(self._shortest(turn.records))))
+
+    patch.setattr(Rereading, "passes", of_the_shortest)
 
 
 @bug

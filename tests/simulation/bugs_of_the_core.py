@@ -267,5 +267,10 @@ def spans_that_were_sent_twice_are_delivered_twice(patch: Patch) -> None:
 
 
 @bug
+def the_second_half_of_a_shared_span_is_a_duplicate(patch: Patch) -> None:
+    patch.setattr("stream.otlp.merge.span_key", lambda span_id, _: span_id)
+
+
+@bug
 def partitions_use_each_others_limits(patch: Patch) -> None:
     patch.setattr(Policies, "of_partition", lambda self: self)

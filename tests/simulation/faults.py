@@ -69,7 +69,8 @@ def pause(_: "World", process: Process, __: Step) -> bool:
     return True
 
 
-def reading_fails(_: "World", process: Process, step: Step) -> bool:
+def reading_fails(world: "World", process: Process, step: Step) -> bool:
+    world.watch.reading_failed(process.driver)
     return process.driver.promoter.begin_anew(step.number)
 
 

@@ -7,6 +7,7 @@ from stream.sampling.decision import Decision, decode
 from stream.testing.core import IDENTITY
 from stream.testing.log import DECISIONS, Broker
 from stream.testing.spans import spans_of
+from tests.simulation.traffic import half_of
 
 OUTPUT = "output"
 DEAD_LETTERS = "dead_letters"
@@ -67,11 +68,11 @@ class Published:
         return self._dead[1]
 
     def output(self, number: int) -> dict[bytes, Counter[bytes]]:
-        """Count a partition's spans by trace and span id."""
+        """Count a partition's spans by trace, and by what `half_of` makes of each."""
         found: defaultdict[bytes, Counter[bytes]] = defaultdict(Counter)
         for record in self._broker.topics[OUTPUT][number].committed():
             for span in spans_of(record.value):
-                found[span.trace_id][span.span_id] += 1
+                found[span.trace_id][half_of(span)] += 1
         return dict(found)
 
     def _present(self, number: int) -> Sequence[tuple[int, Decision]]:

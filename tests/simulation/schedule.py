@@ -93,5 +93,5 @@ class Schedule:
             return Step("poll", slot, nth, rng.choice(ready), rng.choice(POLLS))
         if what == "promote":
             number = rng.choice(driver.promoter.partitions)
-            return Step("promote", slot, nth, number, rng.choice((1, 5, 1_000)))
+            return Step("promote", slot, nth, number, rng.choice((1, 4, 1_000)))
         return Step(what, slot, nth)

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from stream.kafka import sweep
 from stream.sampling import kept_offsets
 from stream.sampling.limits import Limits, OpenTracesBudget, Windows
 from stream.sampling.matcher import Matcher, PrefixTook
@@ -165,6 +166,7 @@ def small_sizes(patch: pytest.MonkeyPatch) -> None:
     """Make everything that is kept in bulk small, so that short logs have much of it."""
     patch.setattr(decision_log, "CHUNK_RECORDS", 3)
     patch.setattr(kept_offsets, "KEPT_BYTES_MAX", 4)
+    patch.setattr(sweep, "SKIP_OFFSETS_MIN", 2)
     patch.setattr(memory, "_BUCKET_OFFSETS", 4)
     patch.setattr(rocksdb, "BUCKET_OFFSETS", 4)
 

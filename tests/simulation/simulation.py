@@ -76,6 +76,7 @@ class Simulation:
             retention_ms=self.shape.core.windows.decision_retention_ms,
             create_time=self.shape.create_time,
             jumps=self.shape.jumps,
+            halves=Random(f"halves of {seed}"),
             pins=Random(seed) if seed % PINNED else None,
         )
         self._rng_state = rng.getstate()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.otlp.fragment import SPAN_ID_BYTES
 from stream.sampling.decision import Clock, Trigger, Verdict
 from stream.state import rocksdb
 from stream.testing.log import DECISIONS
@@ -81,7 +82,7 @@ def test_the_simulation_has_everything_in_it_that_it_is_about(tmp_path: Path) ->
         *(*Clock, *Verdict),
         *("duplicates", "dead-lettered", "aborted", "malformed", "empty", "undeliverable"),
         *("clamped", "replayed", "released", "lost", "forgotten", "aborted by a stranger"),
-        *("static", "at least once", "stamped by producers"),
+        *("static", "at least once", "stamped by producers", "one id of client and server"),
     }
     assert {what: seen[what] for what in wanted if seen[what] < 5} == {}
 
@@ -100,6 +101,10 @@ def seen_in(run: Run) -> Counter[str]:
             seen.update((decision.trigger, decision.clock, decision.verdict))
             seen["duplicates"] += decision.duplicates
             seen["dead-lettered"] += decision.dead_lettered
+        seen["one id of client and server"] += sum(
+            len({half[:SPAN_ID_BYTES] for half in halves}) < len(halves)
+            for halves in world.watch.published.output(number).values()
+        )
         seen["aborted"] += sum(not (r.visible or r.marker) for r in log.records)
     seen["aborted by a stranger"] += sum(
         not (r.visible or r.marker) for log in world.broker.topics["input"] for r in log.records

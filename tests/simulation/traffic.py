@@ -14,6 +14,7 @@ from stream.testing.log import OpenTransaction, PartitionLog
 from stream.testing.spans import MS, START_NS, a_span, span_id_of, trace_id_of, traces_data
 
 FAR_MS = 10_000_000
+STORM = 15  # records from one storm of pins to the next
 BEHIND_MS = 25
 HOUR_MS = 3_600_000
 METRICS: Headers = [("otelcol.signal", b"metrics")]
@@ -23,8 +24,8 @@ METRICS: Headers = [("otelcol.signal", b"metrics")]
 class Sent:
     """One entry of a partition: a record, or (`gap`) an offset that no reader is given.
 
-    `spans` are its span ids by trace id, `bad` its spans that cannot be sampled, by reason, `pin`
-    what it asks for.
+    `spans` are what `half_of` tells of its spans, by trace id, `bad` its spans that cannot be
+    sampled, by reason, `pin` what it asks for.
     `timestamp_ms` is its stamp, `true_ms` the time at which it comes.
     """
 
@@ -84,12 +85,13 @@ class _Trace:
 
 
 class Traffic:
-    """Every partition's entries in order, to be followed by a `tick`.
+    """Every partition's entries in order, to be followed by a `tick`. `halves` and `pins` are dice.
 
     A span comes less than `retention_ms` after its trace was opened, so decisions live. With
     `create_time`, some records are stamped by clocks that are behind; with `jumps`, by clocks that
-    are an hour off, or by none. Some records overtake others, some are sent again. A partition that
-    is `grown` has traces of the first one, too.
+    are an hour off, or by none. Some records overtake others, some are sent again. Some spans are
+    the client's half of a call whose server has the same id. A partition that is `grown` has traces
+    of the first one, too.
     """
 
     def __init__(
@@ -101,9 +103,11 @@ class Traffic:
         retention_ms: int,
         create_time: bool,
         jumps: bool,
+        halves: Random,
         pins: Random | None = None,
     ) -> None:
         self._rng = rng
+        self._halves = halves
         self._pins = pins
         # By how much partition time can be behind.
         self._retention_ms = retention_ms - create_time * BEHIND_MS
@@ -139,6 +143,7 @@ class Traffic:
             for trace_id in one.spans:
                 lie.setdefault(trace_id, []).append(at)
         before: dict[int, list[Sent]] = {}
+        storms = len(sent) % 2 == 0
         for trace_id, its in lie.items():
             while rng.random() < 0.35:
                 place = rng.choice(
@@ -148,6 +153,9 @@ class Traffic:
                         min(its[-1] + rng.randint(1, 15), len(sent)),
                     )
                 )
+                if storms:
+                    # Many at once, after most verdicts.
+                    place = min(-(-(its[-1] + 12) // STORM) * STORM, len(sent))
                 # Younger than the trace's first span by less than decisions live.
                 while (
                     place and sent[place - 1].true_ms - sent[its[0]].true_ms >= self._retention_ms
@@ -258,7 +266,25 @@ class Traffic:
                     status=Status.STATUS_CODE_ERROR if rng.random() < 0.08 else 0,
                 )
             )
+        if self._halves.random() < 0.15:
+            spans.append(self._client_of(trace))
         return spans
+
+    def _client_of(self, trace: _Trace) -> Span:
+        """Return the half of a span of the trace, any so far, that its caller made."""
+        return a_span(
+            trace_id=trace_id_of(trace.number),
+            span_id=span_id_of(trace.number << 16 | self._halves.randint(1, trace.spans)),
+            parent_span_id=span_id_of(1),
+            kind=Span.SPAN_KIND_CLIENT,
+            start_ns=START_NS + MS,
+            end_ns=START_NS + 50 * MS,
+        )
+
+
+def half_of(span: Span) -> bytes:
+    """Return the id, and which half of a call has it: two spans, though it is one id."""
+    return span.span_id + (b" of a client" if span.kind == Span.SPAN_KIND_CLIENT else b"")
 
 
 def _swap(one: Sent, other: Sent) -> None:
@@ -275,7 +301,7 @@ def _lasts_ms(sent: list[Sent], trace_id: bytes) -> int:
 
 
 def _ids(groups: list[list[Span]]) -> dict[bytes, list[bytes]]:
-    return {spans[0].trace_id: [span.span_id for span in spans] for spans in groups}
+    return {spans[0].trace_id: list(map(half_of, spans)) for spans in groups}
 
 
 _Make = Callable[[Traffic, int, list[_Trace], list[Sent]], Sent]

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from stream.worker.partition import Partition
 from tests.simulation.published import Published
 from tests.simulation.shape import MANY, Shape
 from tests.simulation.traffic import GAP, Sent
+from tests.simulation.turns import Turns
 
 
 class LawBrokenError(Exception):
@@ -61,6 +62,7 @@ class Watch:
         self.shape = shape
         self._resumed: defaultdict[int, int] = defaultdict(int)
         self._owned: dict[Driver, dict[int, Partition]] = {}
+        self._turns = Turns(self.broken)
         self.seen: Counter[str] = Counter()
 
     def entries(self, number: int) -> list[Sent]:
@@ -108,6 +110,14 @@ class Watch:
         raise LawBrokenError(law, how)
 
     # Around one act of a worker
+
+    def promoting(self, driver: Driver) -> AbstractContextManager[None]:
+        """See `Turns`."""
+        return self._turns.reading(driver.promoter)
+
+    def reading_failed(self, driver: Driver) -> None:
+        """What a round has read is lost."""
+        self._turns.failed(driver.promoter)
 
     @contextmanager
     def folding(self, driver: Driver) -> Iterator[None]:

@@ -6,7 +6,7 @@ Nothing sleeps, nothing reads a clock, nothing runs in parallel: interleavings a
 from collections import deque
 from collections.abc import Callable
 
-from stream.testing.driver import UnknownOutcomeError
+from stream.testing.driver import Driver, UnknownOutcomeError
 from stream.testing.log import (
     INPUT,
     Broker,
@@ -22,6 +22,7 @@ from tests.simulation.group import Coordinator, Process
 from tests.simulation.shape import Shape, a_broker, a_driver
 from tests.simulation.steps import Step
 from tests.simulation.traffic import GAP, Sent, Traffic, tick
+from tests.simulation.turns import ROOM_BYTES
 from tests.simulation.watch import Watch
 
 QUIET_ROUNDS_MAX = 400
@@ -194,11 +195,15 @@ class World:
             return driver.restore(number)
 
     def promote(self, process: Process, step: Step) -> bool:
-        """A round that reads by single records may hold the bytes of one trace."""
+        """A round whose turns are single records may hold the bytes of one trace."""
         if step.number not in process.driver.promoter.partitions:
             return False
-        bytes_max = 1 if step.count == 1 else 1 << 20
-        return process.driver.promoter.read(step.number, step.count, bytes_max)
+        bytes_max = 1 if step.count == 1 else ROOM_BYTES
+        return self._read_again(process.driver, step.number, step.count, bytes_max)
+
+    def _read_again(self, driver: Driver, number: int, count: int, bytes_max: int) -> bool:
+        with self.watch.promoting(driver):
+            return driver.promoter.read(number, count, bytes_max)
 
     def turn(self, process: Process) -> bool:
         if not process.driver.committing:
@@ -264,7 +269,7 @@ class World:
             pass
         for number in driver.promoter.partitions:
             # Every other partition's passes hold one trace at a time.
-            while driver.promoter.read(number, 1_000, 1 if number % 2 else 1 << 20):
+            while self._read_again(driver, number, 1_000, 1 if number % 2 else ROOM_BYTES):
                 pass
         driver.finish()
 

@@ -12,6 +12,8 @@ from stream.assembly.node import Node, Top, is_waited_for, preorder
 from stream.assembly.selection import drawn, omitted_below
 from stream.assembly.span import Kind, Link, Span, Thrown, spans_of
 from stream.assembly.trace import Trace, assemble
+from stream.otlp.merge import merge
+from stream.otlp.stamp import Stamp
 from stream.testing.spans import (
     MS,
     START_NS,
@@ -160,6 +162,29 @@ def test_client_and_server_with_one_id_are_two_spans_one_below_the_other() -> No
     below = {node.span: node.parent.span for node in trace.nodes if node.parent}
     assert below == {client: span(1), server: client, called: server, beside: client}
     assert trace.duplicates == 1
+
+
+@given(st.permutations([Kind.CLIENT, Kind.SERVER, Kind.SERVER, Kind.CLIENT]))
+def test_of_a_call_with_one_id_the_client_stands_above_the_server_whichever_came_first(
+    kinds: list[Kind],
+) -> None:
+    trace = assemble([span(1), *(span(2, 1, kind=kind) for kind in kinds)])
+
+    assert [node.span.kind for node in trace.nodes] == [Kind.INTERNAL, Kind.CLIENT, Kind.SERVER]
+    assert [node.depth for node in trace.nodes] == [0, 1, 2]
+    assert trace.duplicates == 2
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(Kind)), min_size=1, max_size=9))
+def test_as_many_spans_are_drawn_as_the_worker_keeps(made: list[tuple[int, Kind]]) -> None:
+    kinds = list(Kind)
+    sent = [a_span(span_id=span_id_of(number), kind=kinds.index(kind)) for number, kind in made]
+    merged = merge([traces_data(sent)], Stamp("none", "errors", "late"), 1_000_000)
+    (kept,) = merged.parts
+    trace = assemble(list(spans_of(kept)))
+    assert (len(trace.nodes), trace.duplicates) == (merged.spans, 0)
+    again = assemble(list(spans_of(traces_data(sent))))
+    assert (len(again.nodes), again.duplicates) == (merged.spans, merged.duplicates)
 
 
 def test_of_spans_with_one_id_the_first_stands() -> None:

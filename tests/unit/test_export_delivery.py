@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 
+from stream import clock
 from stream.export.answer import NO_ANSWER, Answer
 from stream.export.delivery import Delivery, GaveUpError, Limits, NotForUsError
 from stream.export.waiting import Held, Waiting
@@ -80,6 +82,12 @@ def refusing(*numbers: int, with_answer: Answer = Answer(400, "no")) -> Script: 
     return lambda traces, _before: with_answer if poison & set(traces) else OK
 
 
+@pytest.fixture
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass."""
+    monkeypatch.setattr(clock, "monotonic_s", lambda: 100.0)
+
+
 def test_an_accepted_batch_is_one_request_and_acknowledged_whole() -> None:
     waiting, batch = batch_of(5)
     run = Run(lambda _traces, _before: OK)
@@ -128,6 +136,34 @@ def test_a_busy_backend_is_asked_again_for_ever_with_growing_waits(status: int) 
     assert run.delivery.counts.retries == 50
     assert run.requests[-1] == [trace_id_of(number) for number in range(3)]
     assert waiting.to_commit() == {0: 3}
+
+
+@pytest.mark.usefixtures("_still")
+def test_an_outage_is_told_when_it_begins_and_when_it_ends_not_at_each_try() -> None:
+    run = Run(lambda _traces, before: Answer(503, "busy") if before < 50 else OK)
+
+    with structlog.testing.capture_logs() as told:
+        run.deliver(batch_of(3)[1])
+
+    lines = [(line["event"], line["log_level"]) for line in told]
+    assert lines == [
+        ("the backend answers", "info"),
+        ("will be sent again", "warning"),
+        ("the backend accepts again", "info"),
+    ]
+    assert (told[1]["retries_since"], told[2]["retries"]) == (1, 50)
+
+
+@pytest.mark.usefixtures("_still")
+def test_an_answer_of_another_kind_is_told_at_once() -> None:
+    answers = [Answer(503), Answer(401), Answer(503), OK]
+    run = Run(lambda _traces, before: answers[before])
+
+    with structlog.testing.capture_logs() as told:
+        run.deliver(batch_of(1)[1])
+
+    again = [(line["answer"], line["log_level"]) for line in told if "answer" in line]
+    assert again == [("503", "warning"), ("401", "error")]
 
 
 def test_the_wait_is_what_retry_after_says() -> None:
@@ -228,3 +264,16 @@ def test_rejected_spans_of_an_accepted_request_are_counted() -> None:
     run.deliver(batch)
     assert (run.delivery.counts.spans, run.delivery.counts.rejected_spans) == (6, 4)
     assert waiting.to_commit() == {0: 2}
+
+
+@pytest.mark.usefixtures("_still")
+def test_spans_that_every_request_has_rejected_are_told_once_a_minute() -> None:
+    run = Run(lambda _traces, _before: Answer(200, "too old", 0.0, 4))
+
+    with structlog.testing.capture_logs() as told:
+        for _ in range(20):
+            run.deliver(batch_of(2)[1])
+
+    rejected = [line["spans"] for line in told if line["event"] == "the backend rejected spans"]
+    assert rejected == [4]
+    assert run.delivery.counts.rejected_spans == 80

@@ -7,6 +7,7 @@ from stream.otlp.fragment import BadSpans, DeadLetterReason
 from stream.otlp.frames import Row, frames, render
 from stream.otlp.merge import Merged, merge
 from stream.otlp.pack import pack
+from stream.otlp.span_key import span_key
 from stream.otlp.stamp import Stamp
 from stream.otlp.wire import framed
 from stream.testing.spans import (
@@ -19,7 +20,7 @@ from stream.testing.spans import (
     spans_of,
     traces_data,
 )
-from stream.testing.strategies import SPAN_IDS, TRACE_IDS, records, spans
+from stream.testing.strategies import SPAN_KEYS, TRACE_IDS, records, spans
 
 UNSTAMPED = Stamp("none", "errors", "decision_wait", 1 << 55)
 STAMPS = {"tailstream.policy": "errors", "tailstream.trigger": "decision_wait"}
@@ -30,16 +31,21 @@ Context = tuple[bytes, bytes, bytes]
 fragments = st.lists(records(spans(TRACE_IDS[:1])), max_size=4)
 
 
-def id_of(context: Context) -> bytes:
-    return Span.FromString(context[2]).span_id
+def key_of_server(number: int) -> bytes:
+    return span_key(span_id_of(number), Span.SPAN_KIND_SERVER)
 
 
-def first_of_each_id(bodies: list[bytes], seen: set[bytes]) -> list[Context]:
+def key_of(context: Context) -> bytes:
+    span = Span.FromString(context[2])
+    return span_key(span.span_id, span.kind)
+
+
+def first_of_each_key(bodies: list[bytes], seen: set[bytes]) -> list[Context]:
     taken = set(seen)
     found = []
     for context in (context for body in bodies for context in spans_in_context(body)):
-        if id_of(context) not in taken:
-            taken.add(id_of(context))
+        if key_of(context) not in taken:
+            taken.add(key_of(context))
             found.append(context)
     return found
 
@@ -52,15 +58,15 @@ def stamped(context: Context) -> Context:
     return (*context[:2], span.SerializeToString())
 
 
-@given(fragments, st.sets(st.sampled_from(SPAN_IDS), max_size=3))
-def test_a_delivery_is_the_first_span_of_each_id_with_every_field(
+@given(fragments, st.sets(st.sampled_from(SPAN_KEYS), max_size=3))
+def test_a_delivery_is_the_first_span_of_each_key_with_every_field(
     bodies: list[bytes], seen: set[bytes]
 ) -> None:
     merged = merge(bodies, UNSTAMPED, NO_LIMIT, b"".join(seen))
-    expected = first_of_each_id(bodies, seen)
+    expected = first_of_each_key(bodies, seen)
     assert [each for part in merged.parts for each in spans_in_context(part)] == expected
     assert len(merged.parts) == bool(expected)
-    assert merged.span_ids == b"".join(map(id_of, expected))
+    assert merged.span_ids == b"".join(map(key_of, expected))
     assert merged.spans == len(expected)
     assert merged.spans + merged.duplicates == sum(map(len, map(spans_of, bodies)))
     assert merged.bad == []
@@ -69,7 +75,7 @@ def test_a_delivery_is_the_first_span_of_each_id_with_every_field(
 @given(fragments)
 def test_a_stamped_delivery_differs_by_the_stamps_alone(bodies: list[bytes]) -> None:
     merged = merge(bodies, Stamp("spans", "errors", "decision_wait"), NO_LIMIT)
-    expected = list(map(stamped, first_of_each_id(bodies, set())))
+    expected = list(map(stamped, first_of_each_key(bodies, set())))
     after = [each for part in merged.parts for each in spans_in_context(part)]
     # Through protobuf once more, so that both sides have their fields in one order.
     again = [(*each[:2], Span.FromString(each[2]).SerializeToString()) for each in after]
@@ -86,9 +92,9 @@ def test_parts_obey_the_limit_and_lose_no_span(bodies: list[bytes], limit: int, 
     assert all(len(part) <= limit for part in merged.parts)
     delivered = [each for part in merged.parts for each in spans_in_context(part)]
     wanted = [each for part in whole.parts for each in spans_in_context(part)]
-    too_large = {id_of(each) for bad in merged.bad for each in spans_in_context(bad.body)}
-    assert delivered == [each for each in wanted if id_of(each) not in too_large]
-    assert merged.span_ids == b"".join(map(id_of, delivered))
+    too_large = {key_of(each) for bad in merged.bad for each in spans_in_context(bad.body)}
+    assert delivered == [each for each in wanted if key_of(each) not in too_large]
+    assert merged.span_ids == b"".join(map(key_of, delivered))
     assert merged.spans == len(delivered)
     assert merged.spans + len(merged.bad) == whole.spans
     assert merged.duplicates == whole.duplicates
@@ -144,7 +150,7 @@ def test_the_first_of_two_spans_with_one_id_stands() -> None:
 def test_a_late_delivery_holds_only_what_was_not_delivered_before() -> None:
     before = merge([traces_data(a_trace(1)[:2])], UNSTAMPED, NO_LIMIT)
     late = merge([traces_data(a_trace(1))], UNSTAMPED, NO_LIMIT, before.span_ids)
-    assert (late.spans, late.duplicates, late.span_ids) == (1, 2, span_id_of(3))
+    assert (late.spans, late.duplicates, late.span_ids) == (1, 2, key_of_server(3))
     nothing_new = merge([traces_data(a_trace(1)[:2])], UNSTAMPED, NO_LIMIT, before.span_ids)
     assert (nothing_new.parts, nothing_new.duplicates) == ([], 2)
 
@@ -180,7 +186,7 @@ def test_a_span_that_fits_in_no_part_is_set_aside_as_it_came() -> None:
     merged = merge(bodies, Stamp("spans", "errors", "decision_wait"), 500)
     assert merged.bad == [BadSpans(DeadLetterReason.SPAN_TOO_LARGE, 1, traces_data(huge))]
     assert (merged.spans, merged.duplicates) == (2, 1)
-    assert merged.span_ids == span_id_of(1) + span_id_of(3)
+    assert merged.span_ids == key_of_server(1) + key_of_server(3)
     assert len(merged.parts) == 1, "the spans around it share a part"
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from stream.kafka.commit import Produce
+from stream.otlp.span_key import span_key
 from stream.sampling.decision import Decision, Trigger, Verdict, decode
 from stream.sampling.limits import Limits, Windows
 from stream.state.memory import MemoryDecisionStore
@@ -192,7 +193,7 @@ def test_spans_sent_again_are_removed_after_a_restart() -> None:
     again.sampler.fold([a_record(2, 131, an_error(1, spans=2))])
     late = deliver(again)
     assert span_ids_in(late) == [span_id_of(2)]
-    assert decisions_of(late)[0].span_ids == span_id_of(1) + span_id_of(2)
+    assert decisions_of(late)[0].span_ids == b"".join(span_key(span_id_of(n), 2) for n in (1, 2))
 
 
 def test_the_span_ids_kept_for_late_spans_are_capped_and_say_so() -> None:

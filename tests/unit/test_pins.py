@@ -132,6 +132,20 @@ def test_a_pin_waits_no_longer_than_decisions_are_remembered() -> None:
     run.fold(a_pin(0, 1_000, 1, ttl_ms=1 << 40))
     run.commit()
     assert run.decisions[0].expires_ms == 2_000
+    assert (run.counted("pin_pending"), run.counted("pin_clipped")) == (1, 1)
+
+
+def test_only_a_pin_that_is_held_for_less_than_it_asked_for_counts_as_clipped() -> None:
+    run = Run()
+    as_long = run.sampler._windows.decision_retention_ms
+    run.fold(
+        a_pin(0, 1_000, 1, ttl_ms=as_long),
+        a_pin(1, 1_000, 1, ttl_ms=as_long + 1),  # holds for no longer than the one before
+        a_pin(2, 1_000, 2, ttl_ms=as_long + 1),
+        a_record(3, 1_000, an_ordinary(3)),
+        a_pin(4, 1_000, 3, ttl_ms=as_long + 1),
+    )
+    assert (run.counted("pin_pending"), run.counted("pin_clipped")) == (2, 1)
 
 
 def test_pins_that_expire_are_let_go_of() -> None:
@@ -341,10 +355,12 @@ def test_a_promotion_that_has_to_wait_for_a_later_round_is_counted_once() -> Non
     run.fold(*(a_record(at, 1_000, an_ordinary(at + 1)) for at in range(4)), a_tick(4, 1_100))
     run.commit()
     run.fold(*(a_pin(5 + at, 1_101, at + 1) for at in range(4)))
-    first, second = run.sampler.wanted(2)
-    run.sampler.defer([second])
-    assert [one.first_offset for one in (first, *run.sampler.wanted(2))] == [5, 6, 7]
-    assert [one.first_offset for one in run.sampler.wanted(2)] == [8]
+    first, second = told = run.sampler.wanted(2)
+    assert run.read_again(first)
+    run.sampler.defer(told)
+    run.commit()
+    assert [one.first_offset for one in run.sampler.wanted(2)] == [7, 8]
+    assert run.read_again(second)
     assert run.sampler.accounts.promotions["deferred"] == 3
 
 

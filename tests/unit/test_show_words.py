@@ -58,10 +58,10 @@ def delivered(
     return Written(value, offset, headers=[(key, text.encode()) for key, text in headers.items()])
 
 
-def decided(*decisions: Decision) -> list[Recorded]:
+def decided(*decisions: Decision, partition: int = 3) -> list[Recorded]:
     config = SETTINGS.policies_hash()
     values = (encode(each, config=config, topic_id="t", group="g") for each in decisions)
-    return [recorded(value, 3, offset) for offset, value in enumerate(values)]
+    return [recorded(value, partition, offset) for offset, value in enumerate(values)]
 
 
 def looked(*decisions: Decision, **changes: Any) -> Looked:
@@ -184,6 +184,63 @@ def test_what_is_not_otlp_and_other_traces_are_no_spans_of_it() -> None:
     assert (len(found.spans), found.unreadable) == (3, 1)
     assert [span.service for span in found.others] == ["ledger"]
     assert said(written, looked())[-1] == "1 record that named it could not be decoded"
+
+
+# Of a trace that lies astride added partitions.
+
+PENDING = replace(DECISION, verdict=Verdict.PENDING, policy="pin", source="me", ballot="")
+
+
+def test_of_two_parts_decided_apart_the_kept_one_comes_first_and_the_other_is_told() -> None:
+    late = replace(DECISION, trigger=Trigger.LATE, spans=1, ballot="")
+    both = [*decided(DROPPED), *decided(DECISION, late, partition=7)]
+    written = [replace(delivered(traces_data(a_trace())), partition=7)]
+
+    _, why, apart, where, *_ = said(written, looked(decisions=both, partitions=[3, 7]))
+
+    assert why.startswith("kept, because slow voted to keep it")
+    assert apart.startswith(
+        "a part of it lay in partition 3 and was decided apart: dropped, because no policy voted"
+    )
+    assert "partition 7; links to it were looked for in 2 partitions" in where
+
+
+def test_a_part_that_was_dropped_does_not_hide_that_the_other_was_kept_and_is_gone() -> None:
+    both = [*decided(DROPPED), *decided(DECISION, partition=7)]
+
+    lines = nothing(SETTINGS, looked(decisions=both)).splitlines()
+
+    assert lines[0].startswith(f"{TRACE_ID.hex()} was kept, because slow voted to keep it")
+    assert lines[1].startswith("a part of it lay in partition 3 and was decided apart: dropped")
+    assert lines[2].startswith("But otlp_spans_sampled has no span of it since")
+    assert lines[3] == f"More: tailstream explain {TRACE_ID.hex()} --all-partitions"
+
+
+def test_a_pin_that_waits_in_other_partitions_is_no_part_of_the_trace() -> None:
+    both = [*decided(PENDING), *decided(DROPPED, partition=7), *decided(PENDING, partition=8)]
+
+    first, *rest = nothing(SETTINGS, looked(decisions=both)).splitlines()
+
+    assert first.startswith(f"{TRACE_ID.hex()} was dropped, because no policy")
+    assert rest == [f"More: tailstream explain {TRACE_ID.hex()}"]
+    assert "was pinned by me" in nothing(SETTINGS, looked(decisions=decided(PENDING)))
+
+
+def test_a_span_that_was_delivered_from_two_partitions_is_not_missing() -> None:
+    spans = a_trace(spans=3)
+    both = [
+        *decided(replace(DECISION, spans=3)),
+        *decided(replace(DECISION, spans=1), partition=7),
+    ]
+    written = [
+        delivered(traces_data(spans)),
+        replace(delivered(traces_data(spans[0])), partition=7),
+    ]
+
+    lines = said(written, looked(decisions=both))
+
+    assert lines[0].endswith(", 1 came more than once")
+    assert not [line for line in lines if "not found since" in line]
 
 
 # Of a trace that was not.

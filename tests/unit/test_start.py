@@ -2,11 +2,13 @@
 
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from stream.settings.load import checked
-from stream.start import metrics_of, waits_for
+from stream.settings.load import checked, load
+from stream.settings.template import template
+from stream.start import metrics_of, needs_of, waits_for
 from stream.web import waiting_pages
 from tests.harness.broker import free_ports
 
@@ -68,3 +70,29 @@ def test_the_start_says_whom_the_group_may_wait_for_and_for_how_long(
 
     assert why in told
     assert longest in at_most
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ({}, {}),
+        ({"exemplars": {"ttl": "1m"}}, {"metrics": "otlp_metrics"}),
+        ({"topics": {"metrics": "ours"}}, {"metrics": "ours"}),
+        ({"topics": {"metrics": "ours"}, "exemplars": {"kafka": False}}, {}),
+        ({"topics": {"unkeyed": "raw"}}, {"unkeyed": "raw"}),
+    ],
+)
+def test_topics_beside_the_workers_are_those_that_the_settings_speak_of(
+    written: dict[str, dict[str, object]], wanted: dict[str, str]
+) -> None:
+    settings = checked({**written, "decisions": {"retention": "2m"}})
+    needs = needs_of(settings, beside=True)
+    assert needs.beside() == wanted
+    assert needs.decisions_retention_ms == 120_000
+    assert needs_of(settings).all_roles() == needs.roles(), "a worker asks for its own alone"
+
+
+def test_the_file_that_init_writes_speaks_of_exemplars(tmp_path: Path) -> None:
+    path = tmp_path / "tailstream.yaml"
+    path.write_text(template())
+    assert needs_of(load(path, (), {}), beside=True).metrics

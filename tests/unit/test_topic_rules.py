@@ -28,16 +28,69 @@ GOOD = TopicFacts(
 )
 
 
+BESIDE = replace(NEEDS, metrics="metrics", unkeyed="raw", decisions_retention_ms=600_000)
+
+
 def cluster(**changes: dict[str, object]) -> dict[str, TopicFacts]:
-    """All four topics as they should be, but for the changes given by role."""
+    """All topics as they should be, but for the changes given by role."""
     return {
         name: replace(GOOD, name=name, **changes.get(role, {}))  # type: ignore[arg-type]  # fields by name
-        for role, name in NEEDS.roles().items()
+        for role, name in BESIDE.all_roles().items()
     }
 
 
-def test_topics_as_they_should_be_give_no_finding() -> None:
-    assert check(cluster(), NEEDS) == []
+@pytest.mark.parametrize("needs", [NEEDS, BESIDE])
+def test_topics_as_they_should_be_give_no_finding(needs: Needs) -> None:
+    assert check(cluster(), needs) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "changes", "said"),
+    [
+        ("metrics", {"cleanup_policy": "compact"}, ["tailstream exemplars", "policy=delete"]),
+        ("unkeyed", {"cleanup_policy": "compact,delete"}, ["tailstream rekey", "policy=delete"]),
+        ("metrics", {"retention_ms": 599_999}, ["decisions.retention", "retention.ms=600000"]),
+    ],
+)
+def test_what_is_wrong_with_a_topic_that_no_worker_reads_stops_none(
+    role: str, changes: dict[str, object], said: list[str]
+) -> None:
+    topics = cluster(**{role: changes})
+    (finding,) = check(topics, BESIDE)
+    assert finding.level is Level.WARN
+    for words in [f"topics.{role} ", f"--entity-name {BESIDE.beside()[role]} ", *said]:
+        assert words in finding.text
+    assert check(topics, NEEDS) == [], "who does not read it is not told"
+
+
+@pytest.mark.parametrize(
+    ("role", "otherwise"),
+    [("metrics", "set exemplars.kafka to false"), ("unkeyed", "leave it empty")],
+)
+def test_a_topic_that_only_a_command_beside_the_workers_misses_is_a_warning(
+    role: str, otherwise: str
+) -> None:
+    topics = cluster()
+    missing = topics.pop(BESIDE.beside()[role])
+    (finding,) = check(topics, BESIDE)
+    assert finding.level is Level.WARN
+    assert finding.text.startswith(f"topics.{role} is {missing.name!r}: the cluster has no such")
+    assert "tailstream topics --create" in finding.text
+    assert otherwise in finding.text
+
+
+@pytest.mark.parametrize(
+    ("role", "changes"),
+    [
+        ("metrics", {"partitions": 1, "timestamp_type": "CreateTime"}),
+        ("metrics", {"retention_ms": 600_000, "retention_bytes": 1}),
+        ("unkeyed", {"partitions": 99, "retention_ms": 1, "max_message_bytes": 1}),
+    ],
+)
+def test_what_does_no_harm_beside_the_workers_is_not_reported(
+    role: str, changes: dict[str, object]
+) -> None:
+    assert check(cluster(**{role: changes}), BESIDE) == []
 
 
 @pytest.mark.parametrize(
@@ -124,10 +177,12 @@ def test_refusals_come_before_warnings() -> None:
 
 
 def test_topics_that_are_planned_pass_the_check_once_they_exist() -> None:
-    plans = plan_missing({}, replace(NEEDS, message_bytes_max=5_000_000), partitions=12, brokers=5)
+    needs = replace(BESIDE, message_bytes_max=5_000_000)
+    plans = plan_missing({}, needs, partitions=12, brokers=5)
     made = {plan.name: as_made(plan) for plan in plans}
-    assert len(made) == 4
-    assert check(made, replace(NEEDS, message_bytes_max=5_000_000)) == []
+    assert len(made) == 6
+    assert {plan.partitions for plan in plans} == {12}
+    assert check(made, needs) == []
 
 
 def as_made(plan: TopicPlan) -> TopicFacts:

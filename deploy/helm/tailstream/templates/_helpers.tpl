@@ -121,6 +121,9 @@ true
 {{- $worker := dict "group" .Values.group "instance_id" "${env:HOSTNAME}" "static_membership" (eq (include "tailstream.static" .) "true") "session_timeout" .Values.sessionTimeout -}}
 {{- $storage := dict "directory" "/var/lib/tailstream/data" "memory" .Values.storage.memory "disk" .Values.storage.disk -}}
 {{- $made := dict "kafka" $kafka "worker" $worker "storage" $storage "web" (dict "host" "0.0.0.0" "port" 6066) "log" (dict "format" "json") -}}
+{{- if .Values.rekey.enabled -}}{{- $_ := set $made "topics" (dict "unkeyed" .Values.rekey.topic) -}}{{- end -}}
+{{- /* Said aloud: so that the topics' Job makes topics.metrics. */ -}}
+{{- if .Values.exemplars.enabled -}}{{- $_ := set $made "exemplars" (dict "kafka" true) -}}{{- end -}}
 {{- if .Values.export.enabled -}}{{- $_ := set $made "export" (dict "endpoint" .Values.export.endpoint) -}}{{- end -}}
 {{- toYaml (mergeOverwrite $made (deepCopy .Values.settings)) -}}
 {{- end -}}
@@ -218,7 +221,7 @@ readinessProbe:
 {{- end }}
 {{- end -}}
 
-{{/* exemplars and export: a Deployment without a volume. Takes root, component, values, args. */}}
+{{/* rekey, exemplars and export: a Deployment without a volume. Takes root, component, values, args. */}}
 {{- define "tailstream.companion" -}}
 {{- $root := .root -}}
 apiVersion: apps/v1
