@@ -19,7 +19,8 @@ from stream.worker.restore import OffsetAboveEndError
 
 REFUSED = (
     "grant the worker's principal what the message names, or mend the topic that it names; where "
-    "it speaks of timestamps, this machine's clock; `tailstream topics` checks all four topics"
+    "it speaks of timestamps, this machine's clock, and of offset metadata, the brokers' "
+    "offset.metadata.max.bytes (Kafka's 4096 will do); `tailstream topics` checks all four topics"
 )
 LIMIT = (
     "raise max.message.bytes of the dead letters and the decisions topic: a pointer and a decision "

@@ -3,13 +3,9 @@
 The sources of the values are the measurements in `stream/RATIONALE.md`.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-LOGGER = logging.getLogger("tailstream.librdkafka")
-"""Where every client's own log lines go: they would come out raw on stderr otherwise."""
 
 MESSAGE_BYTES_DEFAULT = 1_000_000
 """librdkafka's default of `message.max.bytes`."""

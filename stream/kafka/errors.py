@@ -46,6 +46,7 @@ _OPERATORS = frozenset(
         # A clock that is off, or a topic's message.timestamp.*: it would be so for every record.
         KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
+        KafkaError.OFFSET_METADATA_TOO_LARGE,
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
         KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
         KafkaError._AUTHENTICATION,  # noqa: SLF001 - see above

@@ -18,7 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream import clock
-from stream.kafka.client_settings import LOGGER
+from stream.kafka.client_log import LOGGER
 from stream.kafka.log_state import Identity
 
 CALL_TIMEOUT_S = 10.0

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream import clock, logs
-from stream.kafka.client_settings import LOGGER
+from stream.kafka.client_log import LOGGER
 from stream.kafka.errors import is_operators_fault
 from stream.kafka.poll_size import PollSize
 from stream.kafka.receive import Batch, Receiver

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from stream.kafka.client_settings import LOGGER
+from stream.kafka.client_log import LOGGER
 from stream.kafka.closing import Closing
 
 CALL_TIMEOUT_S = 1.0

@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream import clock
-from stream.kafka.client_settings import LOGGER
+from stream.kafka.client_log import LOGGER
 from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.receive import Receiver
 from stream.kafka.rereading import Rereading

@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from stream import clock
-from stream.kafka.client_settings import LOGGER
+from stream.kafka.client_log import LOGGER
 from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.scan_note import OffsetRange
 

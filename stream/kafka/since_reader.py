@@ -6,7 +6,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream import clock
-from stream.kafka.client_settings import LOGGER
+from stream.kafka.client_log import LOGGER
 from stream.kafka.closing import Closing
 from stream.kafka.errors import is_end_of_partition, is_group_refused, is_passing, not_readable
 from stream.kafka.headers import headers_of

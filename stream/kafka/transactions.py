@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from stream import clock, logs
-from stream.kafka.client_settings import LOGGER, connection
+from stream.kafka.client_log import LOGGER
+from stream.kafka.client_settings import connection
 from stream.kafka.commit import PartitionCommit, Receipt
 from stream.kafka.errors import (
     is_fenced,

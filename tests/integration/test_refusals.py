@@ -1,6 +1,7 @@
 """A broker that refuses: each refusal ends as it deserves, and mended nothing is lost."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -210,6 +211,20 @@ def test_a_clock_that_the_broker_does_not_believe_ends_the_worker_with_the_topic
     assert code in (2, 71)
     said = ("Invalid timestamp", topics.output) if code == 2 else ("no end of a transaction",)
     assert all(words in worker.log_tail(1) for words in said)
+
+
+def test_brokers_that_take_less_metadata_than_ours_end_the_worker_with_their_setting(
+    tmp_path: Path,
+) -> None:
+    few = {"offset.metadata.max.bytes": "64"}
+    with (
+        running_broker(own=True, properties=few) as broker,
+        topics_of_a_test(broker.bootstrap) as topics,
+        closing(WorkerProcess(topics, RULES, tmp_path, slot=SLOT)) as worker,
+    ):
+        worker.start()
+        assert code_of_its_end(worker) == 2
+        assert few.keys() <= {*worker.log_tail(1).replace(" (", " ").split()}
 
 
 def test_traces_that_are_too_large_for_the_topic_are_found_and_the_others_go_on(

@@ -11,12 +11,13 @@ from tests.harness.broker import Broker
 from tests.harness.load import Load
 from tests.harness.oracle import Rules
 from tests.harness.sender import Sender
-from tests.harness.topics import Topics, topics_of_a_test, wait_for
+from tests.harness.topics import PARTITIONS, Topics, topics_of_a_test, wait_for
 from tests.harness.verify import nothing_missing_and_nothing_twice, read_back
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 
 pytestmark = pytest.mark.integration
 
+STATES = "tailstream_partitions"
 RULES = Rules(decision_wait_ms=1000, slow_ms=1000, percentage=5)
 
 
@@ -181,6 +182,27 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_but_time(
 
         written = read_back(topics)
         nothing_missing_and_nothing_twice(written, written.expectation(RULES))
+
+
+def test_who_has_lost_its_place_in_the_group_is_not_ready_until_it_is_back(
+    own_broker: Broker, tmp_path: Path, workers: list[WorkerProcess]
+) -> None:
+    patient = {"worker": {"transaction_timeout": "120s"}}
+    with topics_of_a_test(own_broker.bootstrap) as topics:
+        workers.append(worker := WorkerProcess(topics, RULES, tmp_path, slot="w", more=patient))
+        worker.start()
+        worker.wait_until_ready()
+
+        own_broker.kill()
+        none = {("ready", 0.0), ("restoring", 0.0)}
+        wait_for("its end", lambda: {*worker.samples(STATES, "state")} == none, timeout_s=60)
+        assert worker.page("/livez") == "ok\n"
+        assert not worker.is_ready()
+
+        own_broker.start()
+        worker.wait_until_ready()
+        wait_for("its partitions", lambda: len(worker.partitions()) == PARTITIONS, timeout_s=60)
+        worker.terminate()
 
 
 def revive_until_all_is_decided(topics: Topics, worker: WorkerProcess) -> None:
