@@ -265,7 +265,7 @@ def _offsets(decision: Decision) -> str:
 
 def _threshold(threshold: int) -> str:
     if threshold == UNKNOWN_THRESHOLD:
-        return "for nobody knows how many like it: ot=th was erased"
+        return "for an unknown number of traces: ot=th was erased"
     share = (THRESHOLD_LIMIT - threshold) / THRESHOLD_LIMIT
     return f"for {1 / share:,.1f} traces like it: {share:.4%} of them are kept"
 

@@ -25,6 +25,7 @@ UNPACED_TRACES_PER_S = 1000.0
 """How dense the spans' own times are where the load is sent as fast as possible."""
 LATE_MARGIN_S = 2.0
 """Late spans come this long after the window of their trace has closed."""
+MALFORMED = 3
 SHOW_EVERY = 500
 SHOWN_PER_S = 10
 FLUSH_S = 35.0
@@ -76,7 +77,11 @@ _SHARE = click.FloatRange(0, 1)
     show_default=True,
     help="Share of records split in two, as when a batch ends within a trace.",
 )
-@click.option("--malformed", type=click.IntRange(min=0), default=3, show_default=True)
+@click.option(
+    "--malformed",
+    type=click.IntRange(min=0),
+    help="Records that no reader can use, at most one a trace.  [default: 3, or traces]",
+)
 @click.option(
     "--seed",
     type=int,
@@ -121,7 +126,7 @@ def _load(settings: Settings, options: dict[str, float]) -> Load:
     started_ms = now_ms()
     # Spans must not end in the future: unpaced, they are all sent now.
     ahead_s = 0.0 if options["rate"] else traces / rate
-    seed, late_after_s = options["seed"], options["late_after"]
+    seed, late_after_s, malformed = (options[name] for name in ("seed", "late_after", "malformed"))
     try:
         return Load(
             seed=started_ms if seed is None else int(seed),
@@ -135,7 +140,7 @@ def _load(settings: Settings, options: dict[str, float]) -> Load:
             ),
             resent_share=options["resent"],
             split_share=options["fragments"],
-            malformed=int(options["malformed"]),
+            malformed=min(MALFORMED, traces) if malformed is None else int(malformed),
             start_ns=started_ms * NS_PER_MS - int(ahead_s * NS_PER_S),
         )
     except ValueError as problem:
