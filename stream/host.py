@@ -320,8 +320,7 @@ class Host:
         """Let the wall clock cut on partitions whose end the broker itself confirms.
 
         The wall is read first, then the end is asked for, then the position: if they agree and
-        nothing waits to be folded, everything appended before `wall_ms` has been folded. While the
-        broker does not answer, nothing is cut.
+        nothing waits to be folded, all that came before `wall_ms` has been. No answer: no cut.
         """
         if self.thread is None:
             return
