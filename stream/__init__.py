@@ -8,7 +8,9 @@ settings/     one frozen model, checked whole at start; environment; the Collect
 host.py       drives the worker's protocol on Faust's loop, with the real clients
 timers.py     what a worker does again and again
 promoting.py  rounds of promotions: dropped traces, read again and given to their partitions
+lookout.py    what a worker looks after besides its own partitions
 unattended.py lag of partitions that nobody reads, told by who reads others
+unclaimed.py  partitions that the group gave to nobody: joins anew to have them divided
 ownership.py  whether the group has said what is ours
 restoring.py  brings assigned partitions to be ready, in two phases, and tells of their replay
 decide.py     the worker's core on files, without Kafka

@@ -27,10 +27,10 @@ from stream.kafka.log_reader import LogReader
 from stream.kafka.log_state import Identity
 from stream.kafka.partition_log import PartitionLog, Topics
 from stream.kafka.partitioner import PARTITIONERS
-from stream.kafka.position_reader import PositionReader
 from stream.kafka.receive import Batch, Receiver
 from stream.kafka.transactions import AtLeastOnceCommitter, Committer, TransactionalCommitter
 from stream.kafka.transport import SCHEME, BatchSchema
+from stream.lookout import Lookout, lookout_of
 from stream.measurements import Measurements
 from stream.otlp.fragment import Scanned
 from stream.otlp.scan import ScanPlan, scan
@@ -53,7 +53,6 @@ from stream.state.directory import PRIVATE, StorageError
 from stream.state.storage import Storage
 from stream.state.tables import Tables, TailTableManager
 from stream.timers import add_timers
-from stream.unattended import Unattended
 from stream.web import add_pages
 from stream.worker.partition import Delivering, Partition
 from stream.worker.restore import Restore, ResumePoint
@@ -69,7 +68,7 @@ class App(faust.App):  # type: ignore[misc]  # faust is untyped
     host: Host
     promoting: Promoting
     storage: Storage
-    unattended: Unattended | None
+    lookout: Lookout | None
 
 
 def start_app(settings: Settings, *, check_topics: bool = True, scan: Scan = scan) -> App:
@@ -137,10 +136,10 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
         bytes_max=storage.shares.transaction,
         metrics=metrics,
     )
-    app.unattended = _unattended(settings, host, measurements)
+    app.lookout = lookout_of(settings, host, measurements)
     policies.fleet.spread_over(lambda: host.receiver.partitions)
     _add_agent(app, host, settings)
-    add_timers(app, host, app.promoting, settings.worker.commit_interval_s, app.unattended)
+    add_timers(app, host, app.promoting, settings.worker.commit_interval_s, app.lookout)
     add_pages(
         app,
         metrics=metrics,
@@ -151,24 +150,9 @@ def create_app(settings: Settings, *, retention_ms: int | None = None, scan: Sca
     return app
 
 
-def _unattended(settings: Settings, host: Host, measurements: Measurements) -> Unattended | None:
-    if not settings.worker.position_group:
-        return None
-    positions = PositionReader(
-        connection(settings.kafka),
-        group=settings.worker.position_group_name,
-        topic=settings.topics.input,
-    )
-    return Unattended(
-        positions,
-        numbers=lambda: set(range(host.receiver.partitions)) - host.worker.partitions.keys(),
-        tell=lambda waiting: measurements.unattended(waiting, clock.now_ms()),
-    )
-
-
 def _close(app: App, tables: Tables) -> None:
-    if app.unattended is not None:
-        app.unattended.close()
+    if app.lookout is not None:
+        app.lookout.close()
     app.promoting.close()
     tables.close()
 

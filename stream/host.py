@@ -215,7 +215,7 @@ class Host:
         """They are somebody else's: commit nothing. A transaction under way is fenced."""
         async with self._leaving:
             ours = self._forget(partitions)
-            self._assigned = bool(self._epochs)  # else out of the group until it answers again
+            self._ownership.lost(left=len(self._epochs))
             self._drop(ours, "lost")
             await self._restoring.end(ours)
             async with self._lock:

@@ -164,6 +164,10 @@ class Measurements:
         for kept in filter(None, map(_kept, plans)):
             took.show(kept.decision.trace_id.hex(), seconds, now_s)
 
+    def rejoined(self) -> None:
+        """The worker is joining the group anew, for partitions that are nobody's."""
+        self._metrics["rejoins"].inc()
+
     def aborted(self, seconds: float) -> None:
         """A transaction was aborted."""
         self._metrics["transaction_seconds"].labels("aborted").observe(seconds)

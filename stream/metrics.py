@@ -163,6 +163,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "worker was killed, or restores it), or who has it hangs. Told by every other worker.",
         ("partition",),
     ),
+    Declaration(Counter, "rejoins", "Joined the group anew: partitions stood still as nobody's."),
     Declaration(
         Gauge, "unattended_lag_seconds", "lag_seconds of such a partition.", ("partition",)
     ),

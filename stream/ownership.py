@@ -22,6 +22,11 @@ class Ownership:
             self._answered_s = now_s
         self._had_some = self._had_some or count > 0
 
+    def lost(self, left: int) -> None:
+        """Partitions went to others, and `left` are ours: with none, we are out of the group."""
+        if not left:
+            self._answered_s, self._had_some = None, False
+
     def settled(self, now_s: float) -> bool:
         """Return whether the group has given us partitions, or has meant it that there are none."""
         if self._answered_s is None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from stream import clock
 from stream.host import Host
+from stream.lookout import Lookout
 from stream.poison.watch import LOOK_EVERY_S, ScanWatch
 from stream.promoting import Promoting
-from stream.unattended import Unattended
 
 IDLE_INTERVAL_S = 0.25
 MEASURE_INTERVAL_S = 1.0
@@ -19,7 +19,7 @@ def add_timers(
     host: Host,
     promoting: Promoting,
     commit_interval_s: float,
-    unattended: Unattended | None = None,
+    lookout: Lookout | None = None,
 ) -> None:
     """Add them to a Faust app; whatever one of them raises ends the process."""
     watch = ScanWatch(lambda: host.receiver.scans)
@@ -27,13 +27,12 @@ def add_timers(
     async def look() -> None:
         watch.look()
 
-    looks_s = max(MEASURE_INTERVAL_S, 2 * commit_interval_s)
     _add_commits(app, host, promoting, commit_interval_s)
     every: tuple[tuple[float, Callable[[], Any]], ...] = (
         (min(IDLE_INTERVAL_S, commit_interval_s), host.idle),
         (MEASURE_INTERVAL_S, host.measure),
         (LOOK_EVERY_S, look),
-        *([(looks_s, unattended.look)] if unattended else []),
+        *(lookout.looks() if lookout else ()),
     )
     for interval_s, act in every:
         app.timer(interval_s)(_guarded(act, host))

@@ -46,7 +46,8 @@ class Unattended:
     `numbers` are the partitions that this worker does not read, at each look. Records wait at a
     position, and at the next look it has not moved: nobody reads that partition, or whoever has it
     hangs. Looks must be farther apart than a worker's commits: what came to an idle partition a
-    moment ago is read, and not yet committed.
+    moment ago is read, and not yet committed. `standing` are those that were told last, and those
+    with records of which no position was ever committed: how many wait there is not known.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Unattended:
         self._tell = tell
         self._before: Mapping[int, tuple[int, str | None]] = {}
         self._waited: Collection[int] = ()
+        self._never_read: Collection[int] = ()
+        self.standing: Collection[int] = ()
         # A thread of its own: nothing else must wait where the group's coordinator is away.
         self._asking = ThreadPoolExecutor(1, "tailstream-unattended")
         self._closed = False
@@ -74,7 +77,9 @@ class Unattended:
             return
         # Some may have become ours meanwhile.
         others = {*self._numbers()}
-        self._tell({number: found for number, found in waiting.items() if number in others})
+        told = {number: found for number, found in waiting.items() if number in others}
+        self.standing = told.keys() | (others & {*self._never_read})
+        self._tell(told)
 
     def close(self) -> None:
         """Leave the broker; a look under way ends first, within a second or two."""
@@ -84,13 +89,15 @@ class Unattended:
 
     async def _waiting(self, numbers: Collection[int]) -> dict[int, Waiting]:
         if not numbers or self._closed:
-            self._before, self._waited = {}, ()
+            self._before, self._waited, self._never_read = {}, (), ()
             return {}
-        before, waited = self._before, self._waited
+        before, waited, self._waited = self._before, self._waited, ()
         self._before = found = await self._ask(self._positions.committed, numbers)
         still = [number for number, told in found.items() if before.get(number) == told]
-        ends = await self._ask(self._positions.ends, still) if still and not self._closed else {}
+        asked = [*still, *(number for number in numbers if number not in found)]
+        ends = await self._ask(self._positions.ends, asked) if asked and not self._closed else {}
         self._waited = [number for number in still if ends.get(number, 0) > found[number][0]]
+        self._never_read = [n for n in asked if n not in found and ends.get(n, 0) > 0]
         return {
             number: Waiting(ends[number] - found[number][0], decode_times(found[number][1]))
             for number in self._waited

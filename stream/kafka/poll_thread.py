@@ -95,7 +95,8 @@ class PollThread(threading.Thread):
         self._epochs: dict[int, int] = {}
         self._reading: dict[int, int] = {}
         self._epoch = 0
-        self._member_id: str | None = None
+        self.member_id: str | None = None
+        self._rejoins = False
         self._stale: set[int] = set()
         self._group = settings["group.id"]
         self._asked_s = self.turned_s
@@ -141,17 +142,16 @@ class PollThread(threading.Thread):
 
         return self.request(ask)
 
+    def rejoin(self) -> None:
+        """Leave the group and join it anew, soon: all its members then divide the partitions."""
+        self._rejoins = True
+
     # On this thread
 
     def run(self) -> None:
         """Poll until told to stop; leave the group."""
         try:
-            self._consumer.subscribe(
-                [self._topic],
-                on_assign=self._on_assign,
-                on_revoke=self._on_revoke,
-                on_lost=self._on_lost,
-            )
+            self._subscribe()
             while not self.stopping.is_set():
                 self._poll()
         except BaseException as problem:  # noqa: BLE001 - no thread above this one would see it
@@ -159,8 +159,21 @@ class PollThread(threading.Thread):
         finally:
             self._close()
 
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
     def _poll(self) -> None:
         self.turned_s = clock.monotonic_s()
+        if self._rejoins:
+            # Not as a request: those are served in rebalance callbacks, too.
+            self._rejoins = False
+            self._consumer.unsubscribe()
+            self._subscribe()
         while self._requests:
             self._requests.popleft()(self._consumer)
         if not self._answered:
@@ -261,7 +274,7 @@ class PollThread(threading.Thread):
         try:
             self._notice_expulsion(consumer)
             numbers = {one.partition for one in partitions}
-            if self._member_id:
+            if self.member_id:
                 numbers |= self._stale
                 self._stale.clear()
             epochs = {}
@@ -301,8 +314,8 @@ class PollThread(threading.Thread):
         seen on Kafka 4.4 was first an empty one without a member id, then `revoke` with a new one.
         """
         member_id = consumer.memberid()
-        expelled = bool(self._epochs) and member_id != self._member_id
-        self._member_id = member_id
+        expelled = bool(self._epochs) and member_id != self.member_id
+        self.member_id = member_id
         if expelled:
             numbers = sorted(self._epochs)
             log.warning("expelled from the group, and back", partitions=numbers)

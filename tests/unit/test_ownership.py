@@ -39,3 +39,15 @@ def test_who_had_partitions_and_gave_them_up_stays_settled() -> None:
     ownership.assigned(0, 101.0)
 
     assert ownership.settled(101.0)
+
+
+def test_who_lost_all_is_out_of_the_group_until_it_answers_again() -> None:
+    ownership = Ownership()
+    ownership.assigned(3, 100.0)
+    ownership.lost(left=1)
+    with_one_left = ownership.settled(101.0)
+    ownership.lost(left=0)
+    with_none = ownership.settled(500.0)
+    ownership.assigned(2, 501.0)
+
+    assert (with_one_left, with_none, ownership.settled(501.0)) == (True, False, True)

@@ -108,6 +108,28 @@ def test_the_lag_in_records_is_told_also_where_no_times_were_committed() -> None
         assert looks.look() == {0: Waiting(2, None)}
 
 
+def test_what_was_never_read_stands_still_without_a_lag_that_nobody_knows() -> None:
+    broker = Broker()
+    with closing(Looks(broker)) as looks:
+        broker.log_ends, broker.positions = {0: 12, 1: 0}, {}
+
+        assert looks.look() == {}
+        assert set(looks.unattended.standing) == {0}
+        looks.others = {1}
+        looks.look()
+        assert set(looks.unattended.standing) == set()
+
+
+def test_what_is_told_stands_still() -> None:
+    broker = Broker()
+    with closing(Looks(broker)) as looks:
+        broker.log_ends, broker.positions = {0: 12, 1: 5}, {0: (10, None), 1: (5, None)}
+        for _ in range(3):
+            looks.look()
+
+        assert set(looks.unattended.standing) == {0}
+
+
 def test_what_becomes_ours_is_not_told_any_more() -> None:
     broker = Broker()
     with closing(Looks(broker)) as looks:
@@ -139,11 +161,12 @@ def test_nothing_is_asked_after_the_end() -> None:
     looks = Looks(broker)
     broker.log_ends, broker.positions = {0: 12}, {0: (10, None)}
     looks.look()
+    asked = [*broker.asked_for_ends]
     looks.close()
 
     assert broker.closed
     assert looks.look() == {}
-    assert broker.asked_for_ends == []
+    assert broker.asked_for_ends == asked
 
 
 def test_the_gauges_tell_what_waits_and_go_when_nothing_does() -> None:
