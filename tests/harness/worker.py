@@ -250,7 +250,7 @@ class WorkerProcess:
 
 
 def wait_until_all_is_decided(
-    topics: Topics, workers: list[WorkerProcess], *, timeout_s: float = 120.0
+    topics: Topics, workers: Sequence[WorkerProcess], *, timeout_s: float = 120.0
 ) -> None:
     """Return when the position and the resume offset have both reached the end of the input."""
     ends = {
