@@ -106,7 +106,7 @@ class Host:
             caught_up=self._read_on,
             failed=self.failed,
         )
-        self._ownership = Ownership()
+        self.ownership = Ownership()
         self._recount = False
         self._ends: dict[int, int] = {}
         self._heard_s: dict[int, float] = {}
@@ -156,7 +156,7 @@ class Host:
     def ready(self) -> bool:
         """Return whether the group has said what is ours, and all of that is being read."""
         reading = self.thread is not None and self.thread.is_alive()
-        settled = self._ownership.settled(clock.monotonic_s())
+        settled = self.ownership.settled(clock.monotonic_s())
         return settled and reading and self._restoring.ready
 
     # Records
@@ -189,7 +189,7 @@ class Host:
 
     def assigned(self, epochs: dict[int, int]) -> None:
         """Restore the partitions in the background; each is read from when it is ready."""
-        self._ownership.assigned(len(epochs), clock.monotonic_s())
+        self.ownership.assigned(len(epochs), clock.monotonic_s())
         # Limits are spread over them. Who is given some counts them before it restores these.
         self._recount = self._recount or not epochs
         self._epochs.update(epochs)
@@ -215,7 +215,7 @@ class Host:
         """They are somebody else's: commit nothing. A transaction under way is fenced."""
         async with self._leaving:
             ours = self._forget(partitions)
-            self._ownership.lost(left=len(self._epochs))
+            self.ownership.lost(left=len(self._epochs))
             self._drop(ours, "lost")
             await self._restoring.end(ours)
             async with self._lock:

@@ -71,12 +71,15 @@ def _unclaimed(
     def rejoin() -> None:
         assert host.thread is not None, "its member id was known"
         measurements.rejoined()
+        # Not ready until the group has answered anew.
+        host.ownership.lost(left=0)
         host.thread.rejoin()
 
     return Unclaimed(
         members,
         standing=lambda: unattended.standing,
         member_id=lambda: host.thread.member_id if host.thread else None,
+        divided_s=lambda: host.thread.divided_s if host.thread else 0.0,
         rejoin=rejoin,
         now_s=clock.monotonic_s,
         # Whoever gives a partition up ends a transaction first; who dies meanwhile is thrown out.

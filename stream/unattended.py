@@ -47,7 +47,8 @@ class Unattended:
     position, and at the next look it has not moved: nobody reads that partition, or whoever has it
     hangs. Looks must be farther apart than a worker's commits: what came to an idle partition a
     moment ago is read, and not yet committed. `standing` are those that were told last, and those
-    with records of which no position was ever committed: how many wait there is not known.
+    with records of which no position was ever committed: how many wait there is not known. It is
+    None while the broker does not answer.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Unattended:
         self._before: Mapping[int, tuple[int, str | None]] = {}
         self._waited: Collection[int] = ()
         self._never_read: Collection[int] = ()
-        self.standing: Collection[int] = ()
+        self.standing: Collection[int] | None = ()
         # A thread of its own: nothing else must wait where the group's coordinator is away.
         self._asking = ThreadPoolExecutor(1, "tailstream-unattended")
         self._closed = False
@@ -74,6 +75,7 @@ class Unattended:
             waiting = await self._waiting([*self._numbers()])
         except KafkaException as problem:
             log.debug("positions of others not known", error=str(problem.args[0]))
+            self.standing = None
             return
         # Some may have become ours meanwhile.
         others = {*self._numbers()}
@@ -91,11 +93,13 @@ class Unattended:
         if not numbers or self._closed:
             self._before, self._waited, self._never_read = {}, (), ()
             return {}
-        before, waited, self._waited = self._before, self._waited, ()
-        self._before = found = await self._ask(self._positions.committed, numbers)
+        # Kept until all has been answered: one look that fails does not make them move.
+        before, waited = self._before, self._waited
+        found = await self._ask(self._positions.committed, numbers)
         still = [number for number, told in found.items() if before.get(number) == told]
         asked = [*still, *(number for number in numbers if number not in found)]
         ends = await self._ask(self._positions.ends, asked) if asked and not self._closed else {}
+        self._before = found
         self._waited = [number for number in still if ends.get(number, 0) > found[number][0]]
         self._never_read = [n for n in asked if n not in found and ends.get(n, 0) > 0]
         return {

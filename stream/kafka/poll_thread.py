@@ -96,6 +96,7 @@ class PollThread(threading.Thread):
         self._reading: dict[int, int] = {}
         self._epoch = 0
         self.member_id: str | None = None
+        self.divided_s = self.turned_s
         self._rejoins = False
         self._stale: set[int] = set()
         self._group = settings["group.id"]
@@ -171,7 +172,8 @@ class PollThread(threading.Thread):
         self.turned_s = clock.monotonic_s()
         if self._rejoins:
             # Not as a request: those are served in rebalance callbacks, too.
-            self._rejoins = False
+            self._rejoins = self._answered = False
+            self._asked_s = self.turned_s
             self._consumer.unsubscribe()
             self._subscribe()
         while self._requests:
@@ -271,6 +273,7 @@ class PollThread(threading.Thread):
 
     def _on_assign(self, consumer: Any, partitions: Sequence[Any]) -> None:
         self._answered = True
+        self.divided_s = clock.monotonic_s()
         try:
             self._notice_expulsion(consumer)
             numbers = {one.partition for one in partitions}
@@ -293,6 +296,7 @@ class PollThread(threading.Thread):
 
     def _on_revoke(self, consumer: Any, partitions: Sequence[Any]) -> None:
         numbers = [partition.partition for partition in partitions]
+        self.divided_s = clock.monotonic_s()
         expelled = self._notice_expulsion(consumer)
         self.group_metadata = consumer.consumer_group_metadata()
         if expelled:

@@ -175,3 +175,13 @@ def test_what_it_was_to_keep_and_is_asked_for_after_all_does_not_begin_anew(owne
     revoke(owner, back, 6)
     assign(owner, back, 1)
     assert owner.told[-1] == ("assigned", [1], ("b", 4))
+
+
+def test_what_the_group_says_tells_when_it_last_divided_its_partitions(owner: Owner) -> None:
+    assert owner.thread is not None
+    began_s = owner.thread.divided_s
+    assign(owner, Client("a", 1), 5)
+    assigned_s = owner.thread.divided_s
+    revoke(owner, Client("a", 2), 5)
+
+    assert began_s < assigned_s < owner.thread.divided_s

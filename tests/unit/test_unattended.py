@@ -114,10 +114,10 @@ def test_what_was_never_read_stands_still_without_a_lag_that_nobody_knows() -> N
         broker.log_ends, broker.positions = {0: 12, 1: 0}, {}
 
         assert looks.look() == {}
-        assert set(looks.unattended.standing) == {0}
+        assert looks.unattended.standing == {0}
         looks.others = {1}
         looks.look()
-        assert set(looks.unattended.standing) == set()
+        assert looks.unattended.standing == set()
 
 
 def test_what_is_told_stands_still() -> None:
@@ -127,7 +127,7 @@ def test_what_is_told_stands_still() -> None:
         for _ in range(3):
             looks.look()
 
-        assert set(looks.unattended.standing) == {0}
+        assert looks.unattended.standing == {0}
 
 
 def test_what_becomes_ours_is_not_told_any_more() -> None:
@@ -154,6 +154,23 @@ def test_what_was_told_stands_while_the_broker_does_not_answer() -> None:
         broker.positions = None
 
         assert looks.look() == told == {0: Waiting(2, None)}
+        assert looks.unattended.standing is None
+        broker.positions = {0: (10, None)}
+        assert looks.look() == told, "it has not moved since"
+        assert looks.unattended.standing == {0}
+
+
+def test_what_has_moved_while_the_broker_did_not_answer_is_not_told() -> None:
+    broker = Broker()
+    with closing(Looks(broker)) as looks:
+        broker.log_ends, broker.positions = {0: 12}, {0: (10, None)}
+        for _ in range(3):
+            looks.look()
+        broker.positions = None
+        looks.look()
+        broker.positions = {0: (11, None)}
+
+        assert looks.look() == {}
 
 
 def test_nothing_is_asked_after_the_end() -> None:

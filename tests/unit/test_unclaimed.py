@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 
 from stream.kafka.errors import KafkaException
-from stream.unclaimed import Unclaimed
+from stream.unclaimed import ASK_AGAIN_S, Unclaimed
 
 PATIENCE_S = 40.0
 
@@ -32,13 +32,15 @@ class Looks:
     """The looks of the member `me`, at times that are told, and when it joined anew."""
 
     def __init__(self, group: Group, me: str = "me", standing: Collection[int] = (4, 5)) -> None:
-        self.standing = standing
+        self.standing: Collection[int] | None = standing
+        self.divided_s = 0.0
         self.rejoined_s: list[float] = []
         self.now_s = 0.0
         self.unclaimed = Unclaimed(
             group,
             standing=lambda: self.standing,
             member_id=lambda: me,
+            divided_s=lambda: self.divided_s,
             rejoin=lambda: self.rejoined_s.append(self.now_s),
             now_s=lambda: self.now_s,
             patience_s=PATIENCE_S,
@@ -61,11 +63,59 @@ def test_who_has_the_fewest_partitions_joins_anew_once_they_have_stood_still_for
         assert looks.look(PATIENCE_S, PATIENCE_S + 1) == [PATIENCE_S]
 
 
-def test_the_other_members_wait_for_it_and_join_anew_where_that_did_not_help() -> None:
-    group = Group({"me": [0, 1], "you": [2]})
+def test_the_others_wait_for_it_and_join_anew_one_after_another_where_that_did_not_help() -> None:
+    group = Group({"a console": [], "b": [0, 1], "c": [2]})
+    with closing(Looks(group, "b")) as most, closing(Looks(group, "c")) as fewer:
+        assert fewer.look(0, PATIENCE_S, 2 * PATIENCE_S - ASK_AGAIN_S) == []
+        assert fewer.look(2 * PATIENCE_S) == [2 * PATIENCE_S]
+        assert most.look(0, 3 * PATIENCE_S - ASK_AGAIN_S) == []
+        assert most.look(3 * PATIENCE_S) == [3 * PATIENCE_S]
+
+
+def test_what_a_division_has_just_taken_from_its_owner_is_let_alone_for_as_long() -> None:
+    group = Group({"me": []})
     with closing(Looks(group)) as looks:
-        assert looks.look(0, PATIENCE_S, 2 * PATIENCE_S - 1) == []
-        assert looks.look(2 * PATIENCE_S) == [2 * PATIENCE_S]
+        looks.look(0)
+        looks.divided_s = 30.0
+
+        assert looks.look(PATIENCE_S, 29 + PATIENCE_S) == []
+        assert looks.look(30 + PATIENCE_S) == [30 + PATIENCE_S]
+
+
+def test_an_answer_that_a_division_has_overtaken_is_not_judged() -> None:
+    class Overtaken(Group):
+        def assigned(self) -> Mapping[str, Collection[int]] | None:
+            looks.divided_s = PATIENCE_S
+            return super().assigned()
+
+    with closing(Looks(Overtaken({"me": []}))) as looks:
+        assert looks.look(0, PATIENCE_S) == []
+
+
+def test_who_is_not_among_the_members_joins_by_itself_and_not_anew() -> None:
+    group = Group({"you": [0, 1, 2, 3]})
+    with closing(Looks(group)) as looks:
+        assert looks.look(*range(0, 400, 10)) == []
+
+
+def test_nothing_is_asked_or_forgotten_while_the_broker_does_not_say_what_stands_still() -> None:
+    group = Group({"me": []})
+    with closing(Looks(group)) as looks:
+        looks.look(0)
+        looks.standing = None
+        assert looks.look(PATIENCE_S, PATIENCE_S + 1) == []
+        assert group.asked == 0
+        looks.standing = (4,)
+
+        assert looks.look(PATIENCE_S + 2) == [PATIENCE_S + 2]
+
+
+def test_the_broker_is_asked_at_intervals_whatever_it_answers() -> None:
+    group = Group(None)
+    with closing(Looks(group)) as looks:
+        looks.look(0, *range(40, 60))
+
+        assert group.asked == 2
 
 
 def test_of_members_that_have_as_few_one_joins_anew() -> None:
@@ -108,7 +158,7 @@ def test_a_broker_that_does_not_answer_is_asked_again() -> None:
     with closing(Looks(group)) as looks:
         assert looks.look(0, PATIENCE_S) == []
         group.away = False
-        assert looks.look(PATIENCE_S + 1) == [PATIENCE_S + 1]
+        assert looks.look(PATIENCE_S + ASK_AGAIN_S) == [PATIENCE_S + ASK_AGAIN_S]
 
 
 def test_nothing_is_asked_after_the_end() -> None:
