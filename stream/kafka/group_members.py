@@ -39,11 +39,12 @@ class GroupMembers:
         if not told or told[0].state != "Stable":
             return None
         return {
-            member.id: {*_partitions(member.assignment, self._topic)} for member in told[0].members
+            member.id: {*partitions_of(member.assignment, self._topic)}
+            for member in told[0].members
         }
 
 
-def _partitions(assignment: bytes, topic: str) -> Iterator[int]:
+def partitions_of(assignment: bytes, topic: str) -> Iterator[int]:
     """Yield a topic's partitions in an assignment, none where it is not to be read.
 
     Format: ConsumerProtocolAssignment.json of Apache Kafka, which all its versions begin with.
@@ -52,7 +53,7 @@ def _partitions(assignment: bytes, topic: str) -> Iterator[int]:
         _, topics = struct.unpack_from(">hi", assignment)
         position = 6
         for _ in range(topics):
-            (size,) = struct.unpack_from(">h", assignment, position)
+            (size,) = struct.unpack_from(">H", assignment, position)
             name = assignment[position + 2 : position + 2 + size]
             (count,) = struct.unpack_from(">i", assignment, position + 2 + size)
             position += 6 + size
