@@ -17,8 +17,7 @@ from stream import logs
 from stream.kafka.errors import KafkaException
 
 ASK_AGAIN_S = 10.0
-"""Every answer is worth this long, also none: librdkafka 2.16's admin requests have crashed where a
-coordinator moves, and then all workers would ask."""
+"""Every answer is worth this long, also none: while the brokers have trouble, all workers ask."""
 
 log = logs.logger("tailstream.host")
 
@@ -28,9 +27,6 @@ class Members(Protocol):
 
     def assigned(self) -> Mapping[str, Collection[int]] | None:
         """Return each member's partitions, None while the group rebalances."""
-
-    def close(self) -> None:
-        """Leave the broker."""
 
 
 class Unclaimed:
@@ -91,9 +87,8 @@ class Unclaimed:
             self._judge(assigned, due, now_s)
 
     def close(self) -> None:
-        """Leave the broker; a look under way ends first, within seconds."""
+        """Ask no more; a look under way ends first, within seconds."""
         self._closed = True
-        self._asking.submit(self._members.close)
         self._asking.shutdown()
 
     def _judge(

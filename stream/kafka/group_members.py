@@ -1,25 +1,28 @@
 """What the broker says of a consumer group's members and their partitions."""
 
-from collections.abc import Collection
+import struct
+import warnings
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream.kafka.client_log import LOGGER
-from stream.kafka.closing import Closing
 
 CALL_TIMEOUT_S = 5.0
 
 
-class GroupMembers(Closing):
-    """Asks for a group's members. Its client joins no group; one thread at a time."""
+class GroupMembers:
+    """Asks for the members of a group of the classic protocol. One thread at a time.
+
+    Never by AdminClient's `describe_consumer_groups`: librdkafka 2.16 aborts the process where the
+    coordinator moves meanwhile. `list_groups` asks each broker, and no coordinator.
+    """
 
     def __init__(self, connection: dict[str, Any], *, group: str, topic: str) -> None:
         self._connection = connection
         self._group = group
         self._topic = topic
-        self._admin: Any = None
 
     def assigned(self) -> dict[str, Collection[int]] | None:
         """Return each member's partitions by its member id, None while the group rebalances.
@@ -27,29 +30,36 @@ class GroupMembers(Closing):
         Raises:
             KafkaException: the broker does not answer, or does not tell.
         """
-        if self._admin is None:
-            # Nearly no worker ever asks, so it is not made before.
-            self._admin = AdminClient(self._connection, logger=LOGGER)
-        answers = self._admin.describe_consumer_groups(
-            [self._group], request_timeout=CALL_TIMEOUT_S
-        )
-        try:
-            told = answers[self._group].result()
-        except KafkaException:
-            # One that outlived its broker may wait for minutes where a new one is answered.
-            self.close()
-            raise
-        if told.state is not ConsumerGroupState.STABLE:
+        # Nearly no worker ever asks, so there is no client but for the asking.
+        admin: Any = AdminClient(self._connection, logger=LOGGER)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = admin.list_groups(self._group, timeout=CALL_TIMEOUT_S)
+        told = [one for one in found if one.id == self._group and one.error is None]
+        if not told or told[0].state != "Stable":
             return None
         return {
-            member.member_id: {
-                one.partition
-                for one in member.assignment.topic_partitions
-                if one.topic == self._topic
-            }
-            for member in told.members
+            member.id: {*partitions_of(member.assignment, self._topic)}
+            for member in told[0].members
         }
 
-    def close(self) -> None:
-        """Leave the broker; whoever asks again gets a new client."""
-        self._admin = None
+
+def partitions_of(assignment: bytes, topic: str) -> Iterator[int]:
+    """Yield a topic's partitions in an assignment, none where it is not to be read.
+
+    Format: ConsumerProtocolAssignment.json of Apache Kafka, which all its versions begin with.
+    """
+    try:
+        _, topics = struct.unpack_from(">hi", assignment)
+        position = 6
+        for _ in range(topics):
+            (size,) = struct.unpack_from(">H", assignment, position)
+            name = assignment[position + 2 : position + 2 + size]
+            (count,) = struct.unpack_from(">i", assignment, position + 2 + size)
+            position += 6 + size
+            numbers = struct.unpack_from(f">{count}i", assignment, position)
+            position += 4 * count
+            if name == topic.encode():
+                yield from numbers
+    except struct.error:
+        return

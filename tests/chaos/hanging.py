@@ -112,7 +112,8 @@ class HangingTransactions:
         if not self.restarts:
             self._broker.save_data(self._home)
         self.restarts += 1
-        self._unexplained_s = None
+        # Sessions begin anew with it: restarted again within them, the dead would never expire.
+        self._stuck_s, self._open_s = {}, {}
         self._say(
             "the operator restarts the broker: what it says is unstable, no transaction explains"
         )

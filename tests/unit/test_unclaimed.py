@@ -24,9 +24,6 @@ class Group:
             raise KafkaException("away")
         return self.told
 
-    def close(self) -> None:
-        self.away = True
-
 
 class Looks:
     """The looks of the member `me`, at times that are told, and when it joined anew."""
