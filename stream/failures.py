@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 from stream.exits import Exit, end_process
 from stream.kafka.errors import (
+    ClientEndedError,
     KafkaException,
     is_fenced,
     is_operators_fault,
@@ -46,9 +47,7 @@ def end_for(problem: BaseException, slot: Slot) -> NoReturn:
     match problem:
         case OffsetAboveEndError():
             end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END)
-        case PartitionsMissingError():
-            end_process(Exit.OPERATOR, str(problem))
-        case StorageError():
+        case PartitionsMissingError() | StorageError():
             # A disk that filled up: what lay there is wiped at the next start, and replayed.
             end_process(Exit.OPERATOR, str(problem))
         case PointerRefusedError():
@@ -62,6 +61,8 @@ def end_for(problem: BaseException, slot: Slot) -> NoReturn:
             end_process(Exit.WATCHDOG, why)
         case TimeoutError():
             end_process(Exit.WATCHDOG, "no end of a transaction while the group waits for it")
+        case ClientEndedError():
+            end_process(Exit.WATCHDOG, f"the client cannot go on: {problem}")
         case KafkaException():
             _end_for_kafka(problem.args[0], slot)
     end_process(Exit.BUG, "the worker cannot go on", problem=problem)

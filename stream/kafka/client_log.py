@@ -5,6 +5,7 @@ A broker that is away gives a line for each attempt of each client: dozens a sec
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Final
 
 from stream import clock
@@ -49,3 +50,16 @@ LOGGER: Final = logging.getLogger("tailstream.librdkafka")
 """Where every client's own log lines go: they would come out raw on stderr otherwise."""
 
 LOGGER.addFilter(Unrepeated())
+
+
+class FatalLines:
+    """A client's logger that hears what is fatal: librdkafka does not always report it, too."""
+
+    def __init__(self, fatal: Callable[[str], None]) -> None:
+        self._fatal = fatal
+
+    def log(self, level: int, message: str, *words: object) -> None:
+        """Pass a line on; what the client cannot go on after is told."""
+        LOGGER.log(level, message, *words)
+        if level >= logging.CRITICAL:
+            self._fatal(message % words)

@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 __all__ = [
     "GRANT",
+    "ClientEndedError",
     "KafkaException",
     "is_bad_compression",
     "is_bad_setting",
@@ -22,6 +23,11 @@ __all__ = [
     "needed_permission",
     "not_readable",
 ]
+
+
+class ClientEndedError(Exception):
+    """A client can never go on, and its log is all that says why."""
+
 
 GRANT = "grant it to the principal of this command with kafka-acls.sh --add"
 

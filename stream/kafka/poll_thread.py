@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream import clock, logs
-from stream.kafka.client_log import LOGGER
-from stream.kafka.errors import is_operators_fault
+from stream.kafka.client_log import FatalLines
+from stream.kafka.errors import ClientEndedError, is_operators_fault
 from stream.kafka.poll_size import PollSize
 from stream.kafka.receive import Batch, Receiver
 
@@ -86,7 +86,10 @@ class PollThread(threading.Thread):
         self.turned_s = clock.monotonic_s()
         # The message of a fatal error has no reason; what was reported before it does.
         self._fatal: Any = None
-        self._consumer = Consumer({**settings, "error_cb": self._reported}, logger=LOGGER)
+        self._fatal_line: tuple[float, str] | None = None
+        self._consumer = Consumer(
+            {**settings, "error_cb": self._reported}, logger=FatalLines(self._heard)
+        )
         self._topic = topic
         self._owner = owner
         self._receiver = receiver
@@ -189,6 +192,7 @@ class PollThread(threading.Thread):
             # ever, and the group would keep its partitions for it.
             raise KafkaException(self._fatal)
         if not messages:
+            self._heed()
             return
         errors: list[Any] = []
         began_s = clock.monotonic_s()
@@ -198,6 +202,17 @@ class PollThread(threading.Thread):
             self._owner.deliver(batches)
         for error in errors:
             self._error(error)
+
+    def _heed(self) -> None:
+        """End after a fatal line that no message and no report has followed.
+
+        Seen of KIP-848 on Kafka 4.4, when the group was gone with the broker: the client polled on
+        for ever, in no group.
+        """
+        if self._fatal_line is not None:
+            heard_s, line = self._fatal_line
+            if clock.monotonic_s() > heard_s + REPORT_WAIT_S:
+                raise ClientEndedError(line)
 
     def _wonder(self) -> None:
         """Say that nothing happens: librdkafka keeps it to itself when it may not join."""
@@ -244,6 +259,10 @@ class PollThread(threading.Thread):
         until_s = clock.monotonic_s() + REPORT_WAIT_S
         while self._fatal is None and clock.monotonic_s() < until_s:
             self._consumer.poll(POLL_WAIT_S)
+
+    def _heard(self, line: str) -> None:
+        if self._fatal_line is None:
+            self._fatal_line = clock.monotonic_s(), line
 
     def _reported(self, error: Any) -> None:
         if error.fatal():

@@ -1,12 +1,14 @@
 """What librdkafka reports as fatal ends the poll thread, also where no message says it."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from stream.kafka import poll_thread
+from stream.kafka.errors import ClientEndedError
 from stream.kafka.partitioner import fnv1a
 from stream.kafka.poll_thread import PollThread
 from stream.kafka.receive import Batch, Receiver
@@ -31,6 +33,24 @@ class Joining:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Silent(Joining):
+    """It can never go on, which only its log says."""
+
+    def __init__(self, settings: dict[str, Any], *, logger: Any) -> None:
+        super().__init__(settings)
+        self._logger = logger
+        self._polls = 0
+
+    def consume(self, _: int, __: float) -> list[Any]:
+        assert not self.closed
+        self._polls += 1
+        assert self._polls < 10
+        self._logger.log(logging.ERROR, "%s [%s] %s", "FAIL", "c", "they come back")
+        if self._polls > 1:
+            self._logger.log(logging.CRITICAL, "%s [%s] %s", "FATAL", "c", "no such group")
+        return []
 
 
 class Owner:
@@ -64,13 +84,26 @@ class Owner:
 def test_a_member_that_is_fenced_while_it_joins_ends_instead_of_waiting_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(poll_thread, "Consumer", Joining)
+    (problem,) = problems_of(Joining, monkeypatch)
+    assert isinstance(problem, KafkaException)
+    assert problem.args[0].code() == KafkaError.FENCED_INSTANCE_ID
+
+
+def test_a_client_that_ended_ends_the_thread_though_its_log_alone_says_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(poll_thread, "REPORT_WAIT_S", 0.0)
+    (problem,) = problems_of(Silent, monkeypatch)
+    assert isinstance(problem, ClientEndedError)
+    assert str(problem) == "FATAL [c] no such group"
+
+
+def problems_of(client: type[Joining], monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    monkeypatch.setattr(poll_thread, "Consumer", client)
     owner = Owner()
     loop = asyncio.new_event_loop()
     receiver = Receiver(ScanPlan(), fnv1a)
     thread = PollThread({"group.id": "g"}, "spans", owner=owner, receiver=receiver, loop=loop)
     thread.run()
     loop.close()
-    (problem,) = owner.problems
-    assert isinstance(problem, KafkaException)
-    assert problem.args[0].code() == KafkaError.FENCED_INSTANCE_ID
+    return owner.problems
