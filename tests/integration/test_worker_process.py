@@ -202,7 +202,6 @@ def test_who_has_lost_its_place_in_the_group_is_not_ready_until_it_is_back(
         own_broker.start()
         worker.wait_until_ready()
         wait_for("its partitions", lambda: len(worker.partitions()) == PARTITIONS, timeout_s=60)
-        worker.terminate()
 
 
 def revive_until_all_is_decided(topics: Topics, worker: WorkerProcess) -> None:
