@@ -100,8 +100,9 @@ class JarBroker:
 
     def save_data(self, into: Path) -> None:
         if self._home is not None:
+            place = into / f"kafka-{1 + len(list(into.glob('kafka-*')))}"
             with contextlib.suppress(shutil.Error):  # it runs: now and then a file goes meanwhile
-                shutil.copytree(self._home, into / "kafka")
+                shutil.copytree(self._home, place)
 
     def close(self) -> None:
         self.kill()
