@@ -243,7 +243,9 @@ class PollThread(threading.Thread):
         fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's public code
         if fatal:
             self._await_report()
-            raise KafkaException(self._fatal or error)
+            if self._fatal is None:
+                raise ClientEndedError(error.str())
+            raise KafkaException(self._fatal)
         reset = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
         # A topic that is not there (yet) is waited for; one that is denied is not.
         denied = is_operators_fault(error) and error.code() not in _MAY_COME

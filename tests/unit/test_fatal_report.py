@@ -53,6 +53,30 @@ class Silent(Joining):
         return []
 
 
+class Told(Joining):
+    """It can never go on, which a message says, and no report why."""
+
+    def __init__(self, settings: dict[str, Any], **_: Any) -> None:
+        super().__init__(settings)
+        self.polled = 0
+
+    def consume(self, _: int, __: float) -> list[Any]:
+        return [Fatal()]
+
+    def poll(self, _: float) -> None:
+        self.polled += 1
+
+
+class Fatal:
+    """What `consume` returns then."""
+
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._FATAL, "Fatal error: no such group", True)
+
+    def partition(self) -> int:
+        return -1
+
+
 class Owner:
     """Notes why the thread could not go on."""
 
@@ -96,6 +120,15 @@ def test_a_client_that_ended_ends_the_thread_though_its_log_alone_says_it(
     (problem,) = problems_of(Silent, monkeypatch)
     assert isinstance(problem, ClientEndedError)
     assert str(problem) == "FATAL [c] no such group"
+
+
+def test_a_client_that_ended_ends_the_thread_though_nobody_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(poll_thread, "REPORT_WAIT_S", 0.0)
+    (problem,) = problems_of(Told, monkeypatch)
+    assert isinstance(problem, ClientEndedError)
+    assert str(problem) == "Fatal error: no such group"
 
 
 def problems_of(client: type[Joining], monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
