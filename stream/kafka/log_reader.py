@@ -3,7 +3,6 @@
 Its client joins no group, so it may be used from a thread of its own, one at a time.
 """
 
-import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,10 +14,11 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from stream import clock
 from stream.kafka.client_log import LOGGER
+from stream.kafka.log_ends import log_ends
 from stream.kafka.log_state import Identity
 
 CALL_TIMEOUT_S = 10.0
@@ -104,17 +104,8 @@ class LogReader:
         if self._admin is None:
             # Nearly no worker ever asks, so it is not made before.
             self._admin = AdminClient(self._connection, logger=LOGGER)
-        latest = OffsetSpec.latest()
-        answers = self._admin.list_offsets(
-            {TopicPartition(self._topic, number): latest for number in numbers},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=CALL_TIMEOUT_S,
-        )
-        ends = {}
-        for asked, answer in answers.items():
-            with contextlib.suppress(KafkaException):
-                ends[asked.partition] = answer.result().offset
-        return ends
+        level = IsolationLevel.READ_COMMITTED
+        return log_ends(self._admin, self._topic, numbers, level, CALL_TIMEOUT_S)
 
     def close(self) -> None:
         """Leave the broker."""

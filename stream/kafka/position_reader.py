@@ -3,15 +3,15 @@
 Its clients join no group, so they may be used from a thread of their own, one at a time.
 """
 
-import contextlib
 from collections.abc import Collection
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from stream.kafka.client_log import LOGGER
 from stream.kafka.closing import Closing
+from stream.kafka.log_ends import log_ends
 
 CALL_TIMEOUT_S = 1.0
 
@@ -59,16 +59,8 @@ class PositionReader(Closing):
         """
         if self._admin is None:
             self._admin = AdminClient(self._connection, logger=LOGGER)
-        answers = self._admin.list_offsets(
-            {TopicPartition(self._topic, number): OffsetSpec.latest() for number in numbers},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=CALL_TIMEOUT_S,
-        )
-        ends = {}
-        for asked, answer in answers.items():
-            with contextlib.suppress(KafkaException):
-                ends[asked.partition] = answer.result().offset
-        return ends
+        level = IsolationLevel.READ_UNCOMMITTED
+        return log_ends(self._admin, self._topic, numbers, level, CALL_TIMEOUT_S)
 
     def close(self) -> None:
         """Leave the broker; whoever asks again gets new clients."""
