@@ -129,7 +129,9 @@ def _pinning(settings: Settings, metrics: Metrics) -> Pinning:
     )
     return Pinning(
         reading if exemplars.kafka else None,
-        ControlRecords(target, RecordProducer(producing, partitioner=topics.partitioner)),
+        ControlRecords(
+            target, RecordProducer(producing, [target.topic], partitioner=topics.partitioner)
+        ),
         PinRules(
             ttl_ms=round(exemplars.ttl_s * 1000), remembered_max=exemplars.pins_remembered_max
         ),

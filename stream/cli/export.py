@@ -77,7 +77,7 @@ def _run(settings: Settings, metrics: Metrics) -> ExportCounts:
         _plan(settings),
         backend,
         consumer_settings(settings.kafka, member),
-        RecordProducer(producing, partitioner=topics.partitioner),
+        RecordProducer(producing, [topics.dead_letters], partitioner=topics.partitioner),
         metrics,
     )
     log.info("export", source=topics.output, url=shown(backend.url), group=member.group)

@@ -77,8 +77,7 @@ def command(
     except KafkaException as problem:
         error = problem.args[0]
         if is_operators_fault(error):
-            remedy = f"grant Write on {settings.topics.input!r} to whoever runs this"
-            raise ClusterRefused(f"Kafka: {error.str()}: {remedy}") from None
+            raise ClusterRefused(f"Kafka: {error.str()}") from None
         raise click.ClickException(f"Kafka: {error.str()}: pin what has no line again") from None
 
 
@@ -158,7 +157,8 @@ def _write(settings: Settings, pins: Sequence[Pin], *, all_partitions: bool) -> 
         all_partitions=all_partitions,
         as_json=settings.exemplars.json_input,
     )
-    records = ControlRecords(target, RecordProducer(producing, partitioner=topics.partitioner))
+    producer = RecordProducer(producing, [target.topic], partitioner=topics.partitioner)
+    records = ControlRecords(target, producer)
     try:
         for pin in pins:
             written = _Written(pin)

@@ -92,7 +92,7 @@ def _run(settings: Settings, metrics: Metrics) -> RekeyCounts:
     rekey = Rekey(
         plan,
         consumer_settings(settings.kafka, member),
-        RecordProducer(producing, partitioner=topics.partitioner),
+        RecordProducer(producing, [plan.target, plan.dead_letters], partitioner=topics.partitioner),
         metrics,
     )
     log.info("rekey", source=plan.source, target=plan.target, group=member.group)

@@ -12,6 +12,7 @@ __all__ = [
     "is_bad_setting",
     "is_end_of_partition",
     "is_fenced",
+    "is_given_up",
     "is_group_refused",
     "is_message_fault",
     "is_operators_fault",
@@ -138,6 +139,15 @@ def not_readable(error: Any, topic: str) -> KafkaException:
 def is_message_fault(error: Any) -> bool:
     """Return whether one of the records was refused for what it is."""
     return error.code() in MESSAGE_FAULTS
+
+
+def is_given_up(error: Any) -> bool:
+    """Return whether the client gave a record up for what happened to the client, told apart."""
+    return error.code() in (
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001 - see above
+        KafkaError._PURGE_INFLIGHT,  # noqa: SLF001 - see above
+        KafkaError._FATAL,  # noqa: SLF001 - see above
+    )
 
 
 def is_unreachable(error: Any) -> bool:

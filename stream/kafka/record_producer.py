@@ -1,26 +1,28 @@
 """A producer that says of each record when it is safe, for commands that are done at least once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from stream import clock
 from stream.kafka.client_reports import ClientReports
 from stream.kafka.commit import Produce
-from stream.kafka.errors import GRANT, is_message_fault
+from stream.kafka.errors import GRANT, is_given_up, is_message_fault
 from stream.kafka.load_producer import PARTITIONERS
 from stream.kafka.topics import ClusterError
 
 FULL_QUEUE_WAIT_S = 0.1
 FLUSH_S = 1.0
 METADATA_S = 10.0
+REASON_WAIT_S = 1.0
 MESSAGE_BYTES_MAX = 1_000_000_000
 """librdkafka's largest value."""
 
 
 class RecordProducer:
-    """Sends records to any topic. One thread at a time; reports come inside its methods.
+    """Sends records to `topics`. One thread at a time; reports come inside its methods.
 
     `settings` are `client_settings.producer_settings`, `partitioner` is a name of
     `topics.partitioner`. Delivery is tried for ever: an outage is waited for. `in_flight_bytes` are
@@ -30,9 +32,13 @@ class RecordProducer:
         ClusterError: a property below `kafka.` that librdkafka does not take.
     """
 
-    def __init__(self, settings: Mapping[str, Any], *, partitioner: str) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], topics: Sequence[str], *, partitioner: str
+    ) -> None:
         self.in_flight_bytes = 0
+        self._topics = topics
         self._problem: KafkaError | None = None
+        self._given_up: KafkaError | None = None
         self._suspects: list[_Sent] = []
         self._culprits: list[_Sent] = []
         try:
@@ -78,12 +84,12 @@ class RecordProducer:
         Raises:
             KafkaException: a record failed for another reason than itself.
         """
-        self._producer.poll(timeout_s)
+        self._serve(self._producer.poll, timeout_s)
         self._settle_suspects()
 
     def flush(self, timeout_s: float) -> int:
         """Wait for what is queued; return how many are still under way. Raises as `poll`."""
-        left = int(self._producer.flush(timeout_s))
+        left = self._serve(self._producer.flush, timeout_s)
         self._settle_suspects()
         return left or len(self._producer)
 
@@ -127,19 +133,28 @@ class RecordProducer:
                     **options,
                 )
             except BufferError:
-                self._producer.poll(FULL_QUEUE_WAIT_S)
+                self._serve(self._producer.poll, FULL_QUEUE_WAIT_S)
             except KafkaException as problem:
                 reported(problem.args[0], None)
                 return
             else:
                 return
 
+    def _serve(self, wait: Callable[[float], int], timeout_s: float) -> int:
+        try:
+            return wait(timeout_s)
+        except KafkaException as problem:  # what is fatal is told once, and of no record
+            self._problem = self._problem or _with_topics(problem.args[0], self._topics)
+            raise KafkaException(self._problem) from None
+
     def _reported(self, sent: "_Sent", error: KafkaError | None, *, alone: bool) -> None:
         if error is None:
             self.in_flight_bytes -= len(sent.record.value)
             sent.delivered()
+        elif is_given_up(error):
+            self._given_up = self._given_up or _with_topics(error, [sent.record.topic])
         elif not (is_message_fault(error) or error.code() == KafkaError.INVALID_TIMESTAMP):
-            self._problem = self._problem or _with_topic(error, sent.record.topic)
+            self._problem = self._problem or _with_topics(error, [sent.record.topic])
         else:
             (self._culprits if alone else self._suspects).append(sent)
 
@@ -158,12 +173,15 @@ class RecordProducer:
 
     def _wait_until_empty(self) -> None:
         while len(self._producer):
-            self._producer.flush(FLUSH_S)
+            self._serve(self._producer.flush, FLUSH_S)
             self._raise()
 
     def _raise(self) -> None:
-        if self._problem is not None:
-            raise KafkaException(self._problem)
+        until_s = clock.monotonic_s() + REASON_WAIT_S
+        while self._given_up and not self._problem and clock.monotonic_s() < until_s:
+            self._serve(self._producer.poll, FULL_QUEUE_WAIT_S)  # raises the reason
+        if problem := self._problem or self._given_up:
+            raise KafkaException(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +199,16 @@ def _emptied(waiting: list[_Sent]) -> list[_Sent]:
     return taken
 
 
-def _with_topic(error: KafkaError, topic: str) -> KafkaError:
-    """Return the error with the topic's name, and what we lack on it."""
-    denied = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+def _with_topics(error: KafkaError, topics: Sequence[str]) -> KafkaError:
+    """Return the error with the names of the topics, and what we lack on them.
+
+    Whoever may write to no topic at all is refused as a producer (InitProducerId), by a code that
+    speaks of the cluster.
+    """
+    denied = error.code() in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    )
     needs = f" (Write is needed: {GRANT})" if denied else ""
-    return KafkaError(error.code(), f"topic {topic!r}: {error.str()}{needs}", fatal=error.fatal())
+    named = f"topic{'s' * (len(topics) > 1)} {', '.join(map(repr, topics))}"
+    return KafkaError(error.code(), f"{named}: {error.str()}{needs}", fatal=error.fatal())

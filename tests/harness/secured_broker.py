@@ -150,6 +150,16 @@ def take_away(admin: AdminClient, permission: Permission) -> None:
         gone.result(REQUEST_TIMEOUT_S)
 
 
+def forget_all_permissions(admin: AdminClient) -> None:
+    """Let nobody do anything: of what one may write to, whatever it is, depends what one may."""
+    any_of_all = AclBindingFilter(
+        *(ResourceType.ANY, None, ResourcePatternType.ANY, None, None),
+        *(AclOperation.ANY, AclPermissionType.ANY),
+    )
+    for gone in admin.delete_acls([any_of_all]).values():
+        gone.result(REQUEST_TIMEOUT_S)
+
+
 def _pattern(kind: ResourceType) -> ResourcePatternType:
     prefixed = kind is TRANSACTIONAL_ID
     return ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL

@@ -30,6 +30,7 @@ from tests.harness.secured_broker import (
     SecuredBroker,
     allow,
     as_overrides,
+    forget_all_permissions,
     permissions_of_a_worker,
     secured_broker,
     take_away,
@@ -437,6 +438,7 @@ def runs_beside(
         granted = [each for number, each in enumerate(wanted) if number != lacks]
         # Or it would not even know that the topic is there, which is told as such.
         seen = list({(TOPIC, name, DESCRIBE) for kind, name, _ in wanted if kind is TOPIC})
+        forget_all_permissions(broker.admin)
         allow(broker.admin, granted + (seen if lacks is not None else []))
         more = {f"kafka.{name}": value for name, value in by_password(broker).items()}
         more |= {"export.endpoint": backend.endpoint, "topics.decisions": fresh.decisions}
