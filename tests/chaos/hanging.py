@@ -70,8 +70,9 @@ class HangingTransactions:
         for one, since_s in self._open_s.items():
             if now_s > since_s + HANGS_AFTER_S:
                 self._end(one)
-        if any(now_s > since_s + HANGS_AFTER_S for since_s in self._stuck_s.values()):
-            self._restart()
+        hangs = [name for name, since_s in self._stuck_s.items() if now_s > since_s + HANGS_AFTER_S]
+        if hangs:
+            self._restart(hangs)
 
     def _unstable(self) -> list[tuple[str, int, int]]:
         """Return (topic, partition, last stable offset) where that is not the end."""
@@ -108,15 +109,14 @@ class HangingTransactions:
         described = admin.describe_consumer_groups([group], request_timeout=ANSWER_TIMEOUT_S)
         return len(described[group].result().members) > self._running()
 
-    def _restart(self) -> None:
+    def _restart(self, hangs: list[str]) -> None:
         if not self.restarts:
             self._broker.save_data(self._home)
         self.restarts += 1
         # Sessions begin anew with it: restarted again within them, the dead would never expire.
         self._stuck_s, self._open_s = {}, {}
-        self._say(
-            "the operator restarts the broker: what it says is unstable, no transaction explains"
-        )
+        why = f"no transaction explains what hangs: {', '.join(sorted(hangs))}"
+        self._say(f"the operator restarts the broker: {why}")
         self._broker.stop()
         self._broker.start()
 

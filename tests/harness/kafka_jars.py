@@ -2,6 +2,7 @@
 
 import base64
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -43,7 +44,7 @@ class KafkaJars:
     @classmethod
     def on_this_machine(cls) -> "KafkaJars":
         """Find Java, find or fetch the jars. MissingToolError names what is not there."""
-        return cls(find_java(), fetched(SETTINGS / "pom.xml", CACHE / kafka_version()))
+        return cls(find_java(), fetched(SETTINGS / "pom.xml", CACHE))
 
     def prepare(
         self, home: Path, *, port: int, controller_port: int, more: str, scram: Sequence[str]
@@ -84,10 +85,16 @@ def find_java() -> str:
     return java
 
 
-def fetched(pom: Path, folder: Path) -> Path:
-    """Return the folder, with the jars of a pom in it. MissingToolError says what is not there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "lock").open("w") as lock:
+def jars_folder(pom: Path, cache: Path) -> Path:
+    """Return where below `cache` the jars of a pom are: another pom, another folder."""
+    return cache / hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
+
+
+def fetched(pom: Path, cache: Path) -> Path:
+    """Return `jars_folder` with the jars in it. MissingToolError says what is not there."""
+    folder = jars_folder(pom, cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
             _fetch(pom, folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from tests.harness.kafka_jars import MissingToolError, fetched, find_java
+from tests.harness.kafka_jars import MissingToolError, fetched, find_java, jars_folder
 from tests.harness.repository import ROOT
 
 POM: Final = Path(__file__).with_name("kafka_tools_pom") / "pom.xml"
@@ -27,12 +27,12 @@ def tools_version() -> str:
 def build() -> None:
     """Fetch the tools, if they are not there. MissingToolError says what to install."""
     find_java()
-    fetched(POM, CACHE / tools_version())
+    fetched(POM, CACHE)
 
 
 def described(bootstrap: str, group: str) -> str:
     """Return what `kafka-consumer-groups.sh --describe --group` prints."""
-    jars = CACHE / tools_version()
+    jars = jars_folder(POM, CACHE)
     if not jars.is_dir():
         raise MissingToolError("Kafka's tools are not there: make test-real fetches them")
     command = [find_java(), "-cp", f"{jars}/*", CONSUMER_GROUPS]
