@@ -25,6 +25,7 @@ from tests.harness.kafka_jars import KafkaJars, MissingToolError
 
 BOOTSTRAP_VARIABLE = "TAILSTREAM_TEST_BOOTSTRAP"
 START_TIMEOUT_S = 90.0
+THREAD_DUMP_S = 1.0
 
 
 class Broker(Protocol):
@@ -100,6 +101,9 @@ class JarBroker:
 
     def save_data(self, into: Path) -> None:
         if self._home is not None:
+            if self._child is not None:
+                os.kill(self._child.pid, signal.SIGQUIT)  # its threads' stacks, into its log
+                time.sleep(THREAD_DUMP_S)
             place = into / f"kafka-{1 + len(list(into.glob('kafka-*')))}"
             with contextlib.suppress(shutil.Error):  # it runs: now and then a file goes meanwhile
                 shutil.copytree(self._home, place)
