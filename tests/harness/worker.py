@@ -94,7 +94,10 @@ class WorkerProcess:
 
     def wait_until_ready(self) -> None:
         """Return when it has partitions and they are restored."""
-        wait_for(f"{self.slot} ready", self._ready, timeout_s=READY_TIMEOUT_S)
+        try:
+            wait_for(f"{self.slot} ready", self._ready, timeout_s=READY_TIMEOUT_S)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}\n{self.log_tail()}") from None
 
     def is_ready(self) -> bool:
         """Tell whether it has partitions and they are restored; it may also have ended."""

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.harness.broker import Broker, NoBrokerError, running_broker
 from tests.harness.topics import Topics, topics_of_a_test
+
+LOG_LINES_SHOWN = 80
 
 
 @pytest.fixture(scope="session")
@@ -17,10 +20,13 @@ def kafka() -> Iterator[str]:
 
 
 @pytest.fixture
-def own_broker() -> Iterator[Broker]:
-    """Give a Kafka that the test may stop, kill and start again."""
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """Give a Kafka that the test may stop, kill and start again; a failure shows its log's end."""
     with _broker(own=True) as broker:
         yield broker
+        broker.save_log(tmp_path)
+        for log in tmp_path.glob("broker.log"):
+            print("".join(log.read_text().splitlines(keepends=True)[-LOG_LINES_SHOWN:]))
 
 
 @pytest.fixture
