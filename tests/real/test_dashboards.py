@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 RULES: Final = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 SMALL: Final = {"memory": "2MiB", "disk": "64MiB"}
 HELD_PARTITION: Final = 3
+PIN_TTL_MS: Final = 600_000
+"""Longer than a loaded machine takes to the spans of the traces that are pinned early."""
 REPLAYED_BYTES_A_SECOND: Final = 20_000
 CAUGHT_UP_BYTES_A_SECOND: Final = 500_000
 SCRAPES_S: Final = 4.0
@@ -164,7 +166,7 @@ def pin(topics: Topics, keys: Iterable[bytes]) -> None:
     """Ask for these traces."""
     producer = Producer({"bootstrap.servers": topics.bootstrap, "partitioner": "fnv1a_random"})
     for key in {*keys} - {b"0" * 32}:
-        header = encode(Pin(bytes.fromhex(key.decode()), 60_000, "a test"))
+        header = encode(Pin(bytes.fromhex(key.decode()), PIN_TTL_MS, "a test"))
         producer.produce(topics.input, b"", key, headers={CONTROL_HEADER: header})
     assert producer.flush(30) == 0
 
