@@ -26,7 +26,8 @@ HANGS_AFTER_S = 60.0
 class HangingTransactions:
     """Ends what hangs, and counts it in `ended`; what the broker holds is kept before that.
 
-    What no open transaction explains needs a restart of the broker: counted in `restarts`.
+    What no open transaction explains needs a restart of the broker: counted in `restarts`. It looks
+    every `look_every_s`, and acts on what it has seen for `hangs_after_s`.
     """
 
     def __init__(
@@ -36,6 +37,9 @@ class HangingTransactions:
         home: Path,
         say: Callable[[str], None],
         running: Callable[[], int],
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+        hangs_after_s: float = HANGS_AFTER_S,
     ) -> None:
         self.ended = 0
         self.restarts = 0
@@ -44,6 +48,8 @@ class HangingTransactions:
         self._home = home
         self._say = say
         self._running = running
+        self._look_every_s = look_every_s
+        self._hangs_after_s = hangs_after_s
         self._looked_s = time.monotonic()
         self._open_s: dict[OpenTransaction, float] = {}
         self._stuck_s: dict[str, float] = {}
@@ -51,7 +57,7 @@ class HangingTransactions:
     def look(self) -> None:
         """See what is open, now and then, and end what has been for long."""
         now_s = time.monotonic()
-        if now_s < self._looked_s + LOOK_EVERY_S:
+        if now_s < self._looked_s + self._look_every_s:
             return
         self._looked_s = now_s
         try:
@@ -68,9 +74,10 @@ class HangingTransactions:
         self._open_s = {one: self._open_s.get(one, now_s) for one in found}
         self._stuck_s = {name: self._stuck_s.get(name, now_s) for name in stuck}
         for one, since_s in self._open_s.items():
-            if now_s > since_s + HANGS_AFTER_S:
+            if now_s > since_s + self._hangs_after_s:
                 self._end(one)
-        hangs = [name for name, since_s in self._stuck_s.items() if now_s > since_s + HANGS_AFTER_S]
+        late_s = now_s - self._hangs_after_s
+        hangs = [name for name, since_s in self._stuck_s.items() if since_s < late_s]
         if hangs:
             self._restart(hangs)
 

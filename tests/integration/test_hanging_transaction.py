@@ -7,7 +7,6 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from tests.chaos import hanging
 from tests.chaos.hanging import HangingTransactions
 from tests.harness.broker import GivenBroker
 from tests.harness.oracle import Rules
@@ -20,7 +19,7 @@ RULES = Rules(decision_wait_ms=2000, slow_ms=1000, percentage=5)
 
 
 def test_a_restore_waits_for_a_transaction_that_hangs_and_goes_on_when_an_operator_ends_it(
-    topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    topics: Topics, tmp_path: Path
 ) -> None:
     left_open(topics)
     with closing(WorkerProcess(topics, RULES, tmp_path, slot="worker-0")) as worker:
@@ -30,10 +29,9 @@ def test_a_restore_waits_for_a_transaction_that_hangs_and_goes_on_when_an_operat
         assert not worker.is_ready()
 
         said: list[str] = []
-        monkeypatch.setattr(hanging, "LOOK_EVERY_S", 0)
-        monkeypatch.setattr(hanging, "HANGS_AFTER_S", 0)
         broker = GivenBroker(topics.bootstrap)
-        operator = HangingTransactions(broker, topics, tmp_path, said.append, lambda: 1)
+        at_once = {"look_every_s": 0.0, "hangs_after_s": 0.0}
+        operator = HangingTransactions(broker, topics, tmp_path, said.append, lambda: 1, **at_once)
         operator.look()
         assert operator.ended == 0, "seen for the first time"
         operator.look()
