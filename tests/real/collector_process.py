@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tests.harness.broker import free_ports
 from tests.harness.children import Child
-from tests.harness.topics import wait_for
+from tests.harness.topics import Topics, wait_for
 
 HERE: Final = Path(__file__).parent
 TO_KAFKA: Final = HERE / "collector_to_kafka.yaml"
@@ -21,6 +21,20 @@ FROM_OTLP: Final = HERE / "collector_from_otlp.yaml"
 START_TIMEOUT_S: Final = 90.0
 END_TIMEOUT_S: Final = 90.0
 ANSWER_TIMEOUT_S: Final = 60.0
+
+
+def settings_of(topics: Topics, topic: str) -> dict[str, str]:
+    """Return what the configurations with Kafka name as `${env:...}`, uncompressed OTLP by key."""
+    return {
+        "BROKERS": topics.bootstrap,
+        "GROUP": f"{topics.group}-collector",
+        "TOPIC": topic,
+        "PARTITIONER": "{}",
+        "KEYED": "true",
+        "ENCODING": "otlp_proto",
+        "COMPRESSION": "none",
+        "SIGNAL_HEADER": "false",
+    }
 
 
 class CollectorProcess:

@@ -20,7 +20,13 @@ from tests.harness.topics import Topics, end_offsets, ends_of, wait_for
 from tests.harness.verify import nothing_missing_and_nothing_twice, read_back, whole_and_unchanged
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided
 from tests.real.collector_load import SpanBytes, requests_of, send_all, spans_in
-from tests.real.collector_process import FROM_KAFKA, FROM_OTLP, TO_KAFKA, CollectorProcess
+from tests.real.collector_process import (
+    FROM_KAFKA,
+    FROM_OTLP,
+    TO_KAFKA,
+    CollectorProcess,
+    settings_of,
+)
 from tests.real.commands import Running, called
 from tests.real.report import Report
 
@@ -39,7 +45,6 @@ SENT_HEADERS: Final = {
 }
 
 SpawnCollector = Callable[..., CollectorProcess]
-SpawnWorker = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
@@ -48,16 +53,7 @@ def running(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[SpawnCo
     with ExitStack() as all_of_them:
 
         def start(config: Path, **more: str) -> CollectorProcess:
-            settings = {
-                "BROKERS": topics.bootstrap,
-                "GROUP": f"{topics.group}-collector",
-                "TOPIC": topics.input if config is TO_KAFKA else topics.output,
-                "PARTITIONER": "{}",
-                "KEYED": "true",
-                "ENCODING": "otlp_proto",
-                "COMPRESSION": "none",
-                "SIGNAL_HEADER": "false",
-            }
+            settings = settings_of(topics, topics.input if config is TO_KAFKA else topics.output)
             home = tmp_path / config.stem
             # Seen once: one partition of a topic made a moment before was not read for minutes.
             end_offsets(topics.bootstrap, settings["TOPIC"])

@@ -30,7 +30,7 @@ from tests.real.collector_checks import (
     summed_up,
 )
 from tests.real.collector_load import Request, requests_of, send_all, spans_in
-from tests.real.collector_process import TO_KAFKA, CollectorProcess
+from tests.real.collector_process import TO_KAFKA, CollectorProcess, settings_of
 from tests.real.commands import Running, called
 from tests.real.report import Report
 
@@ -77,16 +77,9 @@ def exporting(collector: Path, topics: Topics, tmp_path: Path) -> Iterator[Spawn
     with ExitStack() as running:
 
         def export(partitioner: str, topic: str | None = None, **more: str) -> CollectorProcess:
-            settings = {
-                "BROKERS": topics.bootstrap,
-                "TOPIC": topic or topics.input,
-                "PARTITIONER": partitioner,
-                "KEYED": "true",
-                "ENCODING": "otlp_proto",
-                "COMPRESSION": "none",
-                "SIGNAL_HEADER": "false",
-            }
-            process = CollectorProcess(collector, TO_KAFKA, tmp_path / "to", {**settings, **more})
+            settings = settings_of(topics, topic or topics.input)
+            settings |= {"PARTITIONER": partitioner, **more}
+            process = CollectorProcess(collector, TO_KAFKA, tmp_path / "to", settings)
             running.callback(process.close)
             process.start()
             return process
