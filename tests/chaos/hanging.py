@@ -1,9 +1,9 @@
 """What Kafka itself may leave hanging after a kill: the operator whom a worker then calls for.
 
-Seen three times in about 95 kills of the only broker: the decisions of one dead producer stayed
+Seen after a few of 100 kills of the only broker: the decisions of one dead producer stayed
 unstable; the group's offsets that it had committed; a group's dead members never expired. The log
-was whole each time, and a broker started anew on it was well. A worker says what it waits for; here
-the remedies are applied, on the word of clients that are fresh.
+was whole each time, and a broker started anew on it was well (why: stream/RATIONALE.md). A worker
+says what it waits for; here the remedies are applied, on the word of clients that are fresh.
 """
 
 import time
@@ -67,10 +67,9 @@ class HangingTransactions:
             )
             stuck = {f"{topic}-{number} at {stable}" for topic, number, stable in unstable}
             stuck -= {f"{one.topic}-{one.partition} at {one.start}" for one in found}
-            stuck |= {"offsets"} if self._offsets_hang() else set()
-            stuck |= {"members"} if self._dead_members_stay() else set()
         except (KafkaException, OSError):
             return  # the broker is busy, or away
+        stuck |= self._of_the_group()
         self._open_s = {one: self._open_s.get(one, now_s) for one in found}
         self._stuck_s = {name: self._stuck_s.get(name, now_s) for name in stuck}
         for one, since_s in self._open_s.items():
@@ -91,6 +90,13 @@ class HangingTransactions:
                 (topic, number, stable[number]) for number in ends if stable[number] != ends[number]
             ]
         return unstable
+
+    def _of_the_group(self) -> set[str]:
+        try:
+            stuck = {"offsets"} if self._offsets_hang() else set()
+            return stuck | ({"members"} if self._dead_members_stay() else set())
+        except (KafkaException, OSError):
+            return {"coordinator"}  # it does not answer, of a broker that does
 
     def _offsets_hang(self) -> bool:
         """Tell whether the group's offsets can be read, but not as stable ones."""

@@ -67,6 +67,12 @@ class KafkaJars:
         """Return the command that runs the broker prepared in `home`."""
         return [*self._java(home, "-Xmx1g"), "kafka.Kafka", str(home / "server.properties")]
 
+    def controller_command(self, home: Path, *, port: int) -> list[str]:
+        """Return the command that runs the controller of that broker alone."""
+        of_it = {"process.roles": "controller", "listeners": f"CONTROLLER://127.0.0.1:{port}"}
+        options = [part for one in of_it.items() for part in ("--override", "=".join(one))]
+        return [*self.server_command(home), *options]
+
     def _java(self, home: Path, *options: str) -> list[str]:
         logs = f"-Dlog4j2.configurationFile={home / 'log4j2.yaml'}"
         return [self.java, *options, logs, "-cp", f"{self.folder}/*"]
