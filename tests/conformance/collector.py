@@ -20,8 +20,8 @@ from typing import Any, Final
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tests.conformance.configurations import Block
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.ports import free_ports
 
 GATE: Final = "processor.tailsamplingprocessor.recordpolicy"
 POLICY: Final = "tailsampling.policy"

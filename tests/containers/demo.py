@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.broker import free_ports
 from tests.harness.compose import FILE
+from tests.harness.ports import free_ports
 from tests.harness.topics import wait_for
 
 PROJECT: Final = "tailstream-check"

@@ -7,13 +7,11 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from random import SystemRandom
 from typing import Protocol
 
 from confluent_kafka import KafkaException
@@ -22,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from tests.harness.children import Child
 from tests.harness.docker_broker import DockerBroker, docker_answers
 from tests.harness.kafka_jars import KafkaJars, MissingToolError
+from tests.harness.ports import free_ports
 
 BOOTSTRAP_VARIABLE = "TAILSTREAM_TEST_BOOTSTRAP"
 START_TIMEOUT_S = 90.0
@@ -203,25 +202,6 @@ def wait_until_it_answers(bootstrap: str, child: Child | None = None) -> None:
         admin.poll(0)
     log = f"\n{child.log_tail()}" if child else ""
     raise RuntimeError(f"no Kafka answered at {bootstrap} within {START_TIMEOUT_S:.0f} s{log}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, below the range of outgoing connections.
-
-    So a stopped broker finds its port free when it comes back. Not `random`: seeded alike in every
-    process of a test run, it would give all of them the same ports.
-    """
-    found: list[int] = []
-    for port in SystemRandom().sample(range(20_000, 32_000), 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError("no free port between 20000 and 32000")
 
 
 def _find(*, own: bool, port: int | None, properties: Mapping[str, str]) -> Broker:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.ports import free_ports
 from tests.harness.topics import GroupOffsets, Topics
 
 COMMAND = Path(sys.executable).with_name("tailstream")

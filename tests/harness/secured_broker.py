@@ -20,8 +20,9 @@ from confluent_kafka.admin import (
 )
 
 from tests.harness.authority import Authority, Signed
-from tests.harness.broker import JarBroker, free_ports
+from tests.harness.broker import JarBroker
 from tests.harness.kafka_jars import SETTINGS, KafkaJars
+from tests.harness.ports import free_ports
 from tests.harness.topics import REQUEST_TIMEOUT_S, Topics
 
 MECHANISM = "SCRAM-SHA-512"

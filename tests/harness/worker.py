@@ -14,9 +14,9 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.oracle import Rules
+from tests.harness.ports import free_ports
 from tests.harness.topics import GroupOffsets, Topics, end_offsets, wait_for
 
 READY_TIMEOUT_S = 60.0

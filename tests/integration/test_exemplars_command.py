@@ -18,11 +18,12 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.harness.broker import Broker, free_ports
+from tests.harness.broker import Broker
 from tests.harness.children import Child
 from tests.harness.http_pages import Asked, Page, served
 from tests.harness.load import partition_of
 from tests.harness.otlp_metrics import KINDS, as_json, metrics_of, one_point
+from tests.harness.ports import free_ports
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import GroupOffsets, end_offsets, wait_for
 

@@ -10,10 +10,10 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.testing.spans import a_trace, spans_of, trace_id_of, traces_data
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.oracle import Rules
 from tests.harness.otlp_metrics import one_point
+from tests.harness.ports import free_ports
 from tests.harness.reading import read_whole
 from tests.harness.topics import GroupOffsets, create_topics, topics_of_a_test, wait_for
 from tests.harness.worker import WorkerProcess, wait_until_all_is_decided

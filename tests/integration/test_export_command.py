@@ -21,9 +21,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from stream.testing.spans import a_trace, trace_id_of, traces_data
 from tests.harness.backend import Answers, LocalBackend, Reply, trace_ids_of
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.pages import Pages
+from tests.harness.ports import free_ports
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import GroupOffsets, end_offsets, wait_for
 

@@ -17,11 +17,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.load import Load, partition_of
 from tests.harness.oracle import decode, placed_spans, traces_of
 from tests.harness.pages import Pages
+from tests.harness.ports import free_ports
 from tests.harness.reading import Stored, read_whole
 from tests.harness.topics import GroupOffsets, end_offsets, wait_for
 

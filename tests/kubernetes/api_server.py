@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final, Self
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.ports import free_ports
 from tests.harness.topics import wait_for
 from tests.kubernetes.tools import Tools
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.ports import free_ports
 from tests.harness.topics import Topics, wait_for
 
 HERE: Final = Path(__file__).parent

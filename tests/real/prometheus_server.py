@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.ports import free_ports
 from tests.harness.repository import ROOT
 from tests.harness.topics import wait_for
 

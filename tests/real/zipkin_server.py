@@ -17,9 +17,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
 from tests.harness.kafka_jars import MissingToolError, find_java
+from tests.harness.ports import free_ports
 from tests.harness.repository import ROOT
 from tests.harness.topics import wait_for
 

@@ -10,7 +10,7 @@ from stream.settings.load import checked, load
 from stream.settings.template import template
 from stream.start import metrics_of, needs_of, waits_for
 from stream.web import waiting_pages
-from tests.harness.broker import free_ports
+from tests.harness.ports import free_ports
 
 
 def get(port: int, page: str, accept: str = "") -> tuple[int, str, str]:

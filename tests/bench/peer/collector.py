@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.policies import REFERENCE, Keeping
 from tests.bench.preload import RunTopics
 from tests.bench.process_cpu import ProcessCpu, peak_rss_bytes
-from tests.harness.broker import free_ports
 from tests.harness.children import Child
+from tests.harness.ports import free_ports
 from tests.harness.topics import REQUEST_TIMEOUT_S, GroupOffsets, end_offsets
 
 CONFIG = Path(__file__).parent / "collector.yaml"
