@@ -13,7 +13,8 @@ NO_LIMIT = -1
 LOG_APPEND_TIME = "LogAppendTime"
 DELETE = "delete"
 REPLICAS_MAX = 3
-DEAD_LETTERS_RETENTION_MS = 7 * 24 * 3600 * 1000
+DAY_MS = 24 * 3600 * 1000
+DEAD_LETTERS_RETENTION_MS = 7 * DAY_MS
 BROKER_MESSAGE_BYTES = 1_048_588
 """Kafka's default of `max.message.bytes`."""
 
@@ -227,6 +228,20 @@ def _metrics_retention(found: Found, needs: Needs) -> list[Finding]:
     ]
 
 
+def _input_retention(found: Found, needs: Needs) -> list[Finding]:
+    topic, wanted_ms = found.get("input"), needs.decisions_retention_ms
+    if topic is None or not _shorter(topic.retention_ms, wanted_ms):
+        return []
+    return [
+        _warn(
+            f"topics.input {topic.name!r} has retention.ms={topic.retention_ms}, less than "
+            f"decisions.retention ({wanted_ms} ms): an outage that is longer loses spans, and a "
+            "dropped trace that is pinned later cannot be read back. Change it, to a day or more: "
+            + _alter(topic.name, needs, f"retention.ms={max(wanted_ms, DAY_MS)}")
+        )
+    ]
+
+
 def _retention(found: Found, needs: Needs) -> list[Finding]:
     if not {"input", "decisions"} <= found.keys():
         return []
@@ -296,6 +311,7 @@ RULES: tuple[Rule, ...] = (
     _message_sizes,
     _decisions_ahead,
     _timestamps,
+    _input_retention,
     _beside,
     _metrics_retention,
 )

@@ -138,6 +138,14 @@ def test_what_does_no_harm_is_not_reported(role: str, changes: dict[str, object]
     assert check(cluster(**{role: changes}), NEEDS) == []
 
 
+def test_an_input_that_forgets_sooner_than_we_do_is_a_warning() -> None:
+    (finding,) = check(cluster(input={"retention_ms": 599_999}), BESIDE)
+    assert finding.level is Level.WARN
+    for words in ["topics.input ", "retention.ms=599999", "(600000 ms)", "retention.ms=86400000"]:
+        assert words in finding.text
+    assert check(cluster(input={"retention_ms": 600_000}), BESIDE) == []
+
+
 @pytest.mark.parametrize(
     ("topic_bytes", "told"),
     [(81_920, "set output.message_bytes_max to 65536"), (81_919, ""), (1, "")],
