@@ -134,7 +134,7 @@ class JarBroker:
             if controller.returncode() is not None or time.monotonic() > until_s:
                 raise RuntimeError(f"the controller alone:\n{controller.log_tail()}")
             time.sleep(LOOK_S)
-        controller.end(signal.SIGKILL, timeout_s=60)
+        controller.end(signal.SIGTERM, timeout_s=60)  # killed, it may lose what it has just said
         self._was_killed = False
 
     def _end(self, sig: signal.Signals) -> None:
