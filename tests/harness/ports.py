@@ -8,7 +8,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
-CLAIMS: Final = Path(tempfile.gettempdir()) / "tailstream-ports"
+CLAIMS: Final = Path(tempfile.gettempdir()) / f"tailstream-ports-{os.getuid()}"
 """A locked file a port: what is started there listens a second later, and others look meanwhile."""
 FIRST, LAST = 20_000, 32_000
 
