@@ -85,6 +85,9 @@ _UNREACHABLE = frozenset(
         KafkaError._TRANSPORT,  # noqa: SLF001 - see above
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - see above
         KafkaError._RESOLVE,  # noqa: SLF001 - see above
+        # A request that waited for a connection which was then given up.
+        KafkaError._DESTROY_BROKER,  # noqa: SLF001 - see above
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001 - see above
     }
 )
 
@@ -100,6 +103,8 @@ _PASSING = _UNREACHABLE | frozenset(
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._WAIT_COORD,  # noqa: SLF001 - see above
+        KafkaError._WAIT_CACHE,  # noqa: SLF001 - see above
+        KafkaError._UNKNOWN_BROKER,  # noqa: SLF001 - see above
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - see above
     }
 )
