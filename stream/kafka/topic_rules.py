@@ -215,31 +215,23 @@ READ_BY = {
 }
 
 
-def _metrics_retention(found: Found, needs: Needs) -> list[Finding]:
-    topic, wanted_ms = found.get("metrics"), needs.decisions_retention_ms
-    if topic is None or not _shorter(topic.retention_ms, wanted_ms):
-        return []
+def _forgets_early(found: Found, needs: Needs) -> list[Finding]:
+    wanted_ms = needs.decisions_retention_ms
     return [
         _warn(
-            f"topics.metrics {topic.name!r} has retention.ms={topic.retention_ms}, less than "
-            f"decisions.retention ({wanted_ms} ms): exemplars are deleted while their traces could "
-            "still be pinned. Change it: " + _alter(topic.name, needs, f"retention.ms={wanted_ms}")
+            f"topics.{role} {found[role].name!r} has retention.ms={found[role].retention_ms}, less "
+            f"than decisions.retention ({wanted_ms} ms): {harm}. Change it: "
+            + _alter(found[role].name, needs, f"retention.ms={max(wanted_ms, least_ms)}")
         )
+        for role, (harm, least_ms) in FORGETTING.items()
+        if role in found and _shorter(found[role].retention_ms, wanted_ms)
     ]
 
 
-def _input_retention(found: Found, needs: Needs) -> list[Finding]:
-    topic, wanted_ms = found.get("input"), needs.decisions_retention_ms
-    if topic is None or not _shorter(topic.retention_ms, wanted_ms):
-        return []
-    return [
-        _warn(
-            f"topics.input {topic.name!r} has retention.ms={topic.retention_ms}, less than "
-            f"decisions.retention ({wanted_ms} ms): an outage that is longer loses spans, and a "
-            "dropped trace that is pinned later cannot be read back. Change it, to a day or more: "
-            + _alter(topic.name, needs, f"retention.ms={max(wanted_ms, DAY_MS)}")
-        )
-    ]
+FORGETTING = {
+    "input": ("a longer outage loses spans, and dropped traces cannot be read back", DAY_MS),
+    "metrics": ("exemplars are deleted while their traces could still be pinned", 0),
+}
 
 
 def _retention(found: Found, needs: Needs) -> list[Finding]:
@@ -311,9 +303,8 @@ RULES: tuple[Rule, ...] = (
     _message_sizes,
     _decisions_ahead,
     _timestamps,
-    _input_retention,
     _beside,
-    _metrics_retention,
+    _forgets_early,
 )
 
 
