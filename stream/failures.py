@@ -48,7 +48,7 @@ def end_for(problem: BaseException, slot: Slot) -> NoReturn:
         case OffsetAboveEndError():
             end_process(Exit.OPERATOR, str(problem), remedy=ABOVE_END)
         case PartitionsMissingError() | StorageError():
-            # A disk that filled up: what lay there is wiped at the next start, and replayed.
+            # Storage is a disk that filled up: it is wiped at the next start, and replayed.
             end_process(Exit.OPERATOR, str(problem))
         case PointerRefusedError():
             end_process(Exit.OPERATOR, f"refused even as a pointer: {problem}", remedy=LIMIT)

@@ -11,10 +11,10 @@ import click
 
 from stream.cli.options import settings_options
 from stream.cli.parameters import Duration, trace_id_of
-from stream.cli.refused import ClusterRefused
+from stream.cli.refused import ClusterRefused, unusable
 from stream.kafka.client_settings import Membership, producer_settings
 from stream.kafka.control_records import ControlRecords, Target
-from stream.kafka.errors import KafkaException, is_operators_fault
+from stream.kafka.errors import KafkaException
 from stream.kafka.record_producer import RecordProducer
 from stream.kafka.required_topics import required_topics
 from stream.kafka.topics import ClusterError
@@ -75,10 +75,7 @@ def command(
     except ClusterError as problem:
         raise ClusterRefused(str(problem)) from None
     except KafkaException as problem:
-        error = problem.args[0]
-        if is_operators_fault(error):
-            raise ClusterRefused(f"Kafka: {error.str()}") from None
-        raise click.ClickException(f"Kafka: {error.str()}: pin what has no line again") from None
+        raise unusable(problem, "pin what has no line again") from None
 
 
 @dataclass(slots=True)

@@ -28,9 +28,12 @@ def refused(problem: ClusterError) -> click.ClickException:
     return ClusterRefused(str(problem))
 
 
-def unusable(problem: KafkaException) -> click.ClickException:
-    """Return how a command ends for a client's error: exit code 2 where somebody has to grant."""
+def unusable(problem: KafkaException, remedy: str = "start it again") -> click.ClickException:
+    """Return how a command ends for a client's error: exit code 2 where somebody has to grant.
+
+    `remedy` is for the others.
+    """
     error = problem.args[0]
     if is_operators_fault(error):
         return ClusterRefused(f"Kafka: {error.str()}")
-    return click.ClickException(f"Kafka: {error.str()}: start it again")
+    return click.ClickException(f"Kafka: {error.str()}: {remedy}")

@@ -147,7 +147,7 @@ def is_message_fault(error: Any) -> bool:
 
 
 def is_given_up(error: Any) -> bool:
-    """Return whether the client gave a record up for what happened to the client, told apart."""
+    """Return whether the client gave a record up for a reason that it tells elsewhere."""
     return error.code() in (
         KafkaError._PURGE_QUEUE,  # noqa: SLF001 - see above
         KafkaError._PURGE_INFLIGHT,  # noqa: SLF001 - see above

@@ -21,11 +21,11 @@ from tests.harness.children import Child
 from tests.harness.docker_broker import DockerBroker, docker_answers
 from tests.harness.kafka_jars import KafkaJars, MissingToolError
 from tests.harness.ports import free_ports
+from tests.harness.topics import wait_for
 
 BOOTSTRAP_VARIABLE = "TAILSTREAM_TEST_BOOTSTRAP"
 START_TIMEOUT_S = 90.0
 THREAD_DUMP_S = 1.0
-LOOK_S = 0.1
 FENCED = "handleBrokerFenced: changing"
 
 
@@ -98,7 +98,6 @@ class JarBroker:
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
-        self._was_killed = True
 
     def save_log(self, into: Path) -> None:
         if self._home is not None:
@@ -128,19 +127,20 @@ class JarBroker:
         command = self._jars.controller_command(home, port=self._controller_port)
         log = home / "controller.log"
         log.unlink(missing_ok=True)
-        controller = Child(command, log=log, env=dict(os.environ))
-        until_s = time.monotonic() + START_TIMEOUT_S
-        while FENCED not in (log.read_text() if log.exists() else ""):
-            if controller.returncode() is not None or time.monotonic() > until_s:
-                raise RuntimeError(f"the controller alone:\n{controller.log_tail()}")
-            time.sleep(LOOK_S)
+        controller = Child(command, log=log)
+
+        def fenced() -> bool:
+            assert controller.returncode() is None, f"it ended:\n{controller.log_tail()}"
+            return FENCED in log.read_text()
+
+        wait_for("the controller to fence the broker", fenced, timeout_s=START_TIMEOUT_S)
         controller.end(signal.SIGTERM, timeout_s=60)  # killed, it may lose what it has just said
-        self._was_killed = False
 
     def _end(self, sig: signal.Signals) -> None:
         if self._child is not None:
             self._child.end(sig, timeout_s=60)
             self._child = None
+            self._was_killed = sig == signal.SIGKILL
 
 
 class GivenBroker:

@@ -56,15 +56,11 @@ class Silent(Joining):
 class Told(Joining):
     """It can never go on, which a message says, and no report why."""
 
-    def __init__(self, settings: dict[str, Any], **_: Any) -> None:
-        super().__init__(settings)
-        self.polled = 0
-
     def consume(self, _: int, __: float) -> list[Any]:
         return [Fatal()]
 
     def poll(self, _: float) -> None:
-        self.polled += 1
+        """Serve no report: there is none."""
 
 
 class Fatal:
@@ -113,22 +109,18 @@ def test_a_member_that_is_fenced_while_it_joins_ends_instead_of_waiting_for_ever
     assert problem.args[0].code() == KafkaError.FENCED_INSTANCE_ID
 
 
-def test_a_client_that_ended_ends_the_thread_though_its_log_alone_says_it(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [(Silent, "FATAL [c] no such group"), (Told, "Fatal error: no such group")],
+    ids=["its log alone says it", "nobody says why"],
+)
+def test_a_client_that_ended_ends_the_thread_however_little_is_said(
+    monkeypatch: pytest.MonkeyPatch, client: type[Joining], said: str
 ) -> None:
     monkeypatch.setattr(poll_thread, "REPORT_WAIT_S", 0.0)
-    (problem,) = problems_of(Silent, monkeypatch)
+    (problem,) = problems_of(client, monkeypatch)
     assert isinstance(problem, ClientEndedError)
-    assert str(problem) == "FATAL [c] no such group"
-
-
-def test_a_client_that_ended_ends_the_thread_though_nobody_says_why(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(poll_thread, "REPORT_WAIT_S", 0.0)
-    (problem,) = problems_of(Told, monkeypatch)
-    assert isinstance(problem, ClientEndedError)
-    assert str(problem) == "Fatal error: no such group"
+    assert str(problem) == said
 
 
 def problems_of(client: type[Joining], monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
